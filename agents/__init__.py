@@ -1,0 +1,1 @@
+"""Acts in worlds and in the real games they were learned from."""

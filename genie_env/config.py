@@ -1,0 +1,254 @@
+"""Frozen configurations of everything a world is made of, and their JSON round trip.
+
+Owns names, defaults and checks of the settings. Knows nothing about torch, files or Gymnasium.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import types
+import typing
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+FORMAT_VERSION = 1
+
+
+def _require(ok: bool, message: str) -> None:
+    if not ok:
+        raise ValueError(message)
+
+
+@dataclass(frozen=True)
+class JsonConfig:
+    """A frozen dataclass that turns into plain JSON and back, refusing unknown or missing fields."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return nested dicts, lists, numbers and strings only."""
+        return {f.name: _plain(getattr(self, f.name)) for f in dataclasses.fields(self)}
+
+    @classmethod
+    def from_json(cls, data: Any) -> Self:
+        """Build from :meth:`to_json` output.
+
+        Raises:
+            ValueError: if ``data`` is no object, or has unknown, missing or wrongly typed fields.
+        """
+        _require(isinstance(data, dict), f"{cls.__name__}: expected an object, got {type(data).__name__}")
+        hints = typing.get_type_hints(cls)
+        fields = {f.name: f for f in dataclasses.fields(cls)}
+        unknown = sorted(set(data) - set(fields))
+        _require(not unknown, f"{cls.__name__}: unknown fields {unknown}; expected {sorted(fields)}")
+        values = {k: _typed(hints[k], v, f"{cls.__name__}.{k}") for k, v in data.items()}
+        try:
+            return cls(**values)
+        except TypeError as error:
+            raise ValueError(f"{cls.__name__}: {error}") from None
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, JsonConfig):
+        return value.to_json()
+    if isinstance(value, dict):
+        return {str(k): _plain(v) for k, v in value.items()}
+    if isinstance(value, (tuple, list)):
+        return [_plain(v) for v in value]
+    return value
+
+
+def _typed(hint: Any, value: Any, where: str) -> Any:
+    """Check ``value`` against a type hint, turning lists into tuples and objects into configs."""
+    origin, args = typing.get_origin(hint), typing.get_args(hint)
+    if hint is Any:
+        return value
+    if origin in (typing.Union, types.UnionType):
+        if value is None and type(None) in args:
+            return None
+        return _typed(next(a for a in args if a is not type(None)), value, where)
+    if origin is tuple:
+        _require(isinstance(value, (list, tuple)), f"{where}: expected a list, got {value!r}")
+        if len(args) == 2 and args[1] is Ellipsis:
+            return tuple(_typed(args[0], v, where) for v in value)
+        _require(len(value) == len(args), f"{where}: expected {len(args)} values, got {value!r}")
+        return tuple(_typed(a, v, where) for a, v in zip(args, value, strict=True))
+    if origin is dict:
+        _require(isinstance(value, dict), f"{where}: expected an object, got {value!r}")
+        return {k: _typed(args[1], v, where) for k, v in value.items()}
+    if dataclasses.is_dataclass(hint):
+        return value if isinstance(value, hint) else hint.from_json(value)  # type: ignore[attr-defined]
+    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    _require(isinstance(value, hint) and not (hint is int and isinstance(value, bool)),
+             f"{where}: expected {hint.__name__}, got {value!r}")
+    return value
+
+
+@dataclass(frozen=True)
+class TokenizerConfig(JsonConfig):
+    """Video tokenizer: each ``patch_size``² square of a frame becomes one of ``vocab_size`` tokens."""
+
+    kind: str = "codebook"
+    """``codebook`` (nearest-neighbour patches, for sprite games) or ``fsq`` (learned, for everything else)."""
+    image_size: int = 64
+    patch_size: int = 8
+    vocab_size: int = 1024
+    levels: tuple[int, ...] = ()
+    """FSQ only: quantisation levels per latent dimension; their product is ``vocab_size``."""
+    channels: int = 32
+    """FSQ only: width of the first convolution."""
+
+    def __post_init__(self) -> None:
+        _require(self.kind in ("codebook", "fsq"), f"tokenizer kind: expected 'codebook' or 'fsq', got {self.kind!r}")
+        _require(self.image_size % self.patch_size == 0, "image_size must be a multiple of patch_size")
+        if self.kind == "fsq":
+            product = 1
+            for level in self.levels:
+                product *= level
+            _require(bool(self.levels) and product == self.vocab_size,
+                     f"fsq: product of levels {self.levels} must equal vocab_size {self.vocab_size}")
+
+    @property
+    def side(self) -> int:
+        """Tokens along one edge of a frame."""
+        return self.image_size // self.patch_size
+
+    @property
+    def num_tokens(self) -> int:
+        """Tokens of one frame."""
+        return self.side**2
+
+
+@dataclass(frozen=True)
+class LatentActionConfig(JsonConfig):
+    """Latent action model: which of ``num_actions`` codes turned the last frame into the next one."""
+
+    num_actions: int = 3
+    context_frames: int = 4
+    """Past frames that encoder and decoder see, the present one included."""
+    image_size: int = 64
+    channels: int = 32
+    code_dim: int = 16
+
+    def __post_init__(self) -> None:
+        _require(2 <= self.num_actions <= 8, f"num_actions: expected 2 to 8, got {self.num_actions}")
+        _require(self.context_frames >= 1, f"context_frames: expected >= 1, got {self.context_frames}")
+
+
+@dataclass(frozen=True)
+class DynamicsConfig(JsonConfig):
+    """Dynamics: a spatio-temporal transformer over groups of neighbouring tokens, with a masked decoding head."""
+
+    vocab_size: int = 1024
+    side: int = 8
+    """Tokens along one edge of a frame."""
+    group: int = 2
+    """``group``² neighbouring tokens share one transformer position."""
+    num_actions: int = 3
+    width: int = 192
+    num_layers: int = 4
+    num_heads: int = 6
+    head_layers: int = 1
+    """Spatial blocks of the decoding head, run once per decoding step."""
+    token_dim: int = 64
+    window: int = 16
+    """Frames of its own past that each temporal attention sees, the present one included."""
+
+    def __post_init__(self) -> None:
+        _require(self.side % self.group == 0, f"side {self.side} must be a multiple of group {self.group}")
+        _require(self.width % self.num_heads == 0, f"width {self.width} must be a multiple of {self.num_heads} heads")
+        _require((self.width // self.num_heads) % 2 == 0, "the width of one head must be even")
+        _require(self.window >= 1, f"window: expected >= 1, got {self.window}")
+
+    @property
+    def num_tokens(self) -> int:
+        """Tokens of one frame."""
+        return self.side**2
+
+    @property
+    def num_groups(self) -> int:
+        """Transformer positions of one frame."""
+        return (self.side // self.group) ** 2
+
+
+@dataclass(frozen=True)
+class OutcomeConfig(JsonConfig):
+    """Outcome head: reward class and termination of a transition, read from the tokens around it."""
+
+    vocab_size: int = 1024
+    num_tokens: int = 64
+    context_frames: int = 4
+    """Frames it reads, the one just reached included."""
+    token_dim: int = 16
+    width: int = 128
+    rewards: tuple[float, ...] = (-1.0, 0.0, 1.0)
+    """The reward of each class."""
+
+
+@dataclass(frozen=True)
+class SourceConfig(JsonConfig):
+    """The real game a world was learned from, and how its pictures become frames."""
+
+    env_id: str = ""
+    env_kwargs: dict[str, Any] = field(default_factory=dict)
+    crop: tuple[int, int, int, int] | None = None
+    """Rows ``top, bottom`` and columns ``left, right`` kept of the picture; None keeps all."""
+    image_size: int = 64
+    frame_skip: int = 1
+    """Times the wrapper repeats an action (an env's own ``frameskip`` belongs in ``env_kwargs``)."""
+    fps: float = 15.0
+    action_meanings: tuple[str, ...] = ()
+    effects: tuple[int, ...] = ()
+    """For each real action the index of its effect; actions with one effect are interchangeable."""
+    keys: dict[str, int] = field(default_factory=dict)
+    """Keyboard key name to real action."""
+
+
+@dataclass(frozen=True)
+class ActionMapConfig(JsonConfig):
+    """Which latent action a real action becomes, and how sure that is."""
+
+    real_to_latent: tuple[int, ...]
+    latent_to_real: tuple[int, ...]
+    purity: tuple[float, ...]
+    """For each latent action the share of its transitions that carry its most frequent effect."""
+    num_labels: int
+
+
+@dataclass(frozen=True)
+class SamplingConfig(JsonConfig):
+    """How the next frame's tokens are drawn; the values that served this world best."""
+
+    temperature: float = 1.0
+    top_p: float = 0.9
+    decode_steps: int = 1
+
+    def __post_init__(self) -> None:
+        _require(self.temperature >= 0, f"temperature: expected a number >= 0, got {self.temperature!r}")
+        _require(0 < self.top_p <= 1, f"top_p: expected a number in (0, 1], got {self.top_p!r}")
+        _require(self.decode_steps >= 1, f"decode_steps: expected an integer >= 1, got {self.decode_steps!r}")
+
+
+@dataclass(frozen=True)
+class WorldConfig(JsonConfig):
+    """Everything about a world except its weights."""
+
+    name: str
+    tokenizer: TokenizerConfig
+    latent_action: LatentActionConfig
+    dynamics: DynamicsConfig
+    outcome: OutcomeConfig
+    source: SourceConfig
+    sampling: SamplingConfig = SamplingConfig()
+    action_map: ActionMapConfig | None = None
+    metrics: dict[str, Any] = field(default_factory=dict)
+    format_version: int = FORMAT_VERSION
+
+    def __post_init__(self) -> None:
+        _require(self.format_version == FORMAT_VERSION,
+                 f"world format {self.format_version}: this version of genie_env reads format {FORMAT_VERSION}")
+        vocab = {self.tokenizer.vocab_size, self.dynamics.vocab_size, self.outcome.vocab_size}
+        _require(len(vocab) == 1, f"tokenizer, dynamics and outcome disagree on vocab_size: {sorted(vocab)}")
+        tokens = {self.tokenizer.num_tokens, self.dynamics.num_tokens, self.outcome.num_tokens}
+        _require(len(tokens) == 1, f"tokenizer, dynamics and outcome disagree on tokens per frame: {sorted(tokens)}")
+        _require(self.latent_action.num_actions == self.dynamics.num_actions,
+                 "latent action model and dynamics disagree on num_actions")

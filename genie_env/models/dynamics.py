@@ -1,0 +1,131 @@
+"""Dynamics: past tokens and an action -> the next frame's tokens.
+
+A *trunk* reads each frame once, with attention within the frame and over time, and a small *head* turns its
+features into the next frame's tokens. The head also sees those next tokens that are already decided (the rest are
+masked, as in MaskGIT, arXiv 2202.04200), so uncertain tokens can be drawn one after another at the price of the
+head alone: a ball is then neither split nor doubled. With nothing decided it is one parallel pass.
+
+Neighbouring tokens share one transformer position (``group``), which makes the network four times cheaper at the
+same width.
+"""
+
+from __future__ import annotations
+
+import torch
+from einops import rearrange
+from torch import nn
+
+from genie_env.config import DynamicsConfig
+from genie_env.nn.kv_cache import KVCache
+from genie_env.nn.transformer import SpatialBlock, SpatioTemporalBlock
+
+
+class Dynamics(nn.Module):
+    """Spatio-temporal transformer with a masked decoding head."""
+
+    def __init__(self, config: DynamicsConfig) -> None:
+        super().__init__()
+        self.config = config
+        c, members = config, config.group**2
+        self.mask_token = c.vocab_size
+        self.embed = nn.Embedding(c.vocab_size + 1, c.token_dim)
+        self.embed_action = nn.Embedding(c.num_actions, c.width)
+        self.position = nn.Parameter(0.02 * torch.randn(c.num_groups, c.width))
+        self.enter = nn.Linear(members * c.token_dim, c.width, bias=False)
+        self.blocks = nn.ModuleList(
+            [SpatioTemporalBlock(c.width, c.num_heads, c.window) for _ in range(c.num_layers)])
+        self.enter_head = nn.Linear(members * c.token_dim, c.width, bias=False)
+        self.head = nn.ModuleList([SpatialBlock(c.width, c.num_heads) for _ in range(c.head_layers)])
+        self.norm = nn.RMSNorm(c.width)
+        self.leave = nn.Linear(c.width, members * (c.token_dim + 1), bias=False)
+        self.bias_V = nn.Parameter(torch.zeros(c.vocab_size))
+        self.copy_bias = nn.Parameter(torch.tensor(4.0))
+        self._initialise()
+
+    def _initialise(self) -> None:
+        nn.init.normal_(self.embed.weight, std=self.config.token_dim**-0.5)
+        nn.init.normal_(self.embed_action.weight, std=0.5)
+        for module in self.modules():
+            if isinstance(module, nn.Linear):
+                nn.init.normal_(module.weight, std=module.in_features**-0.5)
+        # Residual branches begin at zero: at the start every block passes its input on unchanged.
+        for block in [*self.blocks, *self.head]:
+            for branch in ("space", "time"):
+                if hasattr(block, branch):
+                    nn.init.zeros_(getattr(block, branch).out.weight)
+            nn.init.zeros_(block.mlp.down.weight)
+        nn.init.normal_(self.leave.weight, std=0.02)
+
+    def trunk(self, tokens_BTN: torch.Tensor, actions_BT: torch.Tensor) -> torch.Tensor:
+        """Features of whole clips: frame t and the action taken there -> [B, T, G, D].
+
+        Frame t sees frames t - window + 1 .. t in each layer, and further back through several.
+        """
+        x_BTGD = self._enter(tokens_BTN, actions_BT)
+        for block in self.blocks:
+            x_BTGD = block(x_BTGD)
+        return x_BTGD
+
+    def prefill(self, cache: KVCache, rows: torch.Tensor, tokens_BTN: torch.Tensor, actions_BT: torch.Tensor) -> None:
+        """Make the cache's ``rows`` remember these frames and actions, and nothing else."""
+        keys, values = [], []
+        if tokens_BTN.shape[1]:
+            x_BTGD = self._enter(tokens_BTN, actions_BT)
+            for block in self.blocks:
+                x_BTGD, k, v = block.prefill(x_BTGD, cache.clock - tokens_BTN.shape[1])
+                keys.append(k)
+                values.append(v)
+        cache.fill_rows(rows, keys, values)
+
+    def step(self, cache: KVCache, tokens_BN: torch.Tensor, actions_B: torch.Tensor) -> torch.Tensor:
+        """Features [B, G, D] of the present frame, which the cache then remembers. Equal to :meth:`trunk`."""
+        x_BGD = self._enter(tokens_BN, actions_B)
+        visible_BW = cache.visible()
+        for layer, block in enumerate(self.blocks):
+            x_BGD = block.step(x_BGD, cache, layer, visible_BW)
+        cache.advance()
+        return x_BGD
+
+    def decode(self, features_MGD: torch.Tensor, decided_MN: torch.Tensor) -> torch.Tensor:
+        """What the head says about each token of the next frame.
+
+        Args:
+            features_MGD: of the trunk.
+            decided_MN: tokens of the next frame, ``mask_token`` where still undecided.
+
+        Returns:
+            float [M, N, token_dim + 1], to be turned into logits by :meth:`logits`.
+        """
+        x_MGD = features_MGD + self.enter_head(self._group(self.embed(decided_MN)))
+        for block in self.head:
+            x_MGD = block(x_MGD)
+        return self._ungroup(self.leave(self.norm(x_MGD)))
+
+    def logits(self, said: torch.Tensor, current: torch.Tensor) -> torch.Tensor:
+        """Logits [..., V] from :meth:`decode` [..., token_dim + 1] and the tokens [...] of the present frame.
+
+        Most tokens stay what they are: one output is the score of copying, added to the present token's logit.
+        """
+        logits = said[..., :-1] @ self.embed.weight[:-1].T + self.bias_V
+        copy = (said[..., -1:] + self.copy_bias).to(logits.dtype)
+        return logits.scatter_add(-1, current[..., None], copy)
+
+    def empty_cache(self, rows: int) -> KVCache:
+        """A cache for ``rows`` rollouts, on the model's device."""
+        c = self.config
+        return KVCache.empty(c.num_layers, rows, c.num_groups, c.num_heads, c.window, c.width // c.num_heads,
+                             self.position.device)
+
+    def _enter(self, tokens: torch.Tensor, actions: torch.Tensor) -> torch.Tensor:
+        x = self.enter(self._group(self.embed(tokens))) + self.position
+        return x + self.embed_action(actions)[..., None, :]
+
+    def _group(self, x: torch.Tensor) -> torch.Tensor:
+        """[..., N, E] -> [..., G, group² * E]."""
+        side, g = self.config.side // self.config.group, self.config.group
+        return rearrange(x, "... (y i x j) e -> ... (y x) (i j e)", y=side, i=g, x=side, j=g)
+
+    def _ungroup(self, x: torch.Tensor) -> torch.Tensor:
+        """[..., G, group² * E] -> [..., N, E]."""
+        side, g = self.config.side // self.config.group, self.config.group
+        return rearrange(x, "... (y x) (i j e) -> ... (y i x j) e", y=side, i=g, x=side, j=g)

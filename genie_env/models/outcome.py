@@ -1,0 +1,49 @@
+"""Outcome head: reward class and termination of a transition, read from the tokens of the frames around it.
+
+It sees the frame just reached, so it judges what the dream really drew, not what might have come.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from genie_env.config import OutcomeConfig
+
+
+class OutcomeLogits(NamedTuple):
+    """Scores of the reward classes [B, R] and of termination [B]."""
+
+    reward_BR: torch.Tensor
+    terminated_B: torch.Tensor
+
+
+class OutcomeHead(nn.Module):
+    """A small MLP over the tokens of ``context_frames`` frames, the last being the one just reached."""
+
+    rewards_R: torch.Tensor
+
+    def __init__(self, config: OutcomeConfig) -> None:
+        super().__init__()
+        self.config = c = config
+        self.embed = nn.Embedding(c.vocab_size, c.token_dim)
+        self.place = nn.Linear(c.context_frames * c.token_dim, c.token_dim)
+        self.norm = nn.LayerNorm(c.num_tokens * c.token_dim)
+        self.mix = nn.Linear(c.num_tokens * c.token_dim, c.width)
+        self.out = nn.Linear(c.width, len(c.rewards) + 1)
+        self.register_buffer("rewards_R", torch.tensor(c.rewards), persistent=False)
+
+    def forward(self, tokens_BCN: torch.Tensor) -> OutcomeLogits:
+        """int64 tokens [B, context_frames, N], oldest first (the first frame repeats where there are fewer)."""
+        x = self.embed(tokens_BCN).permute(0, 2, 1, 3).flatten(2)
+        x = self.norm(F.silu(self.place(x)).flatten(1))
+        out = self.out(F.silu(self.mix(x)))
+        return OutcomeLogits(out[:, :-1], out[:, -1])
+
+    def judge(self, tokens_BCN: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Most likely reward float [B] and whether the episode ended, bool [B]."""
+        logits = self(tokens_BCN)
+        return self.rewards_R[logits.reward_BR.argmax(-1)], logits.terminated_B > 0

@@ -1,0 +1,67 @@
+"""Transformer blocks: pre-norm residual branches, attention and a squared-ReLU MLP."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from genie_env.nn.attention import SpatialAttention, TemporalAttention
+from genie_env.nn.kv_cache import KVCache
+
+
+class MLP(nn.Module):
+    """Two products with a squared ReLU between them (So et al. 2021, arXiv 2109.08668)."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.up = nn.Linear(width, 4 * width, bias=False)
+        self.down = nn.Linear(4 * width, width, bias=False)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """[..., D] -> [..., D]."""
+        return self.down(F.relu(self.up(x)).square())
+
+
+class SpatialBlock(nn.Module):
+    """Attention within a frame, then an MLP: [M, G, D] -> [M, G, D]."""
+
+    def __init__(self, width: int, num_heads: int) -> None:
+        super().__init__()
+        self.norm_space, self.norm_mlp = nn.RMSNorm(width), nn.RMSNorm(width)
+        self.space, self.mlp = SpatialAttention(width, num_heads), MLP(width)
+
+    def forward(self, x_MGD: torch.Tensor) -> torch.Tensor:
+        """See the class."""
+        x_MGD = x_MGD + self.space(self.norm_space(x_MGD))
+        return x_MGD + self.mlp(self.norm_mlp(x_MGD))
+
+
+class SpatioTemporalBlock(nn.Module):
+    """Attention within the frame, attention over time at each position, then an MLP."""
+
+    def __init__(self, width: int, num_heads: int, window: int) -> None:
+        super().__init__()
+        self.norm_space, self.norm_time, self.norm_mlp = nn.RMSNorm(width), nn.RMSNorm(width), nn.RMSNorm(width)
+        self.space = SpatialAttention(width, num_heads)
+        self.time = TemporalAttention(width, num_heads, window)
+        self.mlp = MLP(width)
+
+    def forward(self, x_BTGD: torch.Tensor) -> torch.Tensor:
+        """Whole clips: [B, T, G, D] -> [B, T, G, D]."""
+        return self.prefill(x_BTGD, 0)[0]
+
+    def prefill(self, x_BTGD: torch.Tensor, clock: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Whole clips beginning at time ``clock``; also the keys and values for a cache."""
+        rows = x_BTGD.shape[0]
+        x_BTGD = x_BTGD + self.space(self.norm_space(x_BTGD).flatten(0, 1)).unflatten(0, (rows, -1))
+        mixed, keys, values = self.time.prefill(self.norm_time(x_BTGD), clock)
+        x_BTGD = x_BTGD + mixed
+        return x_BTGD + self.mlp(self.norm_mlp(x_BTGD)), keys, values
+
+    def step(self, x_BGD: torch.Tensor, cache: KVCache, layer: int, visible_BW: torch.Tensor) -> torch.Tensor:
+        """One frame against the cache: [B, G, D] -> [B, G, D]."""
+        x_BGD = x_BGD + self.space(self.norm_space(x_BGD))
+        mixed = self.time.step(self.norm_time(x_BGD), cache.keys[layer], cache.values[layer], cache.clock, visible_BW)
+        x_BGD = x_BGD + mixed
+        return x_BGD + self.mlp(self.norm_mlp(x_BGD))

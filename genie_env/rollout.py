@@ -1,0 +1,147 @@
+"""The rollout engine: many dreams advanced together, one frame a step.
+
+It knows tokens, actions and rows; it knows nothing of pixels, Gymnasium or NumPy. Tensors go in and come out on the
+model's device, so thousands of rows can live there. Everything a dream is made of lies in :class:`RolloutState`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+
+from genie_env.config import SamplingConfig
+from genie_env.models.dynamics import Dynamics
+from genie_env.models.outcome import OutcomeHead
+from genie_env.nn.kv_cache import KVCache
+from genie_env.sampling import LANE_ORDER, LANE_TOKENS, counter_uniform, decide, draw_tokens
+
+
+@dataclass
+class RolloutState:
+    """Where every row's dream stands.
+
+    Attributes:
+        cache: what the dynamics remembers.
+        recent_BCN: the last frames' tokens, oldest first; the last one is the present frame.
+        key_B: int64, the row's random key.
+        step_B: int64, steps since the row's reset.
+    """
+
+    cache: KVCache
+    recent_BCN: torch.Tensor
+    key_B: torch.Tensor
+    step_B: torch.Tensor
+
+    @property
+    def tokens_BN(self) -> torch.Tensor:
+        """Tokens of the present frame."""
+        return self.recent_BCN[:, -1]
+
+    def clone(self) -> RolloutState:
+        """An independent copy."""
+        return RolloutState(self.cache.clone(), self.recent_BCN.clone(), self.key_B.clone(), self.step_B.clone())
+
+
+class StepOutput(NamedTuple):
+    """What one step brought, per row."""
+
+    tokens_BN: torch.Tensor
+    reward_B: torch.Tensor
+    terminated_B: torch.Tensor
+    entropy_B: torch.Tensor
+
+
+class RolloutEngine:
+    """Advances dreams of a dynamics model and judges them with an outcome head."""
+
+    def __init__(self, dynamics: Dynamics, outcome: OutcomeHead, sampling: SamplingConfig) -> None:
+        """Bind the networks; ``sampling`` gives nucleus and decoding steps (temperature is per row and step)."""
+        self.dynamics, self.outcome, self.sampling = dynamics, outcome, sampling
+        # A quarter of the frame is plenty: of Pong's 64 tokens about three are ever uncertain at once.
+        self._max_unsure = max(16, dynamics.config.num_tokens // 4)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the networks are."""
+        return self.dynamics.position.device
+
+    @torch.inference_mode()
+    def start(self, tokens_BTN: torch.Tensor, actions_BT: torch.Tensor, key_B: torch.Tensor) -> RolloutState:
+        """Begin a dream per row from prompts of equal length.
+
+        Args:
+            tokens_BTN: int64 prompt; its last frame becomes the present one.
+            actions_BT: int64 [B, T-1], latent actions between the prompt's frames.
+            key_B: int64 random keys.
+        """
+        rows = len(tokens_BTN)
+        state = RolloutState(
+            self.dynamics.empty_cache(rows),
+            torch.zeros(rows, self.outcome.config.context_frames, tokens_BTN.shape[-1], dtype=torch.long,
+                        device=self.device),
+            torch.zeros(rows, dtype=torch.long, device=self.device),
+            torch.zeros(rows, dtype=torch.long, device=self.device),
+        )
+        self.reset_rows(state, torch.arange(rows, device=self.device), tokens_BTN, actions_BT, key_B)
+        return state
+
+    @torch.inference_mode()
+    def reset_rows(self, state: RolloutState, rows_R: torch.Tensor, tokens_RTN: torch.Tensor,
+                   actions_RT: torch.Tensor, key_R: torch.Tensor) -> None:
+        """Begin the dreams of ``rows_R`` anew; the other rows do not notice."""
+        rows_R, tokens_RTN = rows_R.to(self.device), tokens_RTN.to(self.device)
+        self.dynamics.prefill(state.cache, rows_R, tokens_RTN[:, :-1], actions_RT.to(self.device))
+        state.recent_BCN = state.recent_BCN.index_copy(0, rows_R, self._recent(tokens_RTN))
+        state.key_B = state.key_B.index_copy(0, rows_R, key_R.to(self.device))
+        state.step_B = state.step_B.index_fill(0, rows_R, 0)
+
+    @torch.inference_mode()
+    def step(self, state: RolloutState, actions_B: torch.Tensor, temperature_B: torch.Tensor) -> StepOutput:
+        """Play one latent action per row and draw the next frame. Updates ``state``.
+
+        Args:
+            state: the dreams.
+            actions_B: int64 latent actions.
+            temperature_B: float32; 0 takes the most likely tokens.
+        """
+        current_BN = state.tokens_BN
+        features_BGD = self.dynamics.step(state.cache, current_BN, actions_B)
+        tokens_BN, entropy_B = self._draw(features_BGD, current_BN, temperature_B, state)
+        state.recent_BCN = torch.cat([state.recent_BCN[:, 1:], tokens_BN[:, None]], dim=1)
+        state.step_B = state.step_B + 1
+        reward_B, terminated_B = self.outcome.judge(state.recent_BCN)
+        return StepOutput(tokens_BN, reward_B, terminated_B, entropy_B)
+
+    def _draw(self, features_BGD: torch.Tensor, current_BN: torch.Tensor, temperature_B: torch.Tensor,
+              state: RolloutState) -> tuple[torch.Tensor, torch.Tensor]:
+        """Tokens of the next frame in ``decode_steps`` passes of the head, and their first pass's entropy."""
+        passes, num_tokens = self.sampling.decode_steps, current_BN.shape[1]
+        mask = self.dynamics.mask_token
+        decided_BN = torch.full_like(current_BN, mask)
+        first_entropy_B = torch.zeros_like(temperature_B)
+        for index in range(passes):
+            said = self.dynamics.decode(features_BGD, decided_BN)
+            lane = LANE_TOKENS + index * num_tokens
+            uniform_BN = counter_uniform(state.key_B, state.step_B, lane, num_tokens)
+            draw = draw_tokens(self.dynamics.logits(said, current_BN), temperature_B, self.sampling.top_p,
+                               uniform_BN, self._max_unsure)
+            # What was decided in an earlier pass stays.
+            tokens_BN = torch.where(decided_BN == mask, draw.tokens_BN, decided_BN)
+            if index == 0:
+                first_entropy_B = draw.entropy_B
+            if index + 1 < passes:
+                order_BN = counter_uniform(state.key_B, state.step_B, LANE_ORDER + index * num_tokens, num_tokens)
+                sure_BN = draw.sure_BN | (decided_BN != mask)
+                # Few at first: the first draw, of a ball's place say, settles most of the others.
+                kept_BN = decide(sure_BN, order_BN, ((index + 1) / passes) ** 2)
+                decided_BN = torch.where(kept_BN, tokens_BN, mask)
+        return tokens_BN, first_entropy_B
+
+    def _recent(self, tokens_RTN: torch.Tensor) -> torch.Tensor:
+        """The prompt's last frames; its first one repeats where it is shorter."""
+        context = self.outcome.config.context_frames
+        missing = max(0, context - tokens_RTN.shape[1])
+        first = tokens_RTN[:, :1].expand(-1, missing, -1)
+        return torch.cat([first, tokens_RTN[:, -context:]], dim=1)

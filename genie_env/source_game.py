@@ -1,0 +1,104 @@
+"""The real game, seen exactly as a world sees it.
+
+Owns the way from a Gymnasium env's picture to a frame: frame skip, crop, resize. Recording, evaluation and the
+real-game twin all go through it, so that world and game never disagree about a pixel.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+
+from genie_env.config import SourceConfig
+from genie_env.frames import crop_resize
+
+
+class SourceGame(gym.Wrapper[np.ndarray, Any, Any, Any]):
+    """A game whose observation is the world's frame: uint8 [size, size, 3]."""
+
+    def __init__(self, env: gym.Env[Any, Any], source: SourceConfig) -> None:
+        """Wrap ``env``.
+
+        Raises:
+            ValueError: if actions are not ``Discrete`` or the env offers no picture.
+        """
+        super().__init__(env)
+        if not isinstance(env.action_space, gym.spaces.Discrete):
+            raise ValueError(f"{source.env_id}: expected a Discrete action space, got {env.action_space}")
+        self.source = source
+        self._observation_is_picture = _is_picture(env.observation_space)
+        if not self._observation_is_picture and env.render_mode != "rgb_array":
+            raise ValueError(f"{source.env_id}: shows no picture: its observation is {env.observation_space} and "
+                             f"its render_mode is {env.render_mode!r}; expected uint8 pictures or 'rgb_array'")
+        size = source.image_size
+        self.observation_space = gym.spaces.Box(0, 255, (size, size, 3), np.uint8)
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[np.ndarray, dict]:
+        """Start a game; the first frame is the observation."""
+        observation, info = self.env.reset(seed=seed, options=options)
+        return self._frame(observation), info
+
+    def step(self, action: Any) -> tuple[np.ndarray, float, bool, bool, dict]:
+        """Play ``action`` for ``frame_skip`` steps of the game; rewards add up."""
+        total, terminated, truncated = 0.0, False, False
+        observation, info = None, {}
+        for _ in range(self.source.frame_skip):
+            observation, reward, terminated, truncated, info = self.env.step(action)
+            total += float(reward)
+            if terminated or truncated:
+                break
+        return self._frame(observation), total, bool(terminated), bool(truncated), info
+
+    def get_action_meanings(self) -> list[str]:
+        """Names of the actions, as in the world's configuration."""
+        return list(self.source.action_meanings)
+
+    def _frame(self, observation: Any) -> np.ndarray:
+        picture = observation if self._observation_is_picture else self.env.render()
+        if not isinstance(picture, np.ndarray):
+            raise ValueError(f"{self.source.env_id}: render() returned {type(picture).__name__}, expected a picture")
+        return crop_resize(picture, self.source.crop, self.source.image_size)
+
+
+def make_source_game(source: SourceConfig, **overrides: Any) -> SourceGame:
+    """Make the real game behind a world.
+
+    Args:
+        source: which game and how its picture is cut.
+        overrides: further keyword arguments of ``gym.make``.
+
+    Raises:
+        ImportError: if the game's package is not installed; the message says which extra to install.
+        ValueError: if the game cannot serve as a source (see :class:`SourceGame`).
+    """
+    if not source.env_id:
+        raise ValueError("this world names no source game (source.env_id is empty)")
+    _register_namespace(source.env_id)
+    kwargs = {**source.env_kwargs, **overrides}
+    env = gym.make(source.env_id, **kwargs)
+    if not _is_picture(env.observation_space) and env.render_mode is None:
+        env.close()
+        modes = env.metadata.get("render_modes", [])
+        if "rgb_array" not in modes:
+            raise ValueError(f"{source.env_id}: shows no picture: its observation is {env.observation_space} "
+                             f"and its render modes are {modes}; expected uint8 pictures or 'rgb_array'")
+        env = gym.make(source.env_id, **{**kwargs, "render_mode": "rgb_array"})
+    return SourceGame(env, source)
+
+
+def _register_namespace(env_id: str) -> None:
+    if env_id.startswith("ALE/"):
+        try:
+            import ale_py
+        except ImportError as error:
+            raise ImportError(f"{env_id} needs the Atari extra: pip install 'genie-env[atari]'") from error
+        # Without this the emulator prints a banner to stderr at every start.
+        ale_py.ALEInterface.setLoggerMode(ale_py.LoggerMode.Error)
+        gym.register_envs(ale_py)
+
+
+def _is_picture(space: gym.Space) -> bool:
+    return (isinstance(space, gym.spaces.Box) and space.dtype == np.uint8
+            and (len(space.shape) == 2 or (len(space.shape) == 3 and space.shape[2] in (1, 3))))

@@ -1,0 +1,1 @@
+"""Makes worlds: records gameplay, trains and measures the models, and exports bundles."""

@@ -1,0 +1,172 @@
+"""Batches from recordings. Every batch is a function of (seed, step) alone: that is what makes a resume exact.
+
+Frames are read from memory-mapped shards; tokens and latent actions are computed once and live in memory.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from genie_env.episodes import EpisodeEntry, EpisodeStore
+from training.games import merged_effects
+
+
+class Transitions(NamedTuple):
+    """Windows of frames ending in a transition, for the latent action model."""
+
+    frames_BTHWC: torch.Tensor
+    actions_B: torch.Tensor
+    """Real action of the last transition."""
+
+
+class FrameDataset:
+    """Frames of one split, drawn at random."""
+
+    def __init__(self, store: EpisodeStore, split: str) -> None:
+        """Index a split.
+
+        Raises:
+            ValueError: if the split has no transitions.
+        """
+        self.store = store
+        self.entries = [e for e in store.split(split) if e.length > 1]
+        if not self.entries:
+            raise ValueError(f"{store.folder}: no {split!r} episode with at least two frames; record more steps")
+        self._ends = np.cumsum([e.length - 1 for e in self.entries])
+
+    def __len__(self) -> int:
+        """Number of transitions."""
+        return int(self._ends[-1])
+
+    def frames(self, rng: np.random.Generator, count: int) -> torch.Tensor:
+        """Random single frames, uint8 [count, H, W, 3]."""
+        return self.transitions(rng, count, context=1).frames_BTHWC[:, 0]
+
+    def transitions(self, rng: np.random.Generator, count: int, context: int) -> Transitions:
+        """Random transitions with ``context`` frames before the next one (the first frame repeats at the start)."""
+        return self.at(rng.integers(len(self), size=count), context)
+
+    def at(self, indices: np.ndarray, context: int) -> Transitions:
+        """The transitions numbered ``indices``, as in :meth:`transitions`."""
+        frames, actions = [], []
+        for index in indices:
+            entry, t = self.locate(int(index))
+            rows = np.clip(np.arange(t - context + 1, t + 2), 0, None)
+            frames.append(self.store.array("frames", entry)[rows])
+            actions.append(int(self.store.array("actions", entry)[t]))
+        return Transitions(torch.from_numpy(np.stack(frames)), torch.tensor(actions))
+
+    def locate(self, index: int) -> tuple[EpisodeEntry, int]:
+        """Episode and time of transition ``index``."""
+        which = int(np.searchsorted(self._ends, index, side="right"))
+        before = int(self._ends[which - 1]) if which else 0
+        return self.entries[which], index - before
+
+
+class ClipBatch(NamedTuple):
+    """Clips for dynamics and outcome training."""
+
+    tokens_BTN: torch.Tensor
+    actions_BT: torch.Tensor
+    """Latent action at each frame but the last."""
+    rewards_BT: torch.Tensor
+    terminated_BT: torch.Tensor
+
+
+@dataclass
+class TokenEpisode:
+    """One tokenized episode; row t as in :mod:`genie_env.episodes`."""
+
+    tokens_TN: np.ndarray
+    latent_actions_T: np.ndarray
+    actions_T: np.ndarray
+    rewards_T: np.ndarray
+    terminated_T: np.ndarray
+
+
+class TokenDataset:
+    """Tokenized episodes of one split, drawn as clips of equal length."""
+
+    def __init__(self, folder: Path | str, split: str) -> None:
+        """Read what :func:`write_tokens` wrote.
+
+        Raises:
+            ValueError: if the file is missing.
+        """
+        path = Path(folder) / f"{split}.npz"
+        if not path.exists():
+            raise ValueError(f"{path}: no tokens there; run the tokenize stage of training.train first")
+        with np.load(path, allow_pickle=False) as data:
+            arrays = {name: data[name] for name in data.files}
+        starts = arrays.pop("starts")
+        stops = np.append(starts[1:], len(arrays["tokens_TN"]))
+        self.episodes = [TokenEpisode(**{k: v[a:b] for k, v in arrays.items()})
+                         for a, b in zip(starts, stops, strict=True)]
+
+    def clips(self, rng: np.random.Generator, count: int, length: int, event_share: float = 0.0) -> ClipBatch:
+        """Random clips of ``length`` frames.
+
+        Args:
+            event_share: share of clips that are made to contain a reward or an end in their last transitions.
+
+        Raises:
+            ValueError: if no episode is that long.
+        """
+        places = self._places(length)
+        picks = places[rng.integers(len(places), size=count)]
+        events = self._events(length)
+        if event_share > 0 and len(events):
+            from_events = rng.random(count) < event_share
+            drawn = events[rng.integers(len(events), size=count)]
+            # The event falls somewhere in the clip's last quarter, so that its position gives nothing away.
+            back = rng.integers(0, max(1, length // 4), size=count)
+            drawn = np.stack([drawn[:, 0], np.minimum(drawn[:, 1] + back, drawn[:, 2])], axis=1)
+            picks = np.where(from_events[:, None], drawn, picks)
+        return self.take(picks, length)
+
+    def take(self, picks: np.ndarray, length: int) -> ClipBatch:
+        """The clips that begin at ``picks``, int [count, 2] of (episode, time)."""
+        cut = [(self.episodes[e], slice(t, t + length)) for e, t in picks]
+
+        def stack(name: str) -> torch.Tensor:
+            return torch.from_numpy(np.stack([getattr(episode, name)[rows] for episode, rows in cut]))
+
+        return ClipBatch(stack("tokens_TN").long(), stack("latent_actions_T")[:, :-1].long(),
+                         stack("rewards_T")[:, :-1], stack("terminated_T")[:, :-1])
+
+    def _places(self, length: int) -> np.ndarray:
+        if not hasattr(self, "_place_cache"):
+            self._place_cache: dict[int, np.ndarray] = {}
+        if length not in self._place_cache:
+            rows = [(e, t) for e, episode in enumerate(self.episodes)
+                    for t in range(len(episode.tokens_TN) - length + 1)]
+            if not rows:
+                raise ValueError(f"no episode has {length} frames; record longer ones or shorten the clips")
+            self._place_cache[length] = np.array(rows)
+        return self._place_cache[length]
+
+    def _events(self, length: int) -> np.ndarray:
+        """(episode, first clip start, last clip start) for each transition with a reward or an end."""
+        rows = []
+        for e, episode in enumerate(self.episodes):
+            for t in np.flatnonzero((episode.rewards_T != 0) | episode.terminated_T):
+                first, last = t - (length - 2), len(episode.tokens_TN) - length
+                if first >= 0 and last >= 0:
+                    rows.append((e, min(first, last), min(t, last)))
+        return np.array(rows, dtype=np.int64).reshape(-1, 3)
+
+
+def background(store: EpisodeStore, samples: int = 512) -> np.ndarray:
+    """Median frame of the training split, uint8 [H, W, 3]: everything that never moves."""
+    frames = FrameDataset(store, "train").frames(np.random.default_rng(0), samples)
+    return np.median(frames.numpy(), axis=0).astype(np.uint8)
+
+
+def effect_labels(store: EpisodeStore, actions: torch.Tensor) -> torch.Tensor:
+    """Merged effect of each real action, int64."""
+    return torch.from_numpy(merged_effects(store.manifest.source))[actions]

@@ -1,0 +1,120 @@
+"""Train the dynamics: ``python -m training.train_dynamics --tokens runs/pong/tokens --out runs/pong/dynamics``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+import tyro
+from torch import nn
+
+from genie_env.config import DynamicsConfig
+from genie_env.models.dynamics import Dynamics
+from training.corruption import corrupt_context
+from training.dataset import ClipBatch, TokenDataset
+from training.loop import LoopConfig, fit
+from training.losses import select_tokens, token_loss
+from training.stages import save_stage
+
+
+@dataclass(frozen=True)
+class TrainDynamicsConfig:
+    """Learn to predict the next frame's tokens from past tokens and latent actions."""
+
+    tokens: Path
+    """Folder of tokenized episodes."""
+    out: Path
+    """Folder for checkpoint, logs and the finished model."""
+    model: DynamicsConfig = DynamicsConfig()
+    """Size of the network."""
+    loop: LoopConfig = LoopConfig(n_updates=6000, batch_size=8, learning_rate=2e-3, weight_decay=0.01, warmup=200)
+    """How long and how fast to train."""
+    clip_length: int = 24
+    """Frames of a clip; longer than the window, so that layers learn to pass on what is older."""
+    corruption: float = 0.1
+    """Highest share of corrupted context tokens (0: none)."""
+    changed_weight: float = 5.0
+    """How much more a token counts that the model expects to change."""
+    unchanged_rate: float = 0.1
+    """Share of unchanged tokens the loss is computed on."""
+    parallel_share: float = 0.5
+    """Share of frames predicted in one pass with nothing decided; the rest has a random part decided."""
+
+
+class DynamicsTask:
+    """Loss and evaluation of the dynamics."""
+
+    def __init__(self, config: TrainDynamicsConfig) -> None:
+        torch.manual_seed(config.loop.seed)
+        self.config = config
+        self.model = Dynamics(config.model)
+        self._train, self._test = TokenDataset(config.tokens, "train"), TokenDataset(config.tokens, "test")
+
+    def loss(self, step: int, rng: np.random.Generator, generator: torch.Generator) -> tuple[torch.Tensor, dict]:
+        """Cross-entropy of every next frame given its past, from a corrupted context."""
+        config = self.config
+        clip = self._train.clips(rng, config.loop.batch_size, config.clip_length + 1)
+        context_BTN = corrupt_context(clip.tokens_BTN[:, :-1], config.corruption, config.model.vocab_size, generator)
+        decided_BTN = mask_targets(clip.tokens_BTN[:, 1:], config.parallel_share, self.model.mask_token, generator)
+        result = next_frame_loss(self.model, clip, context_BTN, decided_BTN, config, generator)
+        return result.loss, {"changed_accuracy": result.changed_accuracy, "accuracy": result.accuracy}
+
+    def evaluate(self, model: nn.Module) -> tuple[dict[str, float], dict[str, np.ndarray]]:
+        """Changed-token accuracy of one parallel pass from real context, on held-out episodes."""
+        assert isinstance(model, Dynamics)
+        clip = self._test.clips(np.random.default_rng(0), 32, self.config.clip_length + 1)
+        hits = changed = likely = 0.0
+        for rows in torch.arange(32).split(8):
+            part = ClipBatch(*(x[rows] for x in clip))
+            logits = parallel_logits(model, part.tokens_BTN[:, :-1], part.actions_BT)
+            target, current = part.tokens_BTN[:, 1:], part.tokens_BTN[:, :-1]
+            moved = target != current
+            hits += float((logits.argmax(-1) == target)[moved].sum())
+            likely += float(logits.log_softmax(-1).gather(-1, target[..., None]).sum())
+            changed += float(moved.sum())
+        return {"changed_accuracy": hits / changed, "nats_per_frame": -likely / (32 * self.config.clip_length)}, {}
+
+
+def mask_targets(target_BTN: torch.Tensor, parallel_share: float, mask_token: int,
+                 generator: torch.Generator) -> torch.Tensor:
+    """Tokens of the next frame as the head sees them: wholly masked, or masked at a rate drawn per frame."""
+    rows, steps, _ = target_BTN.shape
+    parallel = torch.rand(rows, steps, 1, generator=generator) < parallel_share
+    rate = torch.rand(rows, steps, 1, generator=generator)
+    masked = parallel | (torch.rand(target_BTN.shape, generator=generator) < rate)
+    return torch.where(masked.to(target_BTN.device), mask_token, target_BTN)
+
+
+def next_frame_loss(model: Dynamics, clip: ClipBatch, context_BTN: torch.Tensor, decided_BTN: torch.Tensor,
+                    config: TrainDynamicsConfig, generator: torch.Generator):  # noqa: ANN201
+    """Loss on the undecided tokens of every frame of ``clip`` but the first, read from ``context_BTN``."""
+    current_BTN, target_BTN = clip.tokens_BTN[:, :-1], clip.tokens_BTN[:, 1:]
+    features = model.trunk(context_BTN, clip.actions_BT)
+    said = model.decode(features.flatten(0, 1), decided_BTN.flatten(0, 1)).flatten(0, 1)
+    chosen, weights = select_tokens(current_BTN, target_BTN, decided_BTN == model.mask_token,
+                                    config.unchanged_rate, generator)
+    logits = model.logits(said[chosen], context_BTN.flatten()[chosen])
+    return token_loss(logits, current_BTN.flatten()[chosen], target_BTN.flatten()[chosen], weights,
+                      config.changed_weight)
+
+
+def parallel_logits(model: Dynamics, tokens_BTN: torch.Tensor, actions_BT: torch.Tensor) -> torch.Tensor:
+    """Logits [B, T, N, V] of each next frame in one pass, nothing decided."""
+    features = model.trunk(tokens_BTN, actions_BT)
+    undecided = torch.full_like(tokens_BTN, model.mask_token)
+    said = model.decode(features.flatten(0, 1), undecided.flatten(0, 1))
+    return model.logits(said.view(*tokens_BTN.shape, -1), tokens_BTN)
+
+
+def train(config: TrainDynamicsConfig) -> Dynamics:
+    """Train, or resume, and save the finished model in ``config.out``."""
+    model = fit(DynamicsTask(config), config.loop, config.out, "dynamics")
+    assert isinstance(model, Dynamics)
+    save_stage(config.out, model, config.model)
+    return model
+
+
+if __name__ == "__main__":
+    train(tyro.cli(TrainDynamicsConfig, description=__doc__))
