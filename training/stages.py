@@ -6,6 +6,7 @@ The two files are what a later stage reads; a stage is done when both are there,
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
@@ -33,8 +34,7 @@ def is_done(folder: Path) -> bool:
     return (folder / "config.json").exists()
 
 
-def load_stage(folder: Path, config_class: type[C], model_class: type[M] | None = None,
-               factory: object = None) -> tuple[M, C]:
+def load_stage(folder: Path, config_class: type[C], build: Callable[[C], M]) -> tuple[M, C]:
     """Read a finished stage back, in eval mode.
 
     Raises:
@@ -43,8 +43,7 @@ def load_stage(folder: Path, config_class: type[C], model_class: type[M] | None 
     if not is_done(folder):
         raise ValueError(f"{folder}: expected a finished stage with config.json and model.safetensors")
     config = config_class.from_json(json.loads((folder / "config.json").read_text()))
-    build = factory or model_class
-    model = build(config)  # type: ignore[operator]
+    model = build(config)
     try:
         model.load_state_dict(load_file(folder / "model.safetensors"))
     except RuntimeError as error:

@@ -10,13 +10,14 @@ import torch
 import tyro
 from torch import nn
 
-from genie_env.config import DynamicsConfig
+from genie_env.config import DynamicsConfig, TokenizerConfig
 from genie_env.models.dynamics import Dynamics
+from genie_env.models.tokenizer import make_tokenizer
 from training.corruption import corrupt_context
 from training.dataset import ClipBatch, TokenDataset
 from training.loop import LoopConfig, fit
-from training.losses import select_tokens, token_loss
-from training.stages import save_stage
+from training.losses import TokenLoss, select_tokens, token_loss
+from training.stages import load_stage, save_stage
 
 
 @dataclass(frozen=True)
@@ -29,18 +30,20 @@ class TrainDynamicsConfig:
     """Folder for checkpoint, logs and the finished model."""
     model: DynamicsConfig = DynamicsConfig()
     """Size of the network."""
-    loop: LoopConfig = LoopConfig(n_updates=6000, batch_size=8, learning_rate=2e-3, weight_decay=0.01, warmup=200)
+    loop: LoopConfig = LoopConfig(n_updates=6500, batch_size=8, learning_rate=3e-3, weight_decay=0.01, warmup=200)
     """How long and how fast to train."""
     clip_length: int = 24
     """Frames of a clip; longer than the window, so that layers learn to pass on what is older."""
     corruption: float = 0.1
     """Highest share of corrupted context tokens (0: none)."""
-    changed_weight: float = 5.0
+    changed_weight: float = 2.0
     """How much more a token counts that the model expects to change."""
-    unchanged_rate: float = 0.1
+    unchanged_rate: float = 0.2
     """Share of unchanged tokens the loss is computed on."""
-    parallel_share: float = 0.5
+    parallel_share: float = 0.6
     """Share of frames predicted in one pass with nothing decided; the rest has a random part decided."""
+    video_tokenizer_path: Path | None = None
+    """Finished tokenizer whose tokens' looks the embeddings begin from; without it they begin at random."""
 
 
 class DynamicsTask:
@@ -50,6 +53,9 @@ class DynamicsTask:
         torch.manual_seed(config.loop.seed)
         self.config = config
         self.model = Dynamics(config.model)
+        if config.video_tokenizer_path is not None:
+            tokenizer, _ = load_stage(config.video_tokenizer_path, TokenizerConfig, make_tokenizer)
+            self.model.start_embedding_from(tokenizer.descriptors())
         self._train, self._test = TokenDataset(config.tokens, "train"), TokenDataset(config.tokens, "test")
 
     def loss(self, step: int, rng: np.random.Generator, generator: torch.Generator) -> tuple[torch.Tensor, dict]:
@@ -88,7 +94,7 @@ def mask_targets(target_BTN: torch.Tensor, parallel_share: float, mask_token: in
 
 
 def next_frame_loss(model: Dynamics, clip: ClipBatch, context_BTN: torch.Tensor, decided_BTN: torch.Tensor,
-                    config: TrainDynamicsConfig, generator: torch.Generator):  # noqa: ANN201
+                    config: TrainDynamicsConfig, generator: torch.Generator) -> TokenLoss:
     """Loss on the undecided tokens of every frame of ``clip`` but the first, read from ``context_BTN``."""
     current_BTN, target_BTN = clip.tokens_BTN[:, :-1], clip.tokens_BTN[:, 1:]
     features = model.trunk(context_BTN, clip.actions_BT)

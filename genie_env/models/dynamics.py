@@ -30,7 +30,7 @@ class Dynamics(nn.Module):
         self.mask_token = c.vocab_size
         self.embed = nn.Embedding(c.vocab_size + 1, c.token_dim)
         self.embed_action = nn.Embedding(c.num_actions, c.width)
-        self.position = nn.Parameter(0.02 * torch.randn(c.num_groups, c.width))
+        self.position = nn.Parameter(0.5 * torch.randn(c.num_groups, c.width))
         self.enter = nn.Linear(members * c.token_dim, c.width, bias=False)
         self.blocks = nn.ModuleList(
             [SpatioTemporalBlock(c.width, c.num_heads, c.window) for _ in range(c.num_layers)])
@@ -48,6 +48,9 @@ class Dynamics(nn.Module):
         for module in self.modules():
             if isinstance(module, nn.Linear):
                 nn.init.normal_(module.weight, std=module.in_features**-0.5)
+        # Embeddings have unit norm, as suits the output; on the way in they must not drown beside place and action.
+        for entrance in (self.enter, self.enter_head):
+            nn.init.normal_(entrance.weight, std=(self.config.token_dim / entrance.in_features) ** 0.5)
         # Residual branches begin at zero: at the start every block passes its input on unchanged.
         for block in [*self.blocks, *self.head]:
             for branch in ("space", "time"):
@@ -55,6 +58,20 @@ class Dynamics(nn.Module):
                     nn.init.zeros_(getattr(block, branch).out.weight)
             nn.init.zeros_(block.mlp.down.weight)
         nn.init.normal_(self.leave.weight, std=0.02)
+
+    @torch.no_grad()
+    def start_embedding_from(self, descriptors_VK: torch.Tensor) -> None:
+        """Let tokens that look alike begin with alike embeddings: the principal components of their looks.
+
+        A ball one pixel further is then a small step and not an unrelated word, which saves most of the training
+        that would be spent on learning the shape of the vocabulary.
+        """
+        centred = descriptors_VK - descriptors_VK.mean(0)
+        left, strength, _ = torch.linalg.svd(centred, full_matrices=False)
+        used = min(self.config.token_dim, left.shape[1], int((strength > 1e-4 * strength[0]).sum()))
+        # Half-whitened: strong components lead, weak ones (a ball's exact place) are still heard.
+        components = left[:, :used] * strength[:used].sqrt()
+        self.embed.weight[:-1, :used] = components / components.std() * self.config.token_dim**-0.5
 
     def trunk(self, tokens_BTN: torch.Tensor, actions_BT: torch.Tensor) -> torch.Tensor:
         """Features of whole clips: frame t and the action taken there -> [B, T, G, D].

@@ -29,6 +29,10 @@ class Tokenizer(nn.Module):
         """int64 tokens [B, N] -> uint8 [B, H, W, 3]."""
         raise NotImplementedError
 
+    def descriptors(self) -> torch.Tensor:
+        """float [V, K]: what each token looks like, in any coordinates in which alike tokens are near."""
+        raise NotImplementedError
+
 
 class PatchCodebook(Tokenizer):
     """Each token is a patch; encoding picks the nearest one (arXiv 2502.01591 used such a codebook for Craftax)."""
@@ -57,6 +61,10 @@ class PatchCodebook(Tokenizer):
         size = self.config.patch_size
         return rearrange(self.patches_VK[tokens_BN], "b (y x) (h w c) -> b (y h) (x w) c",
                          y=self.config.side, h=size, w=size).contiguous()
+
+    def descriptors(self) -> torch.Tensor:
+        """The patches themselves."""
+        return self.patches_VK.float() / 255.0
 
 
 class FSQTokenizer(Tokenizer):
@@ -96,6 +104,10 @@ class FSQTokenizer(Tokenizer):
         """See :class:`Tokenizer`."""
         latents = rearrange(self.quantizer.from_tokens(tokens_BN), "b (h w) c -> b c h w", h=self.config.side)
         return to_uint8(self.decoder(latents))
+
+    def descriptors(self) -> torch.Tensor:
+        """The quantised latents."""
+        return self.quantizer.from_tokens(torch.arange(self.config.vocab_size, device=self.quantizer.basis_L.device))
 
 
 class _Residual(nn.Module):

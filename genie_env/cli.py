@@ -1,0 +1,305 @@
+"""The command ``genie-env``: play a world, watch it dream, look into it, measure it.
+
+Owns flags, tables and error lines. Everything it does goes through the public API; torch and pygame are imported
+by the subcommand that needs them, so that ``--help`` is quick.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import numpy as np
+import tyro
+
+if TYPE_CHECKING:
+    import gymnasium as gym
+
+STRIP_FRAMES = 16
+
+
+@dataclass(frozen=True)
+class Play:
+    """Play a world with the keyboard.
+
+    Arrows and WASD play what the actions mean, R resets, P pauses (N then plays one step), [ and ] change the
+    temperature, ; and ' the action diversity, F5 takes a snapshot and F9 returns to it, F12 saves a screenshot,
+    V starts and stops a film, Esc quits.
+    """
+
+    world: str = "pong"
+    """Bundled name or folder."""
+    temperature: float | None = None
+    """0 takes the most likely tokens; None takes the world's own best."""
+    action_diversity: float = 0.0
+    """Chance that a step plays a little-used action instead of yours."""
+    action_type: Literal["real", "latent"] | None = None
+    """The game's own actions or the latent ones; None takes the game's where the world knows them."""
+    fps: float | None = None
+    """Steps per second; None takes the world's own, 0 runs as fast as possible."""
+    scale: int = 8
+    """How many times larger than frames the window is at first."""
+    seed: int | None = None
+    """Of the first episode."""
+    device: str = "auto"
+    """Torch device."""
+    out: Path = Path()
+    """Folder for screenshots and films."""
+
+
+@dataclass(frozen=True)
+class Demo:
+    """Show the bundled world: a game in a window, or a scripted player's video where there is no display."""
+
+    world: str = "pong"
+    """Bundled name or folder."""
+    steps: int = 600
+    """Of the scripted player; a person plays as long as they like."""
+    out: Path = Path()
+    """Folder for demo.mp4 and demo.gif."""
+    scale: int = 6
+    """How many times larger than frames the videos are."""
+    seed: int = 0
+    """Of world and player."""
+
+
+@dataclass(frozen=True)
+class Rollout:
+    """Dream with random actions and write a strip of frames (PNG) and an animation (GIF)."""
+
+    world: str = "pong"
+    """Bundled name or folder."""
+    generation_steps: Annotated[int, tyro.conf.arg(aliases=["--steps"])] = 100
+    """Frames to dream."""
+    temperature: float | None = None
+    """0 takes the most likely tokens; None takes the world's own best."""
+    action_diversity: float = 0.1
+    """Chance that a step plays one of the least used recent actions."""
+    seed: int = 0
+    """Of world and actions."""
+    out: Path = Path("rollout")
+    """Folder for rollout.png and rollout.gif."""
+    scale: int = 4
+    """How many times larger than frames the animation is."""
+    device: str = "auto"
+    """Torch device."""
+
+
+@dataclass(frozen=True)
+class Info:
+    """Print what a world is made of, how it is sampled, what its actions mean and how it was measured."""
+
+    world: str = "pong"
+    """Bundled name or folder."""
+
+
+@dataclass(frozen=True)
+class Bench:
+    """Measure environment steps per second and the time of a step, with pictures and with tokens only."""
+
+    world: str = "pong"
+    """Bundled name or folder."""
+    rows: tuple[int, ...] = (1, 4, 16, 64)
+    """Numbers of environments stepped together."""
+    steps: int = 200
+    """Steps measured for each."""
+    device: str = "auto"
+    """Torch device."""
+    json: Path | None = None
+    """Also write the figures to this file."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command line; returns the exit status. Wrong input becomes one line on stderr and status 2."""
+    command = tyro.cli(
+        Play | Demo | Rollout | Info | Bench,
+        prog="genie-env",
+        description="Play, watch and measure learned game worlds.",
+        args=argv,
+    )
+    actions = {Play: _play, Demo: _demo, Rollout: _rollout, Info: _info, Bench: _bench}
+    try:
+        actions[type(command)](command)
+    except (ValueError, ImportError, OSError) as error:
+        print(f"genie-env: error: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+def _make(world: str, **options: Any) -> gym.Env[Any, Any]:
+    """An environment that renders pictures; options that are None keep their default."""
+    import gymnasium as gym
+
+    import genie_env  # noqa: F401 (registers the ids)
+
+    given = {name: value for name, value in options.items() if value is not None}
+    return gym.make("Genie/World-v0", world=world, render_mode="rgb_array", **given)
+
+
+def _play(args: Play) -> None:
+    from genie_env.play import play
+
+    chosen = {"temperature": args.temperature, "action_diversity": args.action_diversity}
+    env = _make(args.world, **chosen, action_type=args.action_type, device=args.device)
+    try:
+        play(env, fps=args.fps, scale=args.scale, seed=args.seed, out=args.out)
+    finally:
+        env.close()
+
+
+def _demo(args: Demo) -> None:
+    from genie_env.renderer import NoDisplayError, has_display
+
+    if has_display():
+        try:
+            _play(Play(world=args.world, seed=args.seed, out=args.out))
+            return
+        except NoDisplayError as error:
+            print(f"{error}; a scripted player plays instead", file=sys.stderr)
+    _demo_video(args)
+
+
+def _demo_video(args: Demo) -> None:
+    """Let a scripted player play and write what it saw."""
+    from genie_env.video import GIF_FRAMES, import_av, write_gif, write_mp4
+
+    _require_steps("steps", args.steps)
+    # Fail before the work rather than after it.
+    import_av()
+    env = _make(args.world)
+    began = time.perf_counter()
+    frames, seconds = _dream(env, _held_actions(env, args.seed), args.steps, args.seed)
+    fps = float(env.metadata["render_fps"])
+    env.close()
+    write_mp4(args.out / "demo.mp4", frames, fps, args.scale)
+    stride = -(-len(frames) // GIF_FRAMES)
+    write_gif(args.out / "demo.gif", frames[::stride], fps / stride, args.scale)
+    total = time.perf_counter() - began
+    print(f"{args.steps} steps of {args.world!r} in {args.out / 'demo.mp4'} and {args.out / 'demo.gif'}")
+    print(f"steps per second: {args.steps / seconds:.0f} stepping, {args.steps / total:.0f} with everything")
+
+
+def _rollout(args: Rollout) -> None:
+    from genie_env.video import write_gif, write_png
+
+    _require_steps("generation-steps", args.generation_steps)
+    chosen = {"temperature": args.temperature, "action_diversity": args.action_diversity}
+    env = _make(args.world, **chosen, device=args.device)
+    env.action_space.seed(args.seed)
+    actions = iter(lambda: int(env.action_space.sample()), None)
+    frames, _ = _dream(env, actions, args.generation_steps, args.seed)
+    fps = float(env.metadata["render_fps"])
+    env.close()
+    write_png(args.out / "rollout.png", _strip(frames))
+    write_gif(args.out / "rollout.gif", frames, fps, args.scale)
+    print(
+        f"{args.generation_steps} dreamed frames in {args.out / 'rollout.png'} and {args.out / 'rollout.gif'}"
+    )
+
+
+def _dream(
+    env: gym.Env[Any, Any], actions: Iterator[int], num_steps: int, seed: int
+) -> tuple[list[np.ndarray], float]:
+    """Frames of ``num_steps`` steps, the start included, and the seconds spent in ``step`` alone."""
+    from tqdm import tqdm
+
+    env.reset(seed=seed)
+    frames, seconds = [np.asarray(env.render())], 0.0
+    for _ in tqdm(range(num_steps), desc="dreaming", unit="step", leave=False):
+        action = next(actions)
+        began = time.perf_counter()
+        _, _, terminated, truncated, _ = env.step(action)
+        seconds += time.perf_counter() - began
+        frames.append(np.asarray(env.render()))
+        if terminated or truncated:
+            env.reset()
+    return frames, seconds
+
+
+def _held_actions(env: gym.Env[Any, Any], seed: int) -> Iterator[int]:
+    """Random actions, each held for a few steps: a paddle that trembles on the spot shows nothing."""
+    rng = np.random.default_rng(seed)
+    env.action_space.seed(seed)
+    while True:
+        action = int(env.action_space.sample())
+        yield from [action] * int(rng.integers(2, 10))
+
+
+def _strip(frames: list[np.ndarray]) -> np.ndarray:
+    """Up to ``STRIP_FRAMES`` frames at equal distances, side by side."""
+    picked = np.linspace(0, len(frames) - 1, min(STRIP_FRAMES, len(frames))).round().astype(int)
+    gap = np.full((frames[0].shape[0], 2, 3), 255, np.uint8)
+    parts = [part for index in picked for part in (frames[index], gap)]
+    return np.concatenate(parts[:-1], axis=1)
+
+
+def _require_steps(name: str, steps: int) -> None:
+    if steps < 1:
+        raise ValueError(f"{name}: expected a whole number >= 1, got {steps}")
+
+
+def _info(args: Info) -> None:
+    from genie_env import load_world
+
+    world = load_world(args.world, "cpu")
+    config = world.config
+    lines: list[tuple[str, str]] = [("world", f"{config.name}, format {config.format_version}")]
+    for name in ("tokenizer", "latent_action", "dynamics", "outcome"):
+        size = sum(tensor.numel() for tensor in getattr(world, name).state_dict().values())
+        lines.append((name, f"{size:,} parameters; {_settings(getattr(config, name))}"))
+    lines.append(("source", _settings(config.source)))
+    lines.append(("sampling", _settings(config.sampling)))
+    if world.starts is not None:
+        lines.append(("starts", f"{len(world.starts.tokens_SPN)} recorded beginnings"))
+    if config.action_map is not None:
+        for real, latent in enumerate(config.action_map.real_to_latent):
+            purity = config.action_map.purity[latent]
+            lines.append(
+                (
+                    f"action {real}",
+                    f"{config.source.action_meanings[real]} → latent {latent}, {purity:.0%} pure",
+                )
+            )
+    lines += [(f"measured {name}", str(value)) for name, value in _flat(config.metrics)]
+    width = max(len(label) for label, _ in lines)
+    print("\n".join(f"{label:<{width}}  {text}" for label, text in lines))
+
+
+def _settings(config: Any) -> str:
+    """The fields of a config on one line."""
+    pairs = ((field.name, getattr(config, field.name)) for field in dataclasses.fields(config))
+    return ", ".join(
+        f"{name} {value}" for name, value in pairs if not isinstance(value, (tuple, dict)) or value
+    )
+
+
+def _flat(metrics: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Nested figures as ``outer.inner`` and value."""
+    for name, value in metrics.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", f"{value:.4g}" if isinstance(value, float) else value
+
+
+def _bench(args: Bench) -> None:
+    from genie_env.bench import machine, measure_all
+    from genie_env.video import whole_file
+
+    figures = list(measure_all(args.world, args.rows, args.steps, args.device))
+    print(f"{'observation':<12}{'rows':>6}{'steps/s':>10}{'p50 ms':>9}{'p99 ms':>9}")
+    for f in figures:
+        print(f"{f.obs_type:<12}{f.rows:>6}{f.steps_per_second:>10.0f}{f.p50_ms:>9.2f}{f.p99_ms:>9.2f}")
+    if args.json is not None:
+        report = {"world": args.world, "device": args.device, "steps": args.steps, **machine()}
+        report["figures"] = [f._asdict() for f in figures]
+        with whole_file(args.json) as temporary:
+            temporary.write_text(json.dumps(report, indent=2) + "\n")

@@ -1,0 +1,207 @@
+"""The vector environment: many rows of dreams, one batched forward a step, rows reset on their own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+from gymnasium.utils import seeding
+from gymnasium.vector import AutoresetMode
+from gymnasium.vector.utils import batch_space
+
+from genie_env.bundle import read_config
+from genie_env.dreams import Dreams, DreamStep, Snapshot, action_meanings, action_space, observation_space
+from genie_env.env import require_world
+from genie_env.options import RESET_OPTIONS, check_reset_options, resolve_options
+
+
+class GenieVectorEnv(gym.vector.VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
+    """``num_envs`` dreams of one world, advanced together: ``gym.make_vec("Genie/Pong-v0", num_envs=64)``.
+
+    Spaces, options and information are those of :class:`~genie_env.env.GenieEnv`; row i behaves like a single
+    environment seeded with seed + i. ``options={"frames": …}`` takes one clip a row, uint8 [B, T, H, W, 3].
+    """
+
+    metadata: dict[str, Any] = {"render_modes": ["rgb_array"], "render_fps": 15}  # noqa: RUF012
+
+    def __init__(self, world: str | Path | None = None, num_envs: int = 1, *, max_episode_steps: int | None = None,
+                 autoreset_mode: str | AutoresetMode = AutoresetMode.NEXT_STEP, temperature: float | None = None,
+                 top_p: float | None = None, decode_steps: int | None = None, action_diversity: float = 0.0,
+                 diversity_window: int = 5, action_type: str | None = None, obs_type: str = "rgb",
+                 device: str = "auto", render_mode: str | None = None) -> None:
+        """Check the options; weights are loaded at the first reset.
+
+        Args:
+            world: bundled name or folder.
+            num_envs: rows.
+            max_episode_steps: rows truncate by themselves after so many steps; None never does.
+            autoreset_mode: ``NEXT_STEP``, ``SAME_STEP`` or ``DISABLED``.
+            temperature, top_p, decode_steps, action_diversity, diversity_window, action_type, obs_type, device,
+                render_mode: as in the single environment.
+
+        Raises:
+            ValueError: if an option or the world's bundle is not as expected.
+        """
+        if num_envs < 1:
+            raise ValueError(f"num_envs: expected an integer >= 1, got {num_envs!r}")
+        if max_episode_steps is not None and max_episode_steps < 1:
+            raise ValueError(f"max_episode_steps: expected an integer >= 1 or None, got {max_episode_steps!r}")
+        if render_mode not in (None, "rgb_array"):
+            raise ValueError(f"render_mode: a vector environment knows None and 'rgb_array', got {render_mode!r}")
+        config = read_config(require_world(world))
+        options = resolve_options(config, temperature=temperature, top_p=top_p, decode_steps=decode_steps,
+                                  action_diversity=action_diversity, diversity_window=diversity_window,
+                                  action_type=action_type, obs_type=obs_type, device=device)
+        self.num_envs, self.render_mode = num_envs, render_mode
+        self.autoreset_mode = AutoresetMode(autoreset_mode)
+        self.metadata = {**type(self).metadata, "render_fps": config.source.fps, "autoreset_mode": self.autoreset_mode}
+        self.single_observation_space = observation_space(config, options.obs_type)
+        self.single_action_space = action_space(config, options.action_type)
+        self.observation_space = batch_space(self.single_observation_space, num_envs)
+        self.action_space = batch_space(self.single_action_space, num_envs)
+        self.config, self.options = config, options
+        self._max_steps = max_episode_steps
+        self._dreams = Dreams(str(world), config, options, num_envs)
+        self._generators: list[np.random.Generator | None] = [None] * num_envs
+        self._ended_B = np.zeros(num_envs, dtype=bool)
+
+    def reset(self, *, seed: int | list[int | None] | None = None,
+              options: dict[str, Any] | None = None) -> tuple[np.ndarray, dict[str, Any]]:
+        """Begin all rows anew, or those of ``options["reset_mask"]`` (bool [B]).
+
+        Args:
+            seed: row i gets seed + i; or one seed (or None) a row.
+            options: as in the single environment, and ``reset_mask``.
+
+        Raises:
+            ValueError: if an option or the seeds are not as expected; no row changes then.
+        """
+        wanted = check_reset_options(options, (*RESET_OPTIONS, "reset_mask"))
+        rows = self._masked_rows(wanted.pop("reset_mask", None))
+        seeds = self._row_seeds(seed)
+        generators = []
+        for row in rows:
+            known = self._generators[row]
+            fresh = seeds[row] is not None or known is None
+            generators.append(seeding.np_random(seeds[row])[0] if fresh else known)
+        self._dreams.reset_rows(rows, generators, wanted)
+        for row, generator in zip(rows, generators, strict=True):
+            self._generators[row] = generator
+        self._ended_B[rows] = False
+        return self._dreams.observations(), _reset_infos(self.num_envs, rows)
+
+    def step(self, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
+        """Dream one frame further in every row; rows that ended are handled by the autoreset mode.
+
+        Raises:
+            ValueError: if ``actions`` are not B members of the action space.
+        """
+        actions = self._check_actions(actions)
+        awaiting_B = self._ended_B.copy() if self.autoreset_mode == AutoresetMode.NEXT_STEP else \
+            np.zeros(self.num_envs, dtype=bool)
+        if self.autoreset_mode == AutoresetMode.DISABLED and self._ended_B.any():
+            raise gym.error.ResetNeeded(f"rows {np.flatnonzero(self._ended_B).tolist()} ended; reset them with "
+                                        f"options={{'reset_mask': …}}")
+        result = self._dreams.step(actions)
+        steps_B = self._dreams.state.step_B.cpu().numpy().copy()
+        truncated_B = np.zeros(self.num_envs, dtype=bool)
+        if self._max_steps is not None:
+            truncated_B = steps_B >= self._max_steps
+        rewards_B, terminated_B = result.reward_B, result.terminated_B
+        infos = _step_infos(result, steps_B)
+        if awaiting_B.any():
+            # These rows begin anew instead of stepping: what they just did never happened.
+            rows = np.flatnonzero(awaiting_B)
+            self._restart(rows)
+            rewards_B[rows], terminated_B[rows], truncated_B[rows] = 0.0, False, False
+            for name, value in _RESET_VALUES.items():
+                infos[name][rows] = value
+        self._ended_B = terminated_B | truncated_B
+        if self.autoreset_mode == AutoresetMode.SAME_STEP and self._ended_B.any():
+            infos = self._finish_in_place(infos)
+        return self._dreams.observations(), rewards_B, terminated_B, truncated_B, infos
+
+    def render(self) -> tuple[np.ndarray, ...] | None:
+        """The present frame of every row, uint8 [H, W, 3] each."""
+        return tuple(self._dreams.frames()) if self.render_mode == "rgb_array" else None
+
+    def get_action_meanings(self) -> list[str]:
+        """Names of the actions."""
+        return action_meanings(self.config, self.options.action_type)
+
+    def snapshot(self) -> tuple[Snapshot, np.ndarray]:
+        """Everything that decides how the dreams go on; give it to :meth:`restore`, any number of times."""
+        return self._dreams.snapshot(), self._ended_B.copy()
+
+    def restore(self, state: tuple[Snapshot, np.ndarray]) -> None:
+        """Go back to a snapshot, generators included."""
+        self._dreams.restore(state[0])
+        self._generators = list(self._dreams.generators)
+        self._ended_B = state[1].copy()
+
+    def _restart(self, rows: np.ndarray) -> None:
+        generators = [self._generators[row] for row in rows]
+        self._dreams.reset_rows(rows, generators, {})  # type: ignore[arg-type]
+
+    def _finish_in_place(self, infos: dict[str, Any]) -> dict[str, Any]:
+        """Same-step autoreset: final observation and info aside, then the ended rows begin anew."""
+        ended_B, rows = self._ended_B, np.flatnonzero(self._ended_B)
+        final_obs = np.full(self.num_envs, None, dtype=object)
+        for row, observation in zip(rows, self._dreams.observations(rows), strict=True):
+            final_obs[row] = observation
+        final_info = {name: np.where(ended_B, value, 0) if name.startswith("_") is False else value & ended_B
+                      for name, value in infos.items()}
+        self._restart(rows)
+        for name, value in _RESET_VALUES.items():
+            infos[name] = infos[name].copy()
+            infos[name][rows] = value
+        self._ended_B = np.zeros(self.num_envs, dtype=bool)
+        return {**infos, "final_obs": final_obs, "_final_obs": ended_B.copy(), "final_info": final_info,
+                "_final_info": ended_B.copy()}
+
+    def _check_actions(self, actions: Any) -> np.ndarray:
+        actions = np.asarray(actions)
+        count = int(self.single_action_space.n)  # type: ignore[attr-defined]
+        if actions.shape != (self.num_envs,) or not np.issubdtype(actions.dtype, np.integer) \
+                or actions.min() < 0 or actions.max() >= count:
+            raise ValueError(f"actions: expected {self.num_envs} integers from 0 to {count - 1}, got {actions!r}")
+        return actions
+
+    def _masked_rows(self, mask: Any) -> np.ndarray:
+        if mask is None:
+            return np.arange(self.num_envs)
+        mask = np.asarray(mask)
+        if mask.shape != (self.num_envs,) or mask.dtype != bool or not mask.any():
+            raise ValueError(f"reset_mask: expected bool [{self.num_envs}] with at least one True, got {mask!r}")
+        return np.flatnonzero(mask)
+
+    def _row_seeds(self, seed: Any) -> list[int | None]:
+        if seed is None:
+            return [None] * self.num_envs
+        if isinstance(seed, (int, np.integer)):
+            return [int(seed) + row for row in range(self.num_envs)]
+        if len(seed) != self.num_envs:
+            raise ValueError(f"seed: expected an integer or one seed for each of {self.num_envs} rows, got {seed!r}")
+        return list(seed)
+
+
+_RESET_VALUES = {"action": -1, "latent_action": -1, "entropy": 0.0, "step": 0}
+
+
+def _step_infos(result: DreamStep, steps_B: np.ndarray) -> dict[str, Any]:
+    values = {"action": result.action_B, "latent_action": result.latent_action_B,
+              "entropy": result.entropy_B.astype(np.float64), "step": steps_B}
+    all_rows = np.ones(len(steps_B), dtype=bool)
+    return {**{k: np.array(v) for k, v in values.items()}, **{f"_{k}": all_rows.copy() for k in values}}
+
+
+def _reset_infos(num_envs: int, rows: np.ndarray) -> dict[str, Any]:
+    told = np.zeros(num_envs, dtype=bool)
+    told[rows] = True
+    infos: dict[str, Any] = {}
+    for name, value in _RESET_VALUES.items():
+        infos[name] = np.where(told, value, np.zeros(1, dtype=type(value)))
+        infos[f"_{name}"] = told.copy()
+    return infos

@@ -1,0 +1,159 @@
+"""Put finished stages together into a world bundle.
+
+``python -m training.export --data data/pong --run runs/pong --out worlds/pong``
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import tyro
+
+from genie_env.action_map import fit_action_map
+from genie_env.bundle import CARD, load_world, save_world
+from genie_env.config import (
+    ActionMapConfig,
+    DynamicsConfig,
+    LatentActionConfig,
+    OutcomeConfig,
+    SamplingConfig,
+    TokenizerConfig,
+    WorldConfig,
+)
+from genie_env.episodes import EpisodeStore
+from genie_env.world_model import Prompts, World
+from training.dataset import TokenDataset
+from training.stages import is_done
+
+STAGES = {"tokenizer": TokenizerConfig, "latent_action": LatentActionConfig, "dynamics": DynamicsConfig,
+          "outcome": OutcomeConfig}
+
+
+@dataclass(frozen=True)
+class ExportConfig:
+    """Bundle the stages of a run."""
+
+    data: Path
+    """Recording the stages were trained on."""
+    run: Path
+    """Folder with the stages' folders."""
+    out: Path
+    """Bundle to make."""
+    name: str = ""
+    """Name of the world; the default is the folder's."""
+    sampling: SamplingConfig = SamplingConfig()
+    """Sampling defaults of the world."""
+    num_labels: int = 200
+    """Labelled transitions for the action map (0: no map, latent actions only)."""
+    num_starts: int = 128
+    """Start prompts."""
+    start_frames: int = 8
+    """Frames of a prompt."""
+    replace: bool = False
+    """Replace an existing bundle."""
+
+
+def export(config: ExportConfig) -> Path:
+    """Write the bundle.
+
+    Raises:
+        ValueError: if a stage is missing, or the bundle exists and ``replace`` is not set.
+    """
+    for stage in STAGES:
+        if not is_done(config.run / stage):
+            raise ValueError(f"{config.run / stage}: stage is not finished; run it first")
+    store = EpisodeStore(config.data)
+    tokens = TokenDataset(config.run / "tokens", "train")
+    parts = {name: kind.from_json(json.loads((config.run / name / "config.json").read_text()))
+             for name, kind in STAGES.items()}
+    world_config = WorldConfig(
+        name=config.name or config.out.name,
+        **parts,
+        source=store.manifest.source,
+        sampling=config.sampling,
+        action_map=_action_map(config, store, tokens, parts["latent_action"].num_actions),
+        metrics={"frames": sum(len(e.tokens_TN) for e in tokens.episodes), "players": store.manifest.settings},
+    )
+    world = World(world_config, starts(tokens, config.num_starts, config.start_frames))
+    for name in STAGES:
+        from safetensors.torch import load_file
+
+        getattr(world, name).load_state_dict(load_file(config.run / name / "model.safetensors"))
+    return save_world(world, config.out, card=model_card(world), replace=config.replace)
+
+
+def starts(tokens: TokenDataset, count: int, length: int) -> Prompts:
+    """Prompts from the beginnings of training episodes: the first points of a game, at various moments.
+
+    Raises:
+        ValueError: if no episode is long enough.
+    """
+    rng = np.random.default_rng(0)
+    episodes = [e for e in tokens.episodes if len(e.tokens_TN) >= length + 1]
+    if not episodes:
+        raise ValueError(f"no training episode has {length + 1} frames to start from")
+    picked_tokens, picked_actions = [], []
+    for index in range(count):
+        episode = episodes[index % len(episodes)]
+        # Before the first point is scored; games without early points still give a spread of moments.
+        events = np.flatnonzero(episode.rewards_T)
+        latest = min(int(events[0]) if len(events) else 64, len(episode.tokens_TN) - length, 64)
+        first = int(rng.integers(0, max(1, latest - length)))
+        picked_tokens.append(episode.tokens_TN[first : first + length])
+        picked_actions.append(episode.latent_actions_T[first : first + length - 1])
+    return Prompts(torch.from_numpy(np.stack(picked_tokens)).long(), torch.from_numpy(np.stack(picked_actions)).long())
+
+
+def set_metrics(folder: Path, metrics: dict[str, Any]) -> None:
+    """Write measured figures into an existing bundle and its model card."""
+    import dataclasses
+
+    world = load_world(folder, device="cpu")
+    world.config = dataclasses.replace(world.config, metrics={**world.config.metrics, **metrics})
+    save_world(world, folder, card=model_card(world), replace=True)
+
+
+def _action_map(config: ExportConfig, store: EpisodeStore, tokens: TokenDataset,
+                num_latent: int) -> ActionMapConfig | None:
+    if config.num_labels == 0:
+        return None
+    latent = np.concatenate([e.latent_actions_T[:-1] for e in tokens.episodes])
+    real = np.concatenate([e.actions_T[:-1] for e in tokens.episodes])
+    picks = np.random.default_rng(0).permutation(len(latent))[: config.num_labels]
+    return fit_action_map(latent[picks], real[picks], store.manifest.source.effects, num_latent)
+
+
+def model_card(world: World) -> str:
+    """Markdown: what the world is, what it was made from, and what was measured."""
+    c = world.config
+    sizes = {name: sum(v.numel() for v in getattr(world, name).state_dict().values()) for name in STAGES}
+    lines = [f"# World: {c.name}", "",
+             f"A Genie Env world learned from recordings of `{c.source.env_id}` (`{json.dumps(c.source.env_kwargs)}`).",
+             "", "| network | kind | values |", "|---|---|---|",
+             f"| tokenizer | {c.tokenizer.kind}, {c.tokenizer.vocab_size} tokens | {sizes['tokenizer']:,} |",
+             f"| latent action model | {c.latent_action.num_actions} codes | {sizes['latent_action']:,} |",
+             f"| dynamics | {c.dynamics.num_layers} layers, width {c.dynamics.width}, window {c.dynamics.window} | "
+             f"{sizes['dynamics']:,} |",
+             f"| outcome head | rewards {list(c.outcome.rewards)} | {sizes['outcome']:,} |", "",
+             f"Sampling defaults: temperature {c.sampling.temperature:g}, top_p {c.sampling.top_p:g}, "
+             f"{c.sampling.decode_steps} decoding steps.", ""]
+    if c.metrics:
+        lines += ["| measured | value |", "|---|---|"]
+        lines += [f"| {k} | {v} |" for k, v in c.metrics.items() if not isinstance(v, (dict, list))]
+    return "\n".join(lines) + "\n"
+
+
+def main() -> None:
+    """Command line."""
+    folder = export(tyro.cli(ExportConfig, description=__doc__))
+    size = sum(f.stat().st_size for f in folder.iterdir())
+    print(f"{folder}: {size / 1e6:.1f} MB, {CARD} written")
+
+
+if __name__ == "__main__":
+    main()
