@@ -10,8 +10,9 @@ import numpy as np
 from genie_env.config import ActionMapConfig
 
 
-def fit_action_map(latent_M: np.ndarray, real_M: np.ndarray, effects: tuple[int, ...],
-                   num_latent: int) -> ActionMapConfig:
+def fit_action_map(
+    latent_M: np.ndarray, real_M: np.ndarray, effects: tuple[int, ...], num_latent: int
+) -> ActionMapConfig:
     """Fit the map on M transitions.
 
     Stepping with a real action takes the latent action that its effect makes most likely,

@@ -70,7 +70,7 @@ def measure_all(world: str, rows: Sequence[int], num_steps: int, device: str) ->
     from tqdm import tqdm
 
     total = 2 * len(rows) * (WARM_UP_STEPS + num_steps)
-    with tqdm(total=total, desc="measuring", unit="step", leave=False) as bar:
+    with tqdm(total=total, desc="measuring", unit="step", leave=False, disable=None) as bar:
         for obs_type in ("rgb", "tokens"):
             for count in rows:
                 yield measure(world, obs_type, count, num_steps, device, lambda: bar.update())

@@ -40,8 +40,9 @@ def find_world(world: str | Path) -> Path:
         return BUNDLED / str(world)
     folder = Path(world)
     if not (folder / "config.json").exists():
-        raise ValueError(f"world {str(world)!r}: expected one of the bundled worlds {bundled_worlds()} or a folder "
-                         f"with config.json")
+        raise ValueError(
+            f"world {str(world)!r}: expected one of the bundled worlds {bundled_worlds()} or a folder with config.json"
+        )
     return folder
 
 
@@ -91,8 +92,9 @@ def pick_device(device: str) -> torch.device:
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:
         first_line = str(error).splitlines()[0]
-        raise ValueError(f"device: expected 'auto' or a torch device that is present, got {device!r} ({first_line})") \
-            from None
+        raise ValueError(
+            f"device: expected 'auto' or a torch device that is present, got {device!r} ({first_line})"
+        ) from None
     return torch.device(device)
 
 
@@ -117,12 +119,20 @@ def save_world(world: World, folder: str | Path, card: str = "", replace: bool =
         state = getattr(world, network).state_dict()
         halved = {k: (v.half() if v.is_floating_point() else v).cpu().contiguous() for k, v in state.items()}
         save_file(halved, partial / f"{network}.safetensors")
-    save_file({"tokens": world.starts.tokens_SPN.to(torch.int16).cpu().contiguous(),
-               "actions": world.starts.actions_SP.to(torch.int16).cpu().contiguous()}, partial / STARTS)
+    save_file(
+        {
+            "tokens": world.starts.tokens_SPN.to(torch.int16).cpu().contiguous(),
+            "actions": world.starts.actions_SP.to(torch.int16).cpu().contiguous(),
+        },
+        partial / STARTS,
+    )
     (partial / CARD).write_text(card)
     names = [f"{network}.safetensors" for network in NETWORKS] + [STARTS]
-    manifest = {"format_version": FORMAT_VERSION, "sha256": {n: _sha256(partial / n) for n in names},
-                "world": world.config.to_json()}
+    manifest = {
+        "format_version": FORMAT_VERSION,
+        "sha256": {n: _sha256(partial / n) for n in names},
+        "world": world.config.to_json(),
+    }
     (partial / "config.json").write_text(json.dumps(manifest, indent=1))
     if target.exists():
         shutil.rmtree(target)
@@ -166,27 +176,37 @@ def _fill(network: torch.nn.Module, tensors: dict[str, torch.Tensor], path: Path
     for name, wanted in expected.items():
         got = tensors[name]
         if got.shape != wanted.shape or got.is_floating_point() != wanted.is_floating_point():
-            raise ValueError(f"{path}: {name}: expected {wanted.dtype} {list(wanted.shape)}, "
-                             f"got {got.dtype} {list(got.shape)}")
+            raise ValueError(
+                f"{path}: {name}: expected {wanted.dtype} {list(wanted.shape)}, got {got.dtype} {list(got.shape)}"
+            )
         if got.is_floating_point() and not bool(got.isfinite().all()):
             raise ValueError(f"{path}: {name}: holds values that are not finite")
     network.load_state_dict(tensors)
 
 
-def _check_starts(tensors: dict[str, torch.Tensor], config: WorldConfig,
-                  path: Path) -> tuple[torch.Tensor, torch.Tensor]:
+def _check_starts(
+    tensors: dict[str, torch.Tensor], config: WorldConfig, path: Path
+) -> tuple[torch.Tensor, torch.Tensor]:
     if set(tensors) != {"tokens", "actions"}:
         raise ValueError(f"{path}: expected the tensors 'tokens' and 'actions', got {sorted(tensors)}")
     tokens, actions = tensors["tokens"].long(), tensors["actions"].long()
-    fits = (tokens.ndim == 3 and tokens.shape[0] > 0 and tokens.shape[1] > 0
-            and tokens.shape[2] == config.tokenizer.num_tokens
-            and actions.shape == (tokens.shape[0], tokens.shape[1] - 1))
+    fits = (
+        tokens.ndim == 3
+        and tokens.shape[0] > 0
+        and tokens.shape[1] > 0
+        and tokens.shape[2] == config.tokenizer.num_tokens
+        and actions.shape == (tokens.shape[0], tokens.shape[1] - 1)
+    )
     if not fits:
-        raise ValueError(f"{path}: expected tokens [S, P, {config.tokenizer.num_tokens}] and actions [S, P-1], "
-                         f"got {list(tokens.shape)} and {list(actions.shape)}")
-    for name, values, stop in (("tokens", tokens, config.tokenizer.vocab_size),
-                               ("actions", actions, config.dynamics.num_actions)):
-        if values.numel() and not (0 <= int(values.min()) and int(values.max()) < stop):
+        raise ValueError(
+            f"{path}: expected tokens [S, P, {config.tokenizer.num_tokens}] and actions [S, P-1], "
+            f"got {list(tokens.shape)} and {list(actions.shape)}"
+        )
+    for name, values, stop in (
+        ("tokens", tokens, config.tokenizer.vocab_size),
+        ("actions", actions, config.dynamics.num_actions),
+    ):
+        if values.numel() and not (int(values.min()) >= 0 and int(values.max()) < stop):
             raise ValueError(f"{path}: {name}: expected values from 0 to {stop - 1}")
     return tokens, actions
 

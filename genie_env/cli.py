@@ -1,7 +1,7 @@
 """The command ``genie-env``: play a world, watch it dream, look into it, measure it.
 
-Owns flags, tables and error lines. Everything it does goes through the public API; torch and pygame are imported
-by the subcommand that needs them, so that ``--help`` is quick.
+Owns flags, tables and error lines; what it does goes through the public API. torch and pygame are imported by
+the subcommand that needs them, so that ``--help`` is quick.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import sys
+import textwrap
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -28,9 +29,9 @@ STRIP_FRAMES = 16
 class Play:
     """Play a world with the keyboard.
 
-    Arrows and WASD play what the actions mean, R resets, P pauses (N then plays one step), [ and ] change the
-    temperature, ; and ' the action diversity, F5 takes a snapshot and F9 returns to it, F12 saves a screenshot,
-    V starts and stops a film, Esc quits.
+    Arrows and WASD play what the actions mean, R resets, P pauses (N then plays one step), [ and ] change
+    the temperature, ; and ' the action diversity, F5 takes a snapshot and F9 returns to it, F12 saves a
+    screenshot, V starts and stops a film, Esc quits.
     """
 
     world: str = "pong"
@@ -213,7 +214,7 @@ def _dream(
 
     env.reset(seed=seed)
     frames, seconds = [np.asarray(env.render())], 0.0
-    for _ in tqdm(range(num_steps), desc="dreaming", unit="step", leave=False):
+    for _ in tqdm(range(num_steps), desc="dreaming", unit="step", leave=False, disable=None):
         action = next(actions)
         began = time.perf_counter()
         _, _, terminated, truncated, _ = env.step(action)
@@ -255,7 +256,9 @@ def _info(args: Info) -> None:
     for name in ("tokenizer", "latent_action", "dynamics", "outcome"):
         size = sum(tensor.numel() for tensor in getattr(world, name).state_dict().values())
         lines.append((name, f"{size:,} parameters; {_settings(getattr(config, name))}"))
-    lines.append(("source", _settings(config.source)))
+    source = config.source
+    shape = f"{source.image_size}×{source.image_size} at {source.fps:g} fps"
+    lines.append(("source", f"{source.env_id}, {shape}, crop {source.crop}, frame skip {source.frame_skip}"))
     lines.append(("sampling", _settings(config.sampling)))
     if world.starts is not None:
         lines.append(("starts", f"{len(world.starts.tokens_SPN)} recorded beginnings"))
@@ -265,12 +268,17 @@ def _info(args: Info) -> None:
             lines.append(
                 (
                     f"action {real}",
-                    f"{config.source.action_meanings[real]} → latent {latent}, {purity:.0%} pure",
+                    f"{source.action_meanings[real]} → latent {latent}, {purity:.0%} pure",
                 )
             )
     lines += [(f"measured {name}", str(value)) for name, value in _flat(config.metrics)]
     width = max(len(label) for label, _ in lines)
-    print("\n".join(f"{label:<{width}}  {text}" for label, text in lines))
+    for label, text in lines:
+        print(
+            textwrap.fill(
+                text, 110, initial_indent=f"{label:<{width}}  ", subsequent_indent=" " * (width + 2)
+            )
+        )
 
 
 def _settings(config: Any) -> str:

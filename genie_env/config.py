@@ -78,8 +78,10 @@ def _typed(hint: Any, value: Any, where: str) -> Any:
         return value if isinstance(value, hint) else hint.from_json(value)  # type: ignore[attr-defined]
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
-    _require(isinstance(value, hint) and not (hint is int and isinstance(value, bool)),
-             f"{where}: expected {hint.__name__}, got {value!r}")
+    _require(
+        isinstance(value, hint) and not (hint is int and isinstance(value, bool)),
+        f"{where}: expected {hint.__name__}, got {value!r}",
+    )
     return value
 
 
@@ -104,8 +106,10 @@ class TokenizerConfig(JsonConfig):
             product = 1
             for level in self.levels:
                 product *= level
-            _require(bool(self.levels) and product == self.vocab_size,
-                     f"fsq: product of levels {self.levels} must equal vocab_size {self.vocab_size}")
+            _require(
+                bool(self.levels) and product == self.vocab_size,
+                f"fsq: product of levels {self.levels} must equal vocab_size {self.vocab_size}",
+            )
 
     @property
     def side(self) -> int:
@@ -244,11 +248,15 @@ class WorldConfig(JsonConfig):
     format_version: int = FORMAT_VERSION
 
     def __post_init__(self) -> None:
-        _require(self.format_version == FORMAT_VERSION,
-                 f"world format {self.format_version}: this version of genie_env reads format {FORMAT_VERSION}")
+        _require(
+            self.format_version == FORMAT_VERSION,
+            f"world format {self.format_version}: this version of genie_env reads format {FORMAT_VERSION}",
+        )
         vocab = {self.tokenizer.vocab_size, self.dynamics.vocab_size, self.outcome.vocab_size}
         _require(len(vocab) == 1, f"tokenizer, dynamics and outcome disagree on vocab_size: {sorted(vocab)}")
         tokens = {self.tokenizer.num_tokens, self.dynamics.num_tokens, self.outcome.num_tokens}
         _require(len(tokens) == 1, f"tokenizer, dynamics and outcome disagree on tokens per frame: {sorted(tokens)}")
-        _require(self.latent_action.num_actions == self.dynamics.num_actions,
-                 "latent action model and dynamics disagree on num_actions")
+        _require(
+            self.latent_action.num_actions == self.dynamics.num_actions,
+            "latent action model and dynamics disagree on num_actions",
+        )

@@ -45,8 +45,9 @@ def action_meanings(config: WorldConfig, action_type: str) -> list[str]:
         return list(config.source.action_meanings)
     if config.action_map is None:
         return [f"LATENT_{i}" for i in range(config.dynamics.num_actions)]
-    return [f"LATENT_{i}({config.source.action_meanings[real]})"
-            for i, real in enumerate(config.action_map.latent_to_real)]
+    return [
+        f"LATENT_{i}({config.source.action_meanings[real]})" for i, real in enumerate(config.action_map.latent_to_real)
+    ]
 
 
 class DreamStep(NamedTuple):
@@ -129,8 +130,7 @@ class Dreams:
             self.generators[row] = generator
         if self._state is None:
             self._state = self._engine.start(*prompts, keys.to(self.world.device))
-            self._recent_BK = torch.full((self.num_rows, self.options.diversity_window), -1,
-                                         device=self.world.device)
+            self._recent_BK = torch.full((self.num_rows, self.options.diversity_window), -1, device=self.world.device)
             self._temperature_B = torch.zeros(self.num_rows, device=self.world.device)
             self._diversity_B = torch.zeros(self.num_rows, device=self.world.device)
         else:
@@ -149,8 +149,13 @@ class Dreams:
         self._recent_BK = torch.cat([self._recent_BK[:, 1:], action_B[:, None]], dim=1)
         latent_B = self._to_latent[action_B]
         output = self._engine.step(state, latent_B, self._temperature_B)
-        return DreamStep(output.reward_B.cpu().numpy().astype(np.float64), output.terminated_B.cpu().numpy().copy(),
-                         action_B.cpu().numpy(), latent_B.cpu().numpy(), output.entropy_B.cpu().numpy())
+        return DreamStep(
+            output.reward_B.cpu().numpy().astype(np.float64),
+            output.terminated_B.cpu().numpy().copy(),
+            action_B.cpu().numpy(),
+            latent_B.cpu().numpy(),
+            output.entropy_B.cpu().numpy(),
+        )
 
     def observations(self, rows: np.ndarray | None = None) -> np.ndarray:
         """Fresh observations of all or some rows."""
@@ -190,8 +195,13 @@ class Dreams:
 
     def snapshot(self) -> Snapshot:
         """An independent copy of where all dreams stand."""
-        return Snapshot(self.state.clone(), self._recent_BK.clone(), self._temperature_B.clone(),
-                        self._diversity_B.clone(), copy.deepcopy(self.generators))  # type: ignore[arg-type]
+        return Snapshot(
+            self.state.clone(),
+            self._recent_BK.clone(),
+            self._temperature_B.clone(),
+            self._diversity_B.clone(),
+            copy.deepcopy(self.generators),
+        )  # type: ignore[arg-type]
 
     def restore(self, snapshot: Snapshot) -> None:
         """Go back to a snapshot, which stays usable.

@@ -70,22 +70,41 @@ class GenieEnv(gym.Env[np.ndarray, np.int64]):
 
     metadata: dict[str, Any] = {"render_modes": ["human", "rgb_array"], "render_fps": 15}  # noqa: RUF012
 
-    def __init__(self, world: str | Path | None = None, *, temperature: float | None = None,
-                 top_p: float | None = None, decode_steps: int | None = None, action_diversity: float = 0.0,
-                 diversity_window: int = 5, action_type: str | None = None, obs_type: str = "rgb",
-                 device: str = "auto", render_mode: str | None = None) -> None:
+    def __init__(
+        self,
+        world: str | Path | None = None,
+        *,
+        temperature: float | None = None,
+        top_p: float | None = None,
+        decode_steps: int | None = None,
+        action_diversity: float = 0.0,
+        diversity_window: int = 5,
+        action_type: str | None = None,
+        obs_type: str = "rgb",
+        device: str = "auto",
+        render_mode: str | None = None,
+    ) -> None:
         """Check the options; weights are loaded at the first reset.
 
         Raises:
             ValueError: if an option or the world's bundle is not as expected.
         """
         config = read_config(require_world(world))
-        options = resolve_options(config, temperature=temperature, top_p=top_p, decode_steps=decode_steps,
-                                  action_diversity=action_diversity, diversity_window=diversity_window,
-                                  action_type=action_type, obs_type=obs_type, device=device)
+        options = resolve_options(
+            config,
+            temperature=temperature,
+            top_p=top_p,
+            decode_steps=decode_steps,
+            action_diversity=action_diversity,
+            diversity_window=diversity_window,
+            action_type=action_type,
+            obs_type=obs_type,
+            device=device,
+        )
         if render_mode is not None and render_mode not in self.metadata["render_modes"]:
-            raise ValueError(f"render_mode: expected None or one of {self.metadata['render_modes']}, "
-                             f"got {render_mode!r}")
+            raise ValueError(
+                f"render_mode: expected None or one of {self.metadata['render_modes']}, got {render_mode!r}"
+            )
         self.render_mode = render_mode
         self.metadata = {**type(self).metadata, "render_fps": config.source.fps}
         self.observation_space = observation_space(config, options.obs_type)
@@ -97,8 +116,9 @@ class GenieEnv(gym.Env[np.ndarray, np.int64]):
         self._last_reward: float | None = None
         self._last_info: dict[str, Any] = {}
 
-    def reset(self, *, seed: int | None = None,
-              options: dict[str, Any] | None = None) -> tuple[np.ndarray, dict[str, Any]]:
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[np.ndarray, dict[str, Any]]:
         """Begin a new dream.
 
         Args:
@@ -221,15 +241,22 @@ class GenieEnv(gym.Env[np.ndarray, np.int64]):
     def _hud(self) -> Hud:
         action = self._last_info["action"]
         name = self.get_action_meanings()[action] if action >= 0 else None
-        return Hud(step=self._last_info["step"], reward=self._last_reward, total=self._total, action=name,
-                   temperature=self.temperature, entropy=self._last_info["entropy"])
+        return Hud(
+            step=self._last_info["step"],
+            reward=self._last_reward,
+            total=self._total,
+            action=name,
+            temperature=self.temperature,
+            entropy=self._last_info["entropy"],
+        )
 
 
 def require_world(world: str | Path | None) -> str | Path:
     """``world``, or ValueError where it is missing."""
     if world is None:
-        raise ValueError('world: expected a bundled name or a folder, as in '
-                         'gym.make("Genie/World-v0", world="worlds/my_game")')
+        raise ValueError(
+            'world: expected a bundled name or a folder, as in gym.make("Genie/World-v0", world="worlds/my_game")'
+        )
     return world
 
 

@@ -71,8 +71,14 @@ class Manifest(JsonConfig):
 class EpisodeWriter:
     """Collects episodes shard by shard and publishes the store with :meth:`finish`."""
 
-    def __init__(self, folder: Path | str, source: SourceConfig, truth_names: tuple[str, ...] = (),
-                 settings: dict[str, Any] | None = None, test_every: int = 10) -> None:
+    def __init__(
+        self,
+        folder: Path | str,
+        source: SourceConfig,
+        truth_names: tuple[str, ...] = (),
+        settings: dict[str, Any] | None = None,
+        test_every: int = 10,
+    ) -> None:
         """Prepare ``<folder>.partial``.
 
         Args:
@@ -106,8 +112,9 @@ class EpisodeWriter:
         start, entries = 0, []
         for episode in episodes:
             length = len(episode.frames_THWC)
-            entries.append({"start": start, "length": length, "player": episode.player,
-                            "terminated": bool(episode.terminated)})
+            entries.append(
+                {"start": start, "length": length, "player": episode.player, "terminated": bool(episode.terminated)}
+            )
             start += length
         write_json(self._shard_json(index), entries)
 
@@ -146,8 +153,9 @@ class EpisodeStore:
         self.folder = Path(folder)
         path = self.folder / "manifest.json"
         if not path.exists():
-            raise ValueError(f"{self.folder}: expected a recording with manifest.json "
-                             f"(make one with `python -m training.record`)")
+            raise ValueError(
+                f"{self.folder}: expected a recording with manifest.json (make one with `python -m training.record`)"
+            )
         data = json.loads(path.read_text())
         if data.get("format") != FORMAT:
             raise ValueError(f"{path}: expected format {FORMAT!r}, got {data.get('format')!r}")
@@ -202,8 +210,10 @@ def write_json(path: Path, data: Any) -> None:
 def _rows(episode: Episode, num_truth: int) -> dict[str, np.ndarray]:
     frames = episode.frames_THWC
     if frames.dtype != np.uint8 or frames.ndim != 4 or len(frames) != len(episode.actions_T) + 1:
-        raise ValueError(f"expected uint8 frames [T+1, H, W, 3] for {len(episode.actions_T)} actions, "
-                         f"got {frames.dtype} {frames.shape}")
+        raise ValueError(
+            f"expected uint8 frames [T+1, H, W, 3] for {len(episode.actions_T)} actions, "
+            f"got {frames.dtype} {frames.shape}"
+        )
     terminated = np.zeros(len(frames), dtype=bool)
     if len(frames) > 1:
         terminated[-2] = episode.terminated

@@ -27,9 +27,18 @@ class DreamOptions:
     device: str
 
 
-def resolve_options(config: WorldConfig, *, temperature: float | None, top_p: float | None, action_diversity: float,
-                    diversity_window: int, action_type: str | None, obs_type: str, decode_steps: int | None,
-                    device: str) -> DreamOptions:
+def resolve_options(
+    config: WorldConfig,
+    *,
+    temperature: float | None,
+    top_p: float | None,
+    action_diversity: float,
+    diversity_window: int,
+    action_type: str | None,
+    obs_type: str,
+    decode_steps: int | None,
+    device: str,
+) -> DreamOptions:
     """Check options against a world and fill in its defaults.
 
     Raises:
@@ -50,7 +59,8 @@ def resolve_options(config: WorldConfig, *, temperature: float | None, top_p: fl
         sampling=SamplingConfig(
             temperature=own.temperature,
             top_p=_number("top_p", own.top_p if top_p is None else top_p, 0.0, 1.0, open_below=True),
-            decode_steps=_whole("decode_steps", own.decode_steps if decode_steps is None else decode_steps)),
+            decode_steps=_whole("decode_steps", own.decode_steps if decode_steps is None else decode_steps),
+        ),
         device=device,
     )
 

@@ -79,8 +79,9 @@ class RolloutEngine:
         rows = len(tokens_BTN)
         state = RolloutState(
             self.dynamics.empty_cache(rows),
-            torch.zeros(rows, self.outcome.config.context_frames, tokens_BTN.shape[-1], dtype=torch.long,
-                        device=self.device),
+            torch.zeros(
+                rows, self.outcome.config.context_frames, tokens_BTN.shape[-1], dtype=torch.long, device=self.device
+            ),
             torch.zeros(rows, dtype=torch.long, device=self.device),
             torch.zeros(rows, dtype=torch.long, device=self.device),
         )
@@ -88,8 +89,14 @@ class RolloutEngine:
         return state
 
     @torch.inference_mode()
-    def reset_rows(self, state: RolloutState, rows_R: torch.Tensor, tokens_RTN: torch.Tensor,
-                   actions_RT: torch.Tensor, key_R: torch.Tensor) -> None:
+    def reset_rows(
+        self,
+        state: RolloutState,
+        rows_R: torch.Tensor,
+        tokens_RTN: torch.Tensor,
+        actions_RT: torch.Tensor,
+        key_R: torch.Tensor,
+    ) -> None:
         """Begin the dreams of ``rows_R`` anew; the other rows do not notice."""
         rows_R, tokens_RTN = rows_R.to(self.device), tokens_RTN.to(self.device)
         self.dynamics.prefill(state.cache, rows_R, tokens_RTN[:, :-1], actions_RT.to(self.device))
@@ -114,8 +121,9 @@ class RolloutEngine:
         reward_B, terminated_B = self.outcome.judge(state.recent_BCN)
         return StepOutput(tokens_BN, reward_B, terminated_B, entropy_B)
 
-    def _draw(self, features_BGD: torch.Tensor, current_BN: torch.Tensor, temperature_B: torch.Tensor,
-              state: RolloutState) -> tuple[torch.Tensor, torch.Tensor]:
+    def _draw(
+        self, features_BGD: torch.Tensor, current_BN: torch.Tensor, temperature_B: torch.Tensor, state: RolloutState
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         """Tokens of the next frame in ``decode_steps`` passes of the head, and their first pass's entropy."""
         passes, num_tokens = self.sampling.decode_steps, current_BN.shape[1]
         mask = self.dynamics.mask_token
@@ -125,8 +133,9 @@ class RolloutEngine:
             said = self.dynamics.decode(features_BGD, decided_BN)
             lane = LANE_TOKENS + index * num_tokens
             uniform_BN = counter_uniform(state.key_B, state.step_B, lane, num_tokens)
-            draw = draw_tokens(self.dynamics.logits(said, current_BN), temperature_B, self.sampling.top_p,
-                               uniform_BN, self._max_unsure)
+            draw = draw_tokens(
+                self.dynamics.logits(said, current_BN), temperature_B, self.sampling.top_p, uniform_BN, self._max_unsure
+            )
             # What was decided in an earlier pass stays.
             tokens_BN = torch.where(decided_BN == mask, draw.tokens_BN, decided_BN)
             if index == 0:

@@ -50,8 +50,14 @@ class Draw(NamedTuple):
     """Mean entropy of the tokens in nats, before temperature."""
 
 
-def draw_tokens(logits_BNV: torch.Tensor, temperature_B: torch.Tensor, top_p: float, uniform_BN: torch.Tensor,
-                max_unsure: int, num_candidates: int = 32) -> Draw:
+def draw_tokens(
+    logits_BNV: torch.Tensor,
+    temperature_B: torch.Tensor,
+    top_p: float,
+    uniform_BN: torch.Tensor,
+    max_unsure: int,
+    num_candidates: int = 32,
+) -> Draw:
     """Draw every token from the nucleus (Holtzman et al. 2020, arXiv 1904.09751) of softmax(logits / temperature).
 
     Almost all tokens of a frame are certain: their most likely value alone has more than ``top_p``. Only the
@@ -79,8 +85,11 @@ def draw_tokens(logits_BNV: torch.Tensor, temperature_B: torch.Tensor, top_p: fl
     hot_BM = (temperature_B > 0)[:, None].expand_as(unsure_BM)
     drawn_BM = torch.where(hot_BM, values_BMK.gather(-1, index_BM[..., None])[..., 0], tokens_BN.gather(1, unsure_BM))
     single_BM = ~hot_BM | (probs_BMK[..., 0] >= top_p)
-    return Draw(tokens_BN.scatter(1, unsure_BM, drawn_BM),
-                torch.ones_like(tokens_BN, dtype=torch.bool).scatter(1, unsure_BM, single_BM), entropy_B)
+    return Draw(
+        tokens_BN.scatter(1, unsure_BM, drawn_BM),
+        torch.ones_like(tokens_BN, dtype=torch.bool).scatter(1, unsure_BM, single_BM),
+        entropy_B,
+    )
 
 
 def _entropy(logits: torch.Tensor) -> torch.Tensor:
@@ -99,8 +108,13 @@ def decide(sure_BN: torch.Tensor, order_BN: torch.Tensor, share: float) -> torch
     return sure_BN | (rank_BN < quota_B1)
 
 
-def diversify(actions_B: torch.Tensor, recent_BK: torch.Tensor, num_actions: int, probability_B: torch.Tensor,
-              uniform_B2: torch.Tensor) -> torch.Tensor:
+def diversify(
+    actions_B: torch.Tensor,
+    recent_BK: torch.Tensor,
+    num_actions: int,
+    probability_B: torch.Tensor,
+    uniform_B2: torch.Tensor,
+) -> torch.Tensor:
     """Replace actions, with the given probability, by one of the least used of the recent ones.
 
     Args:

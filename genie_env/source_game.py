@@ -30,8 +30,10 @@ class SourceGame(gym.Wrapper[np.ndarray, Any, Any, Any]):
         self.source = source
         self._observation_is_picture = _is_picture(env.observation_space)
         if not self._observation_is_picture and env.render_mode != "rgb_array":
-            raise ValueError(f"{source.env_id}: shows no picture: its observation is {env.observation_space} and "
-                             f"its render_mode is {env.render_mode!r}; expected uint8 pictures or 'rgb_array'")
+            raise ValueError(
+                f"{source.env_id}: shows no picture: its observation is {env.observation_space} and "
+                f"its render_mode is {env.render_mode!r}; expected uint8 pictures or 'rgb_array'"
+            )
         size = source.image_size
         self.observation_space = gym.spaces.Box(0, 255, (size, size, 3), np.uint8)
 
@@ -82,8 +84,10 @@ def make_source_game(source: SourceConfig, **overrides: Any) -> SourceGame:
         env.close()
         modes = env.metadata.get("render_modes", [])
         if "rgb_array" not in modes:
-            raise ValueError(f"{source.env_id}: shows no picture: its observation is {env.observation_space} "
-                             f"and its render modes are {modes}; expected uint8 pictures or 'rgb_array'")
+            raise ValueError(
+                f"{source.env_id}: shows no picture: its observation is {env.observation_space} "
+                f"and its render modes are {modes}; expected uint8 pictures or 'rgb_array'"
+            )
         env = gym.make(source.env_id, **{**kwargs, "render_mode": "rgb_array"})
     return SourceGame(env, source)
 
@@ -100,5 +104,8 @@ def _register_namespace(env_id: str) -> None:
 
 
 def _is_picture(space: gym.Space) -> bool:
-    return (isinstance(space, gym.spaces.Box) and space.dtype == np.uint8
-            and (len(space.shape) == 2 or (len(space.shape) == 3 and space.shape[2] in (1, 3))))
+    return (
+        isinstance(space, gym.spaces.Box)
+        and space.dtype == np.uint8
+        and (len(space.shape) == 2 or (len(space.shape) == 3 and space.shape[2] in (1, 3)))
+    )

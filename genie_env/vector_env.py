@@ -26,11 +26,23 @@ class GenieVectorEnv(gym.vector.VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
 
     metadata: dict[str, Any] = {"render_modes": ["rgb_array"], "render_fps": 15}  # noqa: RUF012
 
-    def __init__(self, world: str | Path | None = None, num_envs: int = 1, *, max_episode_steps: int | None = None,
-                 autoreset_mode: str | AutoresetMode = AutoresetMode.NEXT_STEP, temperature: float | None = None,
-                 top_p: float | None = None, decode_steps: int | None = None, action_diversity: float = 0.0,
-                 diversity_window: int = 5, action_type: str | None = None, obs_type: str = "rgb",
-                 device: str = "auto", render_mode: str | None = None) -> None:
+    def __init__(
+        self,
+        world: str | Path | None = None,
+        num_envs: int = 1,
+        *,
+        max_episode_steps: int | None = None,
+        autoreset_mode: str | AutoresetMode = AutoresetMode.NEXT_STEP,
+        temperature: float | None = None,
+        top_p: float | None = None,
+        decode_steps: int | None = None,
+        action_diversity: float = 0.0,
+        diversity_window: int = 5,
+        action_type: str | None = None,
+        obs_type: str = "rgb",
+        device: str = "auto",
+        render_mode: str | None = None,
+    ) -> None:
         """Check the options; weights are loaded at the first reset.
 
         Args:
@@ -51,9 +63,17 @@ class GenieVectorEnv(gym.vector.VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         if render_mode not in (None, "rgb_array"):
             raise ValueError(f"render_mode: a vector environment knows None and 'rgb_array', got {render_mode!r}")
         config = read_config(require_world(world))
-        options = resolve_options(config, temperature=temperature, top_p=top_p, decode_steps=decode_steps,
-                                  action_diversity=action_diversity, diversity_window=diversity_window,
-                                  action_type=action_type, obs_type=obs_type, device=device)
+        options = resolve_options(
+            config,
+            temperature=temperature,
+            top_p=top_p,
+            decode_steps=decode_steps,
+            action_diversity=action_diversity,
+            diversity_window=diversity_window,
+            action_type=action_type,
+            obs_type=obs_type,
+            device=device,
+        )
         self.num_envs, self.render_mode = num_envs, render_mode
         self.autoreset_mode = AutoresetMode(autoreset_mode)
         self.metadata = {**type(self).metadata, "render_fps": config.source.fps, "autoreset_mode": self.autoreset_mode}
@@ -67,8 +87,9 @@ class GenieVectorEnv(gym.vector.VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         self._generators: list[np.random.Generator | None] = [None] * num_envs
         self._ended_B = np.zeros(num_envs, dtype=bool)
 
-    def reset(self, *, seed: int | list[int | None] | None = None,
-              options: dict[str, Any] | None = None) -> tuple[np.ndarray, dict[str, Any]]:
+    def reset(
+        self, *, seed: int | list[int | None] | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[np.ndarray, dict[str, Any]]:
         """Begin all rows anew, or those of ``options["reset_mask"]`` (bool [B]).
 
         Args:
@@ -99,11 +120,15 @@ class GenieVectorEnv(gym.vector.VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
             ValueError: if ``actions`` are not B members of the action space.
         """
         actions = self._check_actions(actions)
-        awaiting_B = self._ended_B.copy() if self.autoreset_mode == AutoresetMode.NEXT_STEP else \
-            np.zeros(self.num_envs, dtype=bool)
+        awaiting_B = (
+            self._ended_B.copy()
+            if self.autoreset_mode == AutoresetMode.NEXT_STEP
+            else np.zeros(self.num_envs, dtype=bool)
+        )
         if self.autoreset_mode == AutoresetMode.DISABLED and self._ended_B.any():
-            raise gym.error.ResetNeeded(f"rows {np.flatnonzero(self._ended_B).tolist()} ended; reset them with "
-                                        f"options={{'reset_mask': …}}")
+            raise gym.error.ResetNeeded(
+                f"rows {np.flatnonzero(self._ended_B).tolist()} ended; reset them with options={{'reset_mask': …}}"
+            )
         result = self._dreams.step(actions)
         steps_B = self._dreams.state.step_B.cpu().numpy().copy()
         truncated_B = np.zeros(self.num_envs, dtype=bool)
@@ -151,21 +176,32 @@ class GenieVectorEnv(gym.vector.VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         final_obs = np.full(self.num_envs, None, dtype=object)
         for row, observation in zip(rows, self._dreams.observations(rows), strict=True):
             final_obs[row] = observation
-        final_info = {name: np.where(ended_B, value, 0) if name.startswith("_") is False else value & ended_B
-                      for name, value in infos.items()}
+        final_info = {
+            name: np.where(ended_B, value, 0) if name.startswith("_") is False else value & ended_B
+            for name, value in infos.items()
+        }
         self._restart(rows)
         for name, value in _RESET_VALUES.items():
             infos[name] = infos[name].copy()
             infos[name][rows] = value
         self._ended_B = np.zeros(self.num_envs, dtype=bool)
-        return {**infos, "final_obs": final_obs, "_final_obs": ended_B.copy(), "final_info": final_info,
-                "_final_info": ended_B.copy()}
+        return {
+            **infos,
+            "final_obs": final_obs,
+            "_final_obs": ended_B.copy(),
+            "final_info": final_info,
+            "_final_info": ended_B.copy(),
+        }
 
     def _check_actions(self, actions: Any) -> np.ndarray:
         actions = np.asarray(actions)
         count = int(self.single_action_space.n)  # type: ignore[attr-defined]
-        if actions.shape != (self.num_envs,) or not np.issubdtype(actions.dtype, np.integer) \
-                or actions.min() < 0 or actions.max() >= count:
+        if (
+            actions.shape != (self.num_envs,)
+            or not np.issubdtype(actions.dtype, np.integer)
+            or actions.min() < 0
+            or actions.max() >= count
+        ):
             raise ValueError(f"actions: expected {self.num_envs} integers from 0 to {count - 1}, got {actions!r}")
         return actions
 
@@ -191,8 +227,12 @@ _RESET_VALUES = {"action": -1, "latent_action": -1, "entropy": 0.0, "step": 0}
 
 
 def _step_infos(result: DreamStep, steps_B: np.ndarray) -> dict[str, Any]:
-    values = {"action": result.action_B, "latent_action": result.latent_action_B,
-              "entropy": result.entropy_B.astype(np.float64), "step": steps_B}
+    values = {
+        "action": result.action_B,
+        "latent_action": result.latent_action_B,
+        "entropy": result.entropy_B.astype(np.float64),
+        "step": steps_B,
+    }
     all_rows = np.ones(len(steps_B), dtype=bool)
     return {**{k: np.array(v) for k, v in values.items()}, **{f"_{k}": all_rows.copy() for k in values}}
 

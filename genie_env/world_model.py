@@ -67,9 +67,10 @@ class World(nn.Module):
         c = self.config.tokenizer
         if tokens.dtype != torch.int64 or tokens.ndim != 3 or tokens.shape[-1] != c.num_tokens:
             raise ValueError(f"expected int64 tokens [B, T, {c.num_tokens}], got {tokens.dtype} {list(tokens.shape)}")
-        if tokens.numel() and not (0 <= int(tokens.min()) and int(tokens.max()) < c.vocab_size):
-            raise ValueError(f"expected tokens from 0 to {c.vocab_size - 1}, got {int(tokens.min())} to "
-                             f"{int(tokens.max())}")
+        if tokens.numel() and not (int(tokens.min()) >= 0 and int(tokens.max()) < c.vocab_size):
+            raise ValueError(
+                f"expected tokens from 0 to {c.vocab_size - 1}, got {int(tokens.min())} to {int(tokens.max())}"
+            )
         return self.tokenizer.decode(tokens.to(self.device).flatten(0, 1)).unflatten(0, tokens.shape[:2])
 
     @torch.inference_mode()

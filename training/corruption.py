@@ -9,8 +9,9 @@ from __future__ import annotations
 import torch
 
 
-def corrupt_context(tokens_BTN: torch.Tensor, max_rate: float, vocab_size: int,
-                    generator: torch.Generator) -> torch.Tensor:
+def corrupt_context(
+    tokens_BTN: torch.Tensor, max_rate: float, vocab_size: int, generator: torch.Generator
+) -> torch.Tensor:
     """Return a copy with tokens replaced at a rate drawn per row from U(0, ``max_rate``).
 
     A replaced token becomes, with equal chances, any token of the vocabulary, a token from the same place in

@@ -105,8 +105,9 @@ class TokenDataset:
             arrays = {name: data[name] for name in data.files}
         starts = arrays.pop("starts")
         stops = np.append(starts[1:], len(arrays["tokens_TN"]))
-        self.episodes = [TokenEpisode(**{k: v[a:b] for k, v in arrays.items()})
-                         for a, b in zip(starts, stops, strict=True)]
+        self.episodes = [
+            TokenEpisode(**{k: v[a:b] for k, v in arrays.items()}) for a, b in zip(starts, stops, strict=True)
+        ]
 
     def clips(self, rng: np.random.Generator, count: int, length: int, event_share: float = 0.0) -> ClipBatch:
         """Random clips of ``length`` frames.
@@ -136,15 +137,20 @@ class TokenDataset:
         def stack(name: str) -> torch.Tensor:
             return torch.from_numpy(np.stack([getattr(episode, name)[rows] for episode, rows in cut]))
 
-        return ClipBatch(stack("tokens_TN").long(), stack("latent_actions_T")[:, :-1].long(),
-                         stack("rewards_T")[:, :-1], stack("terminated_T")[:, :-1])
+        return ClipBatch(
+            stack("tokens_TN").long(),
+            stack("latent_actions_T")[:, :-1].long(),
+            stack("rewards_T")[:, :-1],
+            stack("terminated_T")[:, :-1],
+        )
 
     def _places(self, length: int) -> np.ndarray:
         if not hasattr(self, "_place_cache"):
             self._place_cache: dict[int, np.ndarray] = {}
         if length not in self._place_cache:
-            rows = [(e, t) for e, episode in enumerate(self.episodes)
-                    for t in range(len(episode.tokens_TN) - length + 1)]
+            rows = [
+                (e, t) for e, episode in enumerate(self.episodes) for t in range(len(episode.tokens_TN) - length + 1)
+            ]
             if not rows:
                 raise ValueError(f"no episode has {length} frames; record longer ones or shorten the clips")
             self._place_cache[length] = np.array(rows)

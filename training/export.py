@@ -30,8 +30,12 @@ from genie_env.world_model import Prompts, World
 from training.dataset import TokenDataset
 from training.stages import is_done
 
-STAGES = {"tokenizer": TokenizerConfig, "latent_action": LatentActionConfig, "dynamics": DynamicsConfig,
-          "outcome": OutcomeConfig}
+STAGES = {
+    "tokenizer": TokenizerConfig,
+    "latent_action": LatentActionConfig,
+    "dynamics": DynamicsConfig,
+    "outcome": OutcomeConfig,
+}
 
 
 @dataclass(frozen=True)
@@ -69,8 +73,10 @@ def export(config: ExportConfig) -> Path:
             raise ValueError(f"{config.run / stage}: stage is not finished; run it first")
     store = EpisodeStore(config.data)
     tokens = TokenDataset(config.run / "tokens", "train")
-    parts = {name: kind.from_json(json.loads((config.run / name / "config.json").read_text()))
-             for name, kind in STAGES.items()}
+    parts = {
+        name: kind.from_json(json.loads((config.run / name / "config.json").read_text()))
+        for name, kind in STAGES.items()
+    }
     world_config = WorldConfig(
         name=config.name or config.out.name,
         **parts,
@@ -118,8 +124,9 @@ def set_metrics(folder: Path, metrics: dict[str, Any]) -> None:
     save_world(world, folder, card=model_card(world), replace=True)
 
 
-def _action_map(config: ExportConfig, store: EpisodeStore, tokens: TokenDataset,
-                num_latent: int) -> ActionMapConfig | None:
+def _action_map(
+    config: ExportConfig, store: EpisodeStore, tokens: TokenDataset, num_latent: int
+) -> ActionMapConfig | None:
     if config.num_labels == 0:
         return None
     latent = np.concatenate([e.latent_actions_T[:-1] for e in tokens.episodes])
@@ -132,16 +139,23 @@ def model_card(world: World) -> str:
     """Markdown: what the world is, what it was made from, and what was measured."""
     c = world.config
     sizes = {name: sum(v.numel() for v in getattr(world, name).state_dict().values()) for name in STAGES}
-    lines = [f"# World: {c.name}", "",
-             f"A Genie Env world learned from recordings of `{c.source.env_id}` (`{json.dumps(c.source.env_kwargs)}`).",
-             "", "| network | kind | values |", "|---|---|---|",
-             f"| tokenizer | {c.tokenizer.kind}, {c.tokenizer.vocab_size} tokens | {sizes['tokenizer']:,} |",
-             f"| latent action model | {c.latent_action.num_actions} codes | {sizes['latent_action']:,} |",
-             f"| dynamics | {c.dynamics.num_layers} layers, width {c.dynamics.width}, window {c.dynamics.window} | "
-             f"{sizes['dynamics']:,} |",
-             f"| outcome head | rewards {list(c.outcome.rewards)} | {sizes['outcome']:,} |", "",
-             f"Sampling defaults: temperature {c.sampling.temperature:g}, top_p {c.sampling.top_p:g}, "
-             f"{c.sampling.decode_steps} decoding steps.", ""]
+    lines = [
+        f"# World: {c.name}",
+        "",
+        f"A Genie Env world learned from recordings of `{c.source.env_id}` (`{json.dumps(c.source.env_kwargs)}`).",
+        "",
+        "| network | kind | values |",
+        "|---|---|---|",
+        f"| tokenizer | {c.tokenizer.kind}, {c.tokenizer.vocab_size} tokens | {sizes['tokenizer']:,} |",
+        f"| latent action model | {c.latent_action.num_actions} codes | {sizes['latent_action']:,} |",
+        f"| dynamics | {c.dynamics.num_layers} layers, width {c.dynamics.width}, window {c.dynamics.window} | "
+        f"{sizes['dynamics']:,} |",
+        f"| outcome head | rewards {list(c.outcome.rewards)} | {sizes['outcome']:,} |",
+        "",
+        f"Sampling defaults: temperature {c.sampling.temperature:g}, top_p {c.sampling.top_p:g}, "
+        f"{c.sampling.decode_steps} decoding steps.",
+        "",
+    ]
     if c.metrics:
         lines += ["| measured | value |", "|---|---|"]
         lines += [f"| {k} | {v} |" for k, v in c.metrics.items() if not isinstance(v, (dict, list))]

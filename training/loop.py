@@ -88,17 +88,28 @@ def fit(task: Task, config: LoopConfig, folder: Path, name: str) -> nn.Module:
     if (folder / CHECKPOINT).exists():
         state.load(folder / CHECKPOINT)
     autocast = pick_autocast(config.precision, _device(task.model))
-    with _Logger(folder) as logger, _interruption() as stop, \
-            tqdm(total=config.n_updates, initial=state.step, desc=name, unit="step", smoothing=0.05,
-                 mininterval=0.5 if sys.stderr.isatty() else 30) as bar:
+    with (
+        _Logger(folder) as logger,
+        _interruption() as stop,
+        tqdm(
+            total=config.n_updates,
+            initial=state.step,
+            desc=name,
+            unit="step",
+            smoothing=0.05,
+            mininterval=0.5 if sys.stderr.isatty() else 30,
+        ) as bar,
+    ):
         while state.step < config.n_updates:
             figures = _update(task, state, config, autocast)
             bar.update()
             if state.step % 20 == 0 or state.step == config.n_updates:
                 figures = {k: float(v) for k, v in figures.items()}
                 if not math.isfinite(figures["loss"]):
-                    raise ValueError(f"{name}: loss became {figures['loss']} at step {state.step}; "
-                                     f"lower --learning-rate (now {config.learning_rate})")
+                    raise ValueError(
+                        f"{name}: loss became {figures['loss']} at step {state.step}; "
+                        f"lower --learning-rate (now {config.learning_rate})"
+                    )
                 bar.set_postfix({k: f"{v:.3g}" for k, v in figures.items()})
                 logger.figures("train", figures, state.step)
             if state.step % config.eval_every == 0 or state.step == config.n_updates:
@@ -154,9 +165,18 @@ class _State:
         others = [p for p in model.parameters() if p.requires_grad and p.ndim < 2]
         optimizer = torch.optim.AdamW(
             [{"params": matrices, "weight_decay": config.weight_decay}, {"params": others, "weight_decay": 0.0}],
-            lr=config.learning_rate, betas=(0.9, 0.98), fused=True)
-        stamp = json.dumps({"learning_rate": config.learning_rate, "batch_size": config.batch_size,
-                            "n_updates": config.n_updates, "seed": config.seed})
+            lr=config.learning_rate,
+            betas=(0.9, 0.98),
+            fused=True,
+        )
+        stamp = json.dumps(
+            {
+                "learning_rate": config.learning_rate,
+                "batch_size": config.batch_size,
+                "n_updates": config.n_updates,
+                "seed": config.seed,
+            }
+        )
         return cls(model, average, optimizer, stamp)
 
     @torch.no_grad()
@@ -173,8 +193,11 @@ class _State:
         for index, moments in self.optimizer.state_dict()["state"].items():
             tensors |= {f"optimizer.{index}.{k}": v for k, v in moments.items()}
         temporary = path.with_suffix(".tmp")
-        save_file({k: v.detach().cpu().contiguous() for k, v in tensors.items()}, temporary,
-                  metadata={"step": str(self.step), "stamp": self.stamp})
+        save_file(
+            {k: v.detach().cpu().contiguous() for k, v in tensors.items()},
+            temporary,
+            metadata={"step": str(self.step), "stamp": self.stamp},
+        )
         temporary.rename(path)
 
     def load(self, path: Path) -> None:
@@ -182,8 +205,9 @@ class _State:
             metadata = file.metadata()
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (no mapping)
         if metadata["stamp"] != self.stamp:
-            raise ValueError(f"{path}: was made with {metadata['stamp']}, this run has {self.stamp}; "
-                             f"use another --out or remove it")
+            raise ValueError(
+                f"{path}: was made with {metadata['stamp']}, this run has {self.stamp}; use another --out or remove it"
+            )
         self.model.load_state_dict(_under(tensors, "model."))
         self.average.load_state_dict(_under(tensors, "average."))
         state = self.optimizer.state_dict()
@@ -208,8 +232,11 @@ def pick_autocast(precision: str, device: torch.device) -> Any:
     if precision not in ("auto", "float32", "bfloat16"):
         raise ValueError(f"precision: expected 'auto', 'float32' or 'bfloat16', got {precision!r}")
     if precision == "auto":
-        precision = "bfloat16" if _product_seconds(torch.bfloat16, device) < _product_seconds(torch.float32, device) \
+        precision = (
+            "bfloat16"
+            if _product_seconds(torch.bfloat16, device) < _product_seconds(torch.float32, device)
             else "float32"
+        )
     if precision == "float32":
         return contextlib.nullcontext
     return lambda: torch.autocast(device.type, dtype=torch.bfloat16)

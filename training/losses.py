@@ -20,8 +20,11 @@ def density_weights(mask_B1HW: torch.Tensor, floor: float = 0.02, radius: int = 
     With plain L2 a one-pixel ball is lost entirely.
     """
     around = F.avg_pool2d(mask_B1HW, 2 * radius + 1, stride=1, padding=radius, count_include_pad=False)
-    return torch.where(mask_B1HW > 0, (1.0 / (around * (2 * radius + 1) ** 2 / 4).clamp_min(0.25)).clamp_min(0.1),
-                       torch.full_like(mask_B1HW, floor))
+    return torch.where(
+        mask_B1HW > 0,
+        (1.0 / (around * (2 * radius + 1) ** 2 / 4).clamp_min(0.25)).clamp_min(0.1),
+        torch.full_like(mask_B1HW, floor),
+    )
 
 
 def weighted_l1_l2(prediction: torch.Tensor, target: torch.Tensor, weights_B1HW: torch.Tensor) -> torch.Tensor:
@@ -39,8 +42,13 @@ class TokenLoss(NamedTuple):
     accuracy: torch.Tensor
 
 
-def select_tokens(current_BTN: torch.Tensor, target_BTN: torch.Tensor, masked_BTN: torch.Tensor, rate: float,
-                  generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
+def select_tokens(
+    current_BTN: torch.Tensor,
+    target_BTN: torch.Tensor,
+    masked_BTN: torch.Tensor,
+    rate: float,
+    generator: torch.Generator,
+) -> tuple[torch.Tensor, torch.Tensor]:
     """Choose which target tokens to compute a loss on: all that change, a sample of the rest.
 
     In a game 95 % of all tokens repeat; a vocabulary-wide softmax on each of them is most of a training step and
@@ -57,8 +65,13 @@ def select_tokens(current_BTN: torch.Tensor, target_BTN: torch.Tensor, masked_BT
     return chosen, weights
 
 
-def token_loss(logits_MV: torch.Tensor, current_M: torch.Tensor, target_M: torch.Tensor, weights_M: torch.Tensor,
-               changed_weight: float) -> TokenLoss:
+def token_loss(
+    logits_MV: torch.Tensor,
+    current_M: torch.Tensor,
+    target_M: torch.Tensor,
+    weights_M: torch.Tensor,
+    changed_weight: float,
+) -> TokenLoss:
     """Cross-entropy that looks hardest where something may change.
 
     The weight is ``1 + (changed_weight - 1) * (1 - p(copy))`` with the model's own probability that the token stays

@@ -140,8 +140,9 @@ def _play_episode(env: SourceGame, game: Game, rng: np.random.Generator, max_ste
         actions.append(action)
         rewards.append(reward)
     columns = [[t[k] for k in game.truth_names] for t in truths]
-    return Episode(np.stack(frames), np.array(actions), np.array(rewards), terminated,
-                   np.array(columns, dtype=np.float32), name)
+    return Episode(
+        np.stack(frames), np.array(actions), np.array(rewards), terminated, np.array(columns, dtype=np.float32), name
+    )
 
 
 def _truth(game: Game, env: SourceGame, info: dict[str, Any]) -> dict[str, float]:

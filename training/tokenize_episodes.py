@@ -30,7 +30,12 @@ def tokenize_episodes(store: EpisodeStore, tokenizer: Tokenizer, lam: LatentActi
         if (folder / f"{split}.npz").exists():
             continue
         columns: dict[str, list[np.ndarray]] = {
-            "tokens_TN": [], "latent_actions_T": [], "actions_T": [], "rewards_T": [], "terminated_T": []}
+            "tokens_TN": [],
+            "latent_actions_T": [],
+            "actions_T": [],
+            "rewards_T": [],
+            "terminated_T": [],
+        }
         entries = store.episodes(split)
         for _, arrays in tqdm(entries, total=len(store.split(split)), desc=f"tokenize {split}", unit="episode"):
             frames = torch.from_numpy(np.array(arrays["frames"]))

@@ -83,8 +83,9 @@ class DynamicsTask:
         return {"changed_accuracy": hits / changed, "nats_per_frame": -likely / (32 * self.config.clip_length)}, {}
 
 
-def mask_targets(target_BTN: torch.Tensor, parallel_share: float, mask_token: int,
-                 generator: torch.Generator) -> torch.Tensor:
+def mask_targets(
+    target_BTN: torch.Tensor, parallel_share: float, mask_token: int, generator: torch.Generator
+) -> torch.Tensor:
     """Tokens of the next frame as the head sees them: wholly masked, or masked at a rate drawn per frame."""
     rows, steps, _ = target_BTN.shape
     parallel = torch.rand(rows, steps, 1, generator=generator) < parallel_share
@@ -93,17 +94,25 @@ def mask_targets(target_BTN: torch.Tensor, parallel_share: float, mask_token: in
     return torch.where(masked.to(target_BTN.device), mask_token, target_BTN)
 
 
-def next_frame_loss(model: Dynamics, clip: ClipBatch, context_BTN: torch.Tensor, decided_BTN: torch.Tensor,
-                    config: TrainDynamicsConfig, generator: torch.Generator) -> TokenLoss:
+def next_frame_loss(
+    model: Dynamics,
+    clip: ClipBatch,
+    context_BTN: torch.Tensor,
+    decided_BTN: torch.Tensor,
+    config: TrainDynamicsConfig,
+    generator: torch.Generator,
+) -> TokenLoss:
     """Loss on the undecided tokens of every frame of ``clip`` but the first, read from ``context_BTN``."""
     current_BTN, target_BTN = clip.tokens_BTN[:, :-1], clip.tokens_BTN[:, 1:]
     features = model.trunk(context_BTN, clip.actions_BT)
     said = model.decode(features.flatten(0, 1), decided_BTN.flatten(0, 1)).flatten(0, 1)
-    chosen, weights = select_tokens(current_BTN, target_BTN, decided_BTN == model.mask_token,
-                                    config.unchanged_rate, generator)
+    chosen, weights = select_tokens(
+        current_BTN, target_BTN, decided_BTN == model.mask_token, config.unchanged_rate, generator
+    )
     logits = model.logits(said[chosen], context_BTN.flatten()[chosen])
-    return token_loss(logits, current_BTN.flatten()[chosen], target_BTN.flatten()[chosen], weights,
-                      config.changed_weight)
+    return token_loss(
+        logits, current_BTN.flatten()[chosen], target_BTN.flatten()[chosen], weights, config.changed_weight
+    )
 
 
 def parallel_logits(model: Dynamics, tokens_BTN: torch.Tensor, actions_BT: torch.Tensor) -> torch.Tensor:

@@ -75,14 +75,17 @@ class OutcomeTask:
             ends.add(ended_T, episode.terminated_T[:-1])
         return {"reward_f1": rewards.value(), "termination_f1": ends.value()}, {}
 
-    def _windows(self, clip, end_B: torch.Tensor):  # noqa: ANN001, ANN202
+    def _windows(self, clip, end_B: torch.Tensor):
         """Cut the ``context_frames`` frames that end before ``end`` out of each clip, with their last outcome."""
         context = self.config.model.context_frames
         rows = torch.arange(len(end_B))
         index = end_B[:, None] - context + torch.arange(context)
         rewards_B = clip.rewards_BT[rows, end_B - 2]
-        return (clip.tokens_BTN[rows[:, None], index], reward_classes(rewards_B, self.config.model.rewards),
-                clip.terminated_BT[rows, end_B - 2])
+        return (
+            clip.tokens_BTN[rows[:, None], index],
+            reward_classes(rewards_B, self.config.model.rewards),
+            clip.terminated_BT[rows, end_B - 2],
+        )
 
     def _prior_offsets(self) -> tuple[torch.Tensor, torch.Tensor]:
         """Logarithms of how much more often each class is drawn than it happens."""

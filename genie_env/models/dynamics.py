@@ -32,8 +32,7 @@ class Dynamics(nn.Module):
         self.embed_action = nn.Embedding(c.num_actions, c.width)
         self.position = nn.Parameter(0.5 * torch.randn(c.num_groups, c.width))
         self.enter = nn.Linear(members * c.token_dim, c.width, bias=False)
-        self.blocks = nn.ModuleList(
-            [SpatioTemporalBlock(c.width, c.num_heads, c.window) for _ in range(c.num_layers)])
+        self.blocks = nn.ModuleList([SpatioTemporalBlock(c.width, c.num_heads, c.window) for _ in range(c.num_layers)])
         self.enter_head = nn.Linear(members * c.token_dim, c.width, bias=False)
         self.head = nn.ModuleList([SpatialBlock(c.width, c.num_heads) for _ in range(c.head_layers)])
         self.norm = nn.RMSNorm(c.width)
@@ -130,8 +129,9 @@ class Dynamics(nn.Module):
     def empty_cache(self, rows: int) -> KVCache:
         """A cache for ``rows`` rollouts, on the model's device."""
         c = self.config
-        return KVCache.empty(c.num_layers, rows, c.num_groups, c.num_heads, c.window, c.width // c.num_heads,
-                             self.position.device)
+        return KVCache.empty(
+            c.num_layers, rows, c.num_groups, c.num_heads, c.window, c.width // c.num_heads, self.position.device
+        )
 
     def _enter(self, tokens: torch.Tensor, actions: torch.Tensor) -> torch.Tensor:
         x = self.enter(self._group(self.embed(tokens))) + self.position

@@ -37,12 +37,19 @@ class LatentActionModel(nn.Module):
         c, past = config.channels, 3 * config.context_frames
         flat = c // 2 * (config.image_size // 8) ** 2
         self.encoder = nn.Sequential(
-            nn.Conv2d(past + 3, c, 4, 2, 1), nn.SiLU(),
-            nn.Conv2d(c, 2 * c, 4, 2, 1), nn.SiLU(),
-            nn.Conv2d(2 * c, 2 * c, 4, 2, 1), nn.SiLU(),
-            nn.Conv2d(2 * c, c // 2, 1), nn.Flatten(),
+            nn.Conv2d(past + 3, c, 4, 2, 1),
+            nn.SiLU(),
+            nn.Conv2d(c, 2 * c, 4, 2, 1),
+            nn.SiLU(),
+            nn.Conv2d(2 * c, 2 * c, 4, 2, 1),
+            nn.SiLU(),
+            nn.Conv2d(2 * c, c // 2, 1),
+            nn.Flatten(),
             # What moves is a few pixels: without this norm the background drowns them and no code is learned.
-            nn.LayerNorm(flat), nn.Linear(flat, 128), nn.SiLU(), nn.Linear(128, config.code_dim),
+            nn.LayerNorm(flat),
+            nn.Linear(flat, 128),
+            nn.SiLU(),
+            nn.Linear(128, config.code_dim),
         )
         self.quantizer = VectorQuantizer(config.num_actions, config.code_dim)
         self.down1 = nn.Conv2d(past, c, 4, 2, 1)

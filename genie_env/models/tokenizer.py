@@ -59,8 +59,9 @@ class PatchCodebook(Tokenizer):
     def decode(self, tokens_BN: torch.Tensor) -> torch.Tensor:
         """See :class:`Tokenizer`."""
         size = self.config.patch_size
-        return rearrange(self.patches_VK[tokens_BN], "b (y x) (h w c) -> b (y h) (x w) c",
-                         y=self.config.side, h=size, w=size).contiguous()
+        return rearrange(
+            self.patches_VK[tokens_BN], "b (y x) (h w c) -> b (y h) (x w) c", y=self.config.side, h=size, w=size
+        ).contiguous()
 
     def descriptors(self) -> torch.Tensor:
         """The patches themselves."""
@@ -85,8 +86,9 @@ class FSQTokenizer(Tokenizer):
             up[:0] = [_Residual(width), nn.Conv2d(width, 4 * narrower, 3, 1, 1), nn.PixelShuffle(2), nn.SiLU()]
         self.quantizer = FSQ(config.levels)
         self.encoder = nn.Sequential(*down, nn.Conv2d(widths[-1], len(config.levels), 1))
-        self.decoder = nn.Sequential(nn.Conv2d(len(config.levels), widths[-1], 3, 1, 1), *up,
-                                     nn.Conv2d(config.channels, 3, 3, 1, 1))
+        self.decoder = nn.Sequential(
+            nn.Conv2d(len(config.levels), widths[-1], 3, 1, 1), *up, nn.Conv2d(config.channels, 3, 3, 1, 1)
+        )
 
     def reconstruct(self, frames_BCHW: torch.Tensor) -> torch.Tensor:
         """float [B, 3, H, W] -> float [B, 3, H, W] through the quantiser, with straight-through gradients."""

@@ -66,12 +66,18 @@ class TemporalAttention(nn.Module):
         times = torch.arange(clock, clock + steps, device=x_BTGD.device) % len(self._angles)
         q, k = self._rotate(_unit(q), times), self._rotate(_unit(k), times)
         rows = x_BTGD.shape[0]
-        mixed = F.scaled_dot_product_attention(q.flatten(0, 1), k.flatten(0, 1), v.flatten(0, 1), scale=_scale(q),
-                                               attn_mask=sliding_window_mask(steps, self.window, x_BTGD.device))
+        mixed = F.scaled_dot_product_attention(
+            q.flatten(0, 1),
+            k.flatten(0, 1),
+            v.flatten(0, 1),
+            scale=_scale(q),
+            attn_mask=sliding_window_mask(steps, self.window, x_BTGD.device),
+        )
         return self.out(rearrange(mixed, "(b g) h t d -> b t g (h d)", b=rows)), k, v
 
-    def step(self, x_BGD: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, clock: int,
-             visible_BW: torch.Tensor) -> torch.Tensor:
+    def step(
+        self, x_BGD: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, clock: int, visible_BW: torch.Tensor
+    ) -> torch.Tensor:
         """One frame against a ring buffer, into which its own key and value are written first.
 
         Args:

@@ -28,12 +28,25 @@ class KVCache:
     clock: int
 
     @classmethod
-    def empty(cls, layers: int, rows: int, groups: int, heads: int, window: int, head_width: int,
-              device: torch.device, dtype: torch.dtype = torch.float32) -> KVCache:
+    def empty(
+        cls,
+        layers: int,
+        rows: int,
+        groups: int,
+        heads: int,
+        window: int,
+        head_width: int,
+        device: torch.device,
+        dtype: torch.dtype = torch.float32,
+    ) -> KVCache:
         """A cache in which no row has seen a frame."""
         shape = (layers, rows, groups, heads, window, head_width)
-        return cls(torch.zeros(shape, device=device, dtype=dtype), torch.zeros(shape, device=device, dtype=dtype),
-                   torch.zeros(rows, dtype=torch.long, device=device), clock=0)
+        return cls(
+            torch.zeros(shape, device=device, dtype=dtype),
+            torch.zeros(shape, device=device, dtype=dtype),
+            torch.zeros(rows, dtype=torch.long, device=device),
+            clock=0,
+        )
 
     @property
     def window(self) -> int:

@@ -9,7 +9,8 @@ from torch import nn
 
 class FSQ(nn.Module):
     """Finite scalar quantisation (Mentzer et al. 2023, arXiv 2309.15505): each latent dimension is bounded and
-    rounded to one of its ``levels``; the product of the levels is the vocabulary. No codebook, so no dead codes."""
+    rounded to one of its ``levels``; the product of the levels is the vocabulary. No codebook, so no dead codes.
+    """
 
     levels_L: torch.Tensor
     basis_L: torch.Tensor

@@ -1,0 +1,62 @@
+"""Recipes: every setting of every stage of a world, by name. A new game is an entry here and nothing else."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from genie_env.config import DynamicsConfig, LatentActionConfig, OutcomeConfig, SamplingConfig, TokenizerConfig
+from training.loop import LoopConfig
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Settings of the stages. ``dynamics`` and the others hold the fields of the stages' own configurations."""
+
+    env: str
+    steps: int
+    env_kwargs: str = "{}"
+    module: str = ""
+    tokenizer: TokenizerConfig = TokenizerConfig()
+    tokenizer_loop: LoopConfig = LoopConfig(n_updates=4000, batch_size=32)
+    latent_action: LatentActionConfig = LatentActionConfig()
+    latent_action_loop: LoopConfig = LoopConfig(n_updates=1600, batch_size=32, weight_decay=1e-4, eval_every=400)
+    label_fraction: float = 0.0
+    dynamics: dict[str, Any] = field(default_factory=dict)
+    """Fields of :class:`DynamicsConfig` that differ; sizes that follow from the tokenizer fill themselves in."""
+    dynamics_training: dict[str, Any] = field(default_factory=dict)
+    """Fields of ``TrainDynamicsConfig`` that differ."""
+    dynamics_loop: LoopConfig = LoopConfig(n_updates=5500, batch_size=8, learning_rate=3e-3, warmup=200)
+    outcome_loop: LoopConfig = LoopConfig(n_updates=2500, batch_size=128, weight_decay=0.05)
+    rewards: tuple[float, ...] = (-1.0, 0.0, 1.0)
+    sampling: SamplingConfig = SamplingConfig()
+    record: dict[str, Any] = field(default_factory=dict)
+    """Fields of ``RecordConfig`` that differ."""
+
+    def dynamics_config(self) -> DynamicsConfig:
+        """The dynamics that fits tokenizer and latent action model."""
+        sizes = {
+            "vocab_size": self.tokenizer.vocab_size,
+            "side": self.tokenizer.side,
+            "num_actions": self.latent_action.num_actions,
+        }
+        return DynamicsConfig(**{**sizes, **self.dynamics})
+
+    def outcome_config(self) -> OutcomeConfig:
+        """The outcome head that fits the tokenizer."""
+        return OutcomeConfig(
+            vocab_size=self.tokenizer.vocab_size, num_tokens=self.tokenizer.num_tokens, rewards=self.rewards
+        )
+
+
+RECIPES: dict[str, Recipe] = {
+    "pong": Recipe(
+        env="ALE/Pong-v5",
+        # Without sticky actions, as in the Atari 100k benchmark: what the player does is then what happens.
+        env_kwargs='{"repeat_action_probability": 0.0}',
+        steps=200_000,
+        tokenizer=TokenizerConfig(vocab_size=2048),
+        # Two of a hundred transitions carry their real action; without any, see the README's table.
+        label_fraction=0.02,
+    ),
+}

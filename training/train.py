@@ -1,0 +1,158 @@
+"""Make a world from nothing: ``python -m training.train --recipe pong``.
+
+Stage by stage: record, tokenizer, latent_action, tokenize, dynamics, outcome, export. A stage that is finished is
+skipped, one that was killed goes on from its last checkpoint; run the same command again at any time.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import tyro
+
+from genie_env.config import LatentActionConfig, TokenizerConfig
+from genie_env.episodes import EpisodeStore
+from genie_env.models.latent_action import LatentActionModel
+from genie_env.models.tokenizer import make_tokenizer
+from training import (
+    export,
+    record,
+    tokenize_episodes,
+    train_dynamics,
+    train_latent_action,
+    train_outcome,
+    train_tokenizer,
+)
+from training.loop import Interrupted
+from training.recipes import RECIPES, Recipe
+from training.stages import is_done, load_stage
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """Make a world by a recipe."""
+
+    recipe: str = "pong"
+    """Name of the recipe (see training/recipes.py)."""
+    data: Path | None = None
+    """Recording; the default is data/<recipe>."""
+    run: Path | None = None
+    """Folder for the stages; the default is runs/<recipe>."""
+    out: Path | None = None
+    """World bundle to make; the default is worlds/<recipe>."""
+    only: str = ""
+    """Run no further than this stage."""
+
+
+def make_world(recipe: Recipe, data: Path, run: Path, out: Path, last: str = "") -> None:
+    """Run every stage of ``recipe`` that is not finished yet, in order, up to ``last``.
+
+    Raises:
+        ValueError: if ``last`` names no stage, or a stage cannot run.
+        Interrupted: on Ctrl-C or SIGTERM during training, after a checkpoint.
+    """
+    stages = _stages(recipe, data, run, out)
+    if last and last not in [name for name, _, _ in stages]:
+        raise ValueError(f"only: expected one of {[name for name, _, _ in stages]}, got {last!r}")
+    for name, done, work in stages:
+        if done():
+            print(f"{name}: done before, skipped", flush=True)
+        else:
+            start = time.perf_counter()
+            work()
+            print(f"{name}: finished in {(time.perf_counter() - start) / 60:.1f} min", flush=True)
+        if name == last:
+            return
+
+
+def _stages(
+    recipe: Recipe, data: Path, run: Path, out: Path
+) -> list[tuple[str, Callable[[], bool], Callable[[], object]]]:
+    tokens = run / "tokens"
+
+    def tokenize() -> None:
+        tokenizer, _ = load_stage(run / "tokenizer", TokenizerConfig, make_tokenizer)
+        lam, _ = load_stage(run / "latent_action", LatentActionConfig, LatentActionModel)
+        tokenize_episodes.tokenize_episodes(EpisodeStore(data), tokenizer, lam, tokens)
+
+    return [
+        (
+            "record",
+            data.exists,
+            lambda: record.record(
+                record.RecordConfig(
+                    out=data,
+                    env=recipe.env,
+                    steps=recipe.steps,
+                    env_kwargs=recipe.env_kwargs,
+                    module=recipe.module,
+                    image_size=recipe.tokenizer.image_size,
+                    **recipe.record,
+                )
+            ),
+        ),
+        (
+            "tokenizer",
+            lambda: is_done(run / "tokenizer"),
+            lambda: train_tokenizer.train(
+                train_tokenizer.TrainTokenizerConfig(data, run / "tokenizer", recipe.tokenizer, recipe.tokenizer_loop)
+            ),
+        ),
+        (
+            "latent_action",
+            lambda: is_done(run / "latent_action"),
+            lambda: train_latent_action.train(
+                train_latent_action.TrainLatentActionConfig(
+                    data, run / "latent_action", recipe.latent_action, recipe.latent_action_loop, recipe.label_fraction
+                )
+            ),
+        ),
+        ("tokenize", lambda: tokenize_episodes.is_done(tokens), tokenize),
+        (
+            "dynamics",
+            lambda: is_done(run / "dynamics"),
+            lambda: train_dynamics.train(
+                train_dynamics.TrainDynamicsConfig(
+                    tokens=tokens,
+                    out=run / "dynamics",
+                    model=recipe.dynamics_config(),
+                    loop=recipe.dynamics_loop,
+                    video_tokenizer_path=run / "tokenizer",
+                    **recipe.dynamics_training,
+                )
+            ),
+        ),
+        (
+            "outcome",
+            lambda: is_done(run / "outcome"),
+            lambda: train_outcome.train(
+                train_outcome.TrainOutcomeConfig(tokens, run / "outcome", recipe.outcome_config(), recipe.outcome_loop)
+            ),
+        ),
+        (
+            "export",
+            lambda: (out / "config.json").exists(),
+            lambda: export.export(export.ExportConfig(data, run, out, sampling=recipe.sampling)),
+        ),
+    ]
+
+
+def main() -> None:
+    """Command line."""
+    config = tyro.cli(TrainConfig, description=__doc__)
+    if config.recipe not in RECIPES:
+        raise SystemExit(f"recipe: expected one of {sorted(RECIPES)}, got {config.recipe!r}")
+    data = config.data or Path("data") / config.recipe
+    run = config.run or Path("runs") / config.recipe
+    out = config.out or Path("worlds") / config.recipe
+    try:
+        make_world(RECIPES[config.recipe], data, run, out, config.only)
+    except Interrupted as stopped:
+        raise SystemExit(str(stopped)) from None
+
+
+if __name__ == "__main__":
+    main()
