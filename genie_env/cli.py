@@ -172,7 +172,6 @@ def _demo_video(args: Demo) -> None:
     """Let a scripted player play and write what it saw."""
     from genie_env.video import GIF_FRAMES, import_av, write_gif, write_mp4
 
-    _require_steps("steps", args.steps)
     # Fail before the work rather than after it.
     import_av()
     env = _make(args.world)
@@ -191,7 +190,6 @@ def _demo_video(args: Demo) -> None:
 def _rollout(args: Rollout) -> None:
     from genie_env.video import write_gif, write_png
 
-    _require_steps("generation-steps", args.generation_steps)
     chosen = {"temperature": args.temperature, "action_diversity": args.action_diversity}
     env = _make(args.world, **chosen, device=args.device)
     env.action_space.seed(args.seed)
@@ -201,17 +199,15 @@ def _rollout(args: Rollout) -> None:
     env.close()
     write_png(args.out / "rollout.png", _strip(frames))
     write_gif(args.out / "rollout.gif", frames, fps, args.scale)
-    print(
-        f"{args.generation_steps} dreamed frames in {args.out / 'rollout.png'} and {args.out / 'rollout.gif'}"
-    )
+    print(f"{args.generation_steps} dreamed frames in {args.out / 'rollout.png'} and {args.out / 'rollout.gif'}")
 
 
-def _dream(
-    env: gym.Env[Any, Any], actions: Iterator[int], num_steps: int, seed: int
-) -> tuple[list[np.ndarray], float]:
+def _dream(env: gym.Env[Any, Any], actions: Iterator[int], num_steps: int, seed: int) -> tuple[list[np.ndarray], float]:
     """Frames of ``num_steps`` steps, the start included, and the seconds spent in ``step`` alone."""
     from tqdm import tqdm
 
+    if num_steps < 1:
+        raise ValueError(f"steps: expected a whole number >= 1, got {num_steps}")
     env.reset(seed=seed)
     frames, seconds = [np.asarray(env.render())], 0.0
     for _ in tqdm(range(num_steps), desc="dreaming", unit="step", leave=False, disable=None):
@@ -242,11 +238,6 @@ def _strip(frames: list[np.ndarray]) -> np.ndarray:
     return np.concatenate(parts[:-1], axis=1)
 
 
-def _require_steps(name: str, steps: int) -> None:
-    if steps < 1:
-        raise ValueError(f"{name}: expected a whole number >= 1, got {steps}")
-
-
 def _info(args: Info) -> None:
     from genie_env import load_world
 
@@ -274,19 +265,13 @@ def _info(args: Info) -> None:
     lines += [(f"measured {name}", str(value)) for name, value in _flat(config.metrics)]
     width = max(len(label) for label, _ in lines)
     for label, text in lines:
-        print(
-            textwrap.fill(
-                text, 110, initial_indent=f"{label:<{width}}  ", subsequent_indent=" " * (width + 2)
-            )
-        )
+        print(textwrap.fill(text, 110, initial_indent=f"{label:<{width}}  ", subsequent_indent=" " * (width + 2)))
 
 
 def _settings(config: Any) -> str:
     """The fields of a config on one line."""
     pairs = ((field.name, getattr(config, field.name)) for field in dataclasses.fields(config))
-    return ", ".join(
-        f"{name} {value}" for name, value in pairs if not isinstance(value, (tuple, dict)) or value
-    )
+    return ", ".join(f"{name} {value}" for name, value in pairs if not isinstance(value, (tuple, dict)) or value)
 
 
 def _flat(metrics: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

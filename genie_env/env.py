@@ -10,6 +10,7 @@ import numpy as np
 
 from genie_env.bundle import read_config
 from genie_env.dreams import Dreams, Snapshot, action_meanings, action_space, observation_space
+from genie_env.keyboard import key_code
 from genie_env.options import check_reset_options, resolve_options
 from genie_env.renderer import Hud, Renderer
 
@@ -52,7 +53,7 @@ class GenieEnv(gym.Env[np.ndarray, np.int64]):
     | option | meaning | default |
     |---|---|---|
     | ``world`` | bundled name or folder | the id's own |
-    | ``temperature`` | 0 takes the most likely tokens, otherwise they are drawn from softmax(logits / T) | the world's |
+    | ``temperature`` | 0 takes the most likely tokens, else drawn from softmax(logits / T) | the world's |
     | ``top_p`` | nucleus from which tokens are drawn | the world's |
     | ``decode_steps`` | passes per frame; more draw uncertain tokens one after another | the world's |
     | ``action_diversity`` | chance that a step replaces the action by one of the least used recent ones | 0.0 |
@@ -113,7 +114,7 @@ class GenieEnv(gym.Env[np.ndarray, np.int64]):
         self._dreams = Dreams(str(world), config, options, num_rows=1)
         self._renderer: Renderer | None = None
         self._total = 0.0
-        self._last_reward: float | None = None
+        self._last_reward = 0.0
         self._last_info: dict[str, Any] = {}
 
     def reset(
@@ -133,7 +134,7 @@ class GenieEnv(gym.Env[np.ndarray, np.int64]):
             wanted["frames"] = as_clip(wanted["frames"])[None]
         super().reset(seed=seed)
         self._dreams.reset_rows(np.zeros(1, dtype=np.int64), [self.np_random], wanted)
-        self._total, self._last_reward = 0.0, None
+        self._total, self._last_reward = 0.0, 0.0
         self._last_info = {"action": -1, "latent_action": -1, "entropy": 0.0, "step": 0}
         if self.render_mode == "human":
             self.render()
@@ -214,14 +215,15 @@ class GenieEnv(gym.Env[np.ndarray, np.int64]):
             return 0
         return self.config.action_map.real_to_latent[0]
 
-    def get_keys_to_action(self) -> dict[tuple[str, ...], int]:
-        """Which key plays which action, for :mod:`gymnasium.utils.play` and ``genie-env play``."""
-        source, mapped = self.config.source, self.config.action_map
-        if self.options.action_type == "real":
-            return {(key,): action for key, action in source.keys.items()}
-        if mapped is not None:
-            return {(key,): mapped.real_to_latent[action] for key, action in source.keys.items()}
-        return {(str(i + 1),): i for i in range(self.config.dynamics.num_actions)}
+    def get_keys_to_action(self) -> dict[tuple[int, ...], int]:
+        """Which key (pygame's code) plays which action, for :mod:`gymnasium.utils.play` and ``genie-env play``."""
+        mapped, keys = self.config.action_map, self.config.source.keys
+        if self.options.action_type == "latent":
+            if mapped is not None:
+                keys = {key: mapped.real_to_latent[action] for key, action in keys.items()}
+            else:
+                keys = {str(i + 1): i for i in range(self.config.dynamics.num_actions)}
+        return {(key_code(key),): action for key, action in keys.items()}
 
     def snapshot(self) -> Snapshot:
         """Everything that decides how the dream goes on; give it to :meth:`restore`, any number of times."""
@@ -240,7 +242,7 @@ class GenieEnv(gym.Env[np.ndarray, np.int64]):
 
     def _hud(self) -> Hud:
         action = self._last_info["action"]
-        name = self.get_action_meanings()[action] if action >= 0 else None
+        name = self.get_action_meanings()[action] if action >= 0 else "–"
         return Hud(
             step=self._last_info["step"],
             reward=self._last_reward,

@@ -47,9 +47,7 @@ class _Bookmark(NamedTuple):
 class PlaySession:
     """A game being played, apart from its window and clock: ``handle`` events and ``tick`` once a frame."""
 
-    def __init__(
-        self, env: gym.Env[Any, Any], out: Path, fps: float, scale: int = 8, seed: int | None = None
-    ) -> None:
+    def __init__(self, env: gym.Env[Any, Any], out: Path, fps: float, scale: int = 8, seed: int | None = None) -> None:
         """Begin the first episode.
 
         Args:

@@ -114,9 +114,7 @@ def upscale(frames_HWC: np.ndarray, scale: int) -> np.ndarray:
 class Renderer:
     """Draws frames and, with ``window=True``, shows them."""
 
-    def __init__(
-        self, scale: int = 8, title: str = "Genie Env", window: bool = False, hud: bool = True
-    ) -> None:
+    def __init__(self, scale: int = 8, title: str = "Genie Env", window: bool = False, hud: bool = True) -> None:
         """Prepare; the window opens with the first picture.
 
         Args:

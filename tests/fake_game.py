@@ -41,9 +41,7 @@ class FakeGame(gym.Env[np.ndarray, np.int64]):
         self.actions: list[int] = []
         self.seeds: list[int | None] = []
 
-    def reset(
-        self, *, seed: int | None = None, options: dict[str, Any] | None = None
-    ) -> tuple[np.ndarray, dict]:
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[np.ndarray, dict]:
         super().reset(seed=seed)
         self.temperature, self.action_diversity = 1.0, 0.0
         self.y, self.time = START_Y, 0

@@ -81,9 +81,7 @@ def test_pair_shows_both_frames_whole_beside_each_other() -> None:
     real, dream = frame(seed=1), frame(seed=2)
     picture_HWC = Renderer(4).draw_pair(real, dream, FULL)
     game = upscale(real, 4)
-    tops = [
-        y for y in range(picture_HWC.shape[0] - 256) if np.array_equal(picture_HWC[y : y + 256, :256], game)
-    ]
+    tops = [y for y in range(picture_HWC.shape[0] - 256) if np.array_equal(picture_HWC[y : y + 256, :256], game)]
     assert len(tops) == 1 and tops[0] > 0
     assert np.array_equal(picture_HWC[tops[0] : tops[0] + 256, -256:], upscale(dream, 4))
     assert (picture_HWC[: tops[0]] != BACKGROUND).any()
@@ -111,9 +109,7 @@ def test_window_shows_the_returned_picture() -> None:
 
 
 @pytest.mark.parametrize(("size", "scale"), [((700, 400), 6), ((300, 900), 4), ((80, 70), 1), ((40, 30), 1)])
-def test_resized_window_shows_the_largest_whole_scale_in_its_middle(
-    size: tuple[int, int], scale: int
-) -> None:
+def test_resized_window_shows_the_largest_whole_scale_in_its_middle(size: tuple[int, int], scale: int) -> None:
     renderer = Renderer(3, window=True)
     returned = renderer.draw(frame())
     assert renderer._window is not None
@@ -146,20 +142,13 @@ def test_importing_renderer_and_play_costs_neither_pygame_nor_torch() -> None:
     assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "set()"
 
 
-@pytest.mark.skipif(
-    sys.platform != "linux", reason="only Linux says by its environment whether there is a display"
-)
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux says by its environment whether there is a display")
 def test_without_a_display_the_error_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     code = "import numpy as np; from genie_env.renderer import *\n" + (
-        "try: Renderer(window=True).draw(np.zeros((4, 4, 3), np.uint8))\n"
-        "except NoDisplayError as error: print(error)"
+        "try: Renderer(window=True).draw(np.zeros((4, 4, 3), np.uint8))\nexcept NoDisplayError as error: print(error)"
     )
-    env = {k: v for k, v in os.environ.items() if k not in ("DISPLAY", "WAYLAND_DISPLAY")} | {
-        "SDL_VIDEODRIVER": "x11"
-    }
-    assert "no window can be opened" in subprocess.check_output(
-        [sys.executable, "-c", code], env=env, text=True
-    )
+    env = {k: v for k, v in os.environ.items() if k not in ("DISPLAY", "WAYLAND_DISPLAY")} | {"SDL_VIDEODRIVER": "x11"}
+    assert "no window can be opened" in subprocess.check_output([sys.executable, "-c", code], env=env, text=True)
     assert issubclass(NoDisplayError, OSError)
     monkeypatch.setenv("DISPLAY", ":0")
     assert not has_display()  # The tests' dummy driver opens no window that anybody sees.

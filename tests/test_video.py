@@ -29,9 +29,7 @@ def smooth_frames(num: int, height: int = 32, width: int = 48) -> np.ndarray:
 
 def read_gif(path: Path) -> tuple[list[np.ndarray], list[int]]:
     with Image.open(path) as image:
-        pairs = [
-            (np.asarray(f.convert("RGB")), int(f.info["duration"])) for f in ImageSequence.Iterator(image)
-        ]
+        pairs = [(np.asarray(f.convert("RGB")), int(f.info["duration"])) for f in ImageSequence.Iterator(image)]
     return [frame for frame, _ in pairs], [duration for _, duration in pairs]
 
 

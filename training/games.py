@@ -37,6 +37,8 @@ class Game:
     colours: SpriteColours | None = None
     follow: tuple[int, int, int] | None = None
     """Actions (stay, up, down) of a player that follows the ball vertically."""
+    obeys: tuple[tuple[int, str, int], ...] = ()
+    """What commands do: (effect, name of a truth, +1 or -1), the direction in which the effect moves that truth."""
 
 
 # 25 rows and 20 columns of the screen make exactly one 8-pixel patch each: sprites then repeat with the patch
@@ -84,6 +86,7 @@ _PONG = Game(
         rows=(11, 62),
     ),
     follow=(0, 2, 3),
+    obeys=((1, "own_y", -1), (2, "own_y", +1)),
 )
 
 GAMES: dict[str, Game] = {"ALE/Pong-v5": _PONG}

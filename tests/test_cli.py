@@ -1,0 +1,165 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import gymnasium as gym
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from genie_env.bundle import save_world
+from genie_env.cli import main
+from genie_env.config import (
+    ActionMapConfig,
+    DynamicsConfig,
+    LatentActionConfig,
+    OutcomeConfig,
+    SourceConfig,
+    TokenizerConfig,
+    WorldConfig,
+)
+from genie_env.keyboard import Command
+from genie_env.play import PlaySession
+from genie_env.video import GIF_FRAMES
+from genie_env.world_model import Prompts, World
+
+COMMANDS = ["play", "demo", "rollout", "info", "bench"]
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A tiny world of random weights: what it dreams is noise, but everything else is as in a trained one."""
+    config = WorldConfig(
+        name="noise",
+        tokenizer=TokenizerConfig(image_size=16, vocab_size=8),
+        latent_action=LatentActionConfig(image_size=16, channels=8),
+        dynamics=DynamicsConfig(
+            vocab_size=8, side=2, group=1, width=16, num_layers=1, num_heads=2, token_dim=8, window=4
+        ),
+        outcome=OutcomeConfig(vocab_size=8, num_tokens=4, token_dim=4, width=8),
+        source=SourceConfig(env_id="Noise-v0", image_size=16, action_meanings=("NOOP", "UP", "DOWN"), keys={"up": 1}),
+        action_map=ActionMapConfig((0, 2, 1), (0, 2, 1), (1.0, 0.9, 0.8), 10),
+        metrics={"dream": {"obedience": 0.98765}},
+    )
+    torch.manual_seed(0)
+    starts = Prompts(torch.randint(8, (2, 4, 4)), torch.zeros(2, 3, dtype=torch.long))
+    return str(save_world(World(config, starts), tmp_path_factory.mktemp("worlds") / "noise"))
+
+
+def test_help_imports_neither_torch_nor_pygame() -> None:
+    code = (
+        "import sys\nfrom genie_env.cli import main\n"
+        "try: main(['--help'])\nfinally: print({'pygame', 'torch'} & set(sys.modules), file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stderr.strip() == "set()" and all(name in done.stdout for name in COMMANDS)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_missing_world_is_one_line_and_status_2(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([command, "--world", "no/such/world"]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("genie-env: error: ") and "no/such/world" in error and error.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("argv", "named"),
+    [
+        (["play", "--temperature", "-1"], "temperature"),
+        (["play", "--fps", "-1"], "fps"),
+        (["play", "--scale", "0"], "scale"),
+        (["play", "--action-diversity", "2"], "action_diversity"),
+        (["play", "--device", "toaster"], "device"),
+        (["rollout", "--generation-steps", "0"], "steps"),
+        (["demo", "--steps", "0"], "steps"),
+        (["bench", "--rows", "0"], "num_envs"),
+        (["bench", "--steps", "0"], "steps"),
+    ],
+)
+def test_bad_value_is_named_in_one_line(
+    argv: list[str],
+    named: str,
+    world: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main([*argv, "--world", world]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("genie-env: error: ") and named in error and error.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_person_can_do_everything_in_a_genie_env(world: str, tmp_path: Path) -> None:
+    env = gym.make("Genie/World-v0", world=world, render_mode="rgb_array")
+    session = PlaySession(env, tmp_path, fps=15, seed=0)
+    session.run(Command.WARMER)
+    session.run(Command.SNAPSHOT)
+    session.held.press("up")
+    seen = []
+    for _ in range(2):
+        for _ in range(5):
+            session.tick()
+            seen.append((session.frame_HWC.copy(), session.counts))
+        session.run(Command.RESTORE)
+    for (frame_HWC, counts), (again_HWC, again) in zip(seen[:5], seen[5:], strict=True):
+        assert np.array_equal(frame_HWC, again_HWC) and counts == again
+    assert seen[0][1].action == "UP" and session.hud(0.0).temperature == pytest.approx(1.1)
+    for command in Command:
+        session.run(command)
+        session.tick()
+    session.close()
+    env.close()
+
+
+def test_rollout_writes_strip_and_animation_and_repeats_itself(world: str, tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        argv = ["rollout", "--world", world, "--generation-steps", "20", "--temperature", "0.8"]
+        assert main([*argv, "--out", str(tmp_path / name)]) == 0
+    with Image.open(tmp_path / "a" / "rollout.png") as image:
+        assert image.size == (16 * 16 + 15 * 2, 16)
+    assert (tmp_path / "a" / "rollout.gif").read_bytes() == (tmp_path / "b" / "rollout.gif").read_bytes()
+
+
+def test_demo_without_a_display_films_a_scripted_player(
+    world: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    steps = GIF_FRAMES + 1
+    assert main(["demo", "--world", world, "--steps", str(steps), "--out", str(tmp_path), "--scale", "2"]) == 0
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["demo.gif", "demo.mp4"]
+    with Image.open(tmp_path / "demo.gif") as image:
+        assert image.size == (32, 32) and getattr(image, "n_frames", 1) <= GIF_FRAMES
+    assert "steps per second" in capsys.readouterr().out
+
+
+def test_demo_without_pyav_fails_before_the_work(
+    tmp_path: Path, world: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "av", None)
+    assert main(["demo", "--world", world, "--steps", "100000000", "--out", str(tmp_path)]) == 2
+    assert "genie-env[video]" in capsys.readouterr().err
+
+
+def test_info_names_networks_actions_and_figures(world: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["info", "--world", world]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    labels = [line[: len("measured dream.obedience")].strip() for line in lines]
+    for label in ("world", "tokenizer", "latent_action", "dynamics", "outcome", "source", "sampling", "action 2"):
+        assert label in labels
+    assert any("UP → latent 2, 80% pure" in line for line in lines)
+    assert lines[-1].split() == ["measured", "dream.obedience", "0.9877"]
+
+
+def test_bench_reports_every_combination(world: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    report = tmp_path / "bench.json"
+    assert main(["bench", "--world", world, "--rows", "1", "3", "--steps", "5", "--json", str(report)]) == 0
+    figures = json.loads(report.read_text())["figures"]
+    assert [(f["obs_type"], f["rows"]) for f in figures] == [("rgb", 1), ("rgb", 3), ("tokens", 1), ("tokens", 3)]
+    assert all(f["steps_per_second"] > 0 and 0 < f["p50_ms"] <= f["p99_ms"] for f in figures)
+    assert len(capsys.readouterr().out.splitlines()) == 5
+    assert np.isfinite([f["steps_per_second"] for f in figures]).all()

@@ -1,0 +1,109 @@
+"""Worlds for the tests: one with random weights, made in an instant, and the recipe of one that is really trained.
+
+Nothing here asserts anything; fixtures in ``tests/conftest.py`` decide how often a world is made.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+
+from genie_env.bundle import save_world
+from genie_env.config import (
+    ActionMapConfig,
+    DynamicsConfig,
+    LatentActionConfig,
+    OutcomeConfig,
+    SamplingConfig,
+    SourceConfig,
+    TokenizerConfig,
+    WorldConfig,
+)
+from genie_env.world_model import Prompts, World
+from tests.tiny_game import ENV_ID
+from training.loop import LoopConfig
+from training.recipes import Recipe
+
+VOCAB = 32
+NUM_ACTIONS = 3
+ACTION_NAMES = ("NOOP", "UP", "DOWN")
+# No order and no identity: a test that forgets the map, or turns it round, fails.
+REAL_TO_LATENT = (1, 2, 0)
+LATENT_TO_REAL = (2, 0, 1)
+NUM_STARTS, START_FRAMES = 5, 3
+
+
+def random_config(**overrides: Any) -> WorldConfig:
+    """Configuration of a small world; ``overrides`` are fields of :class:`WorldConfig`."""
+    fields: dict[str, Any] = {
+        "name": "random",
+        "tokenizer": TokenizerConfig(vocab_size=VOCAB),
+        "latent_action": LatentActionConfig(num_actions=NUM_ACTIONS, channels=8, code_dim=4),
+        "dynamics": DynamicsConfig(
+            vocab_size=VOCAB, group=2, num_actions=NUM_ACTIONS, width=32, num_layers=2, num_heads=2, token_dim=16, window=4
+        ),
+        "outcome": OutcomeConfig(vocab_size=VOCAB, token_dim=4, width=16),
+        "source": SourceConfig(
+            env_id=ENV_ID, fps=30.0, action_meanings=ACTION_NAMES, effects=(0, 1, 2), keys={"up": 1, "down": 2}
+        ),
+        "sampling": SamplingConfig(top_p=1.0),
+        "action_map": ActionMapConfig(REAL_TO_LATENT, LATENT_TO_REAL, (0.9, 0.8, 0.7), num_labels=10),
+    }
+    return WorldConfig(**{**fields, **overrides})
+
+
+def random_world(seed: int = 0, **overrides: Any) -> World:
+    """A small world with random weights that dreams lively nonsense; the global generator stays as it was."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        world = World(random_config(**overrides))
+        with torch.no_grad():
+            for name, parameter in world.dynamics.named_parameters():
+                # Fresh blocks pass their input on unchanged; a test of attention needs them to do something.
+                if name.endswith(("out.weight", "down.weight")):
+                    parameter.normal_(std=parameter.shape[1] ** -0.5)
+            # Copying everything would make a still picture of which every test is true.
+            world.dynamics.copy_bias.fill_(0.5)
+            world.dynamics.leave.weight.normal_(std=0.3)
+        shape = (NUM_STARTS, START_FRAMES, world.config.tokenizer.num_tokens)
+        if world.config.tokenizer.kind == "codebook":
+            world.tokenizer.patches_VK.random_(0, 256)
+        world.starts = Prompts(
+            torch.randint(world.config.tokenizer.vocab_size, shape),
+            torch.randint(world.config.dynamics.num_actions, (NUM_STARTS, START_FRAMES - 1)),
+        )
+    return world
+
+
+def make_random_world(folder: Path, **overrides: Any) -> Path:
+    """Save a small world with random weights as a bundle."""
+    return save_world(random_world(**overrides), folder, card="# A world of random weights\n")
+
+
+class TinyWorld(NamedTuple):
+    """Where the trained tiny world lies: its recording, its stages and its bundle. Read only."""
+
+    data: Path
+    run: Path
+    bundle: Path
+
+
+TINY_RECIPE = Recipe(
+    env=ENV_ID,
+    module="tests.tiny_game",
+    steps=4000,
+    env_kwargs='{"points": 2}',
+    record={"workers": 1, "shard_steps": 1000},
+    tokenizer=TokenizerConfig(vocab_size=128),
+    latent_action=LatentActionConfig(num_actions=NUM_ACTIONS, context_frames=2, channels=8),
+    latent_action_loop=LoopConfig(n_updates=300, batch_size=32, warmup=20, weight_decay=1e-4, precision="float32"),
+    label_fraction=0.1,
+    dynamics={"width": 64, "num_layers": 2, "num_heads": 4, "token_dim": 32, "window": 4},
+    dynamics_training={"clip_length": 8},
+    dynamics_loop=LoopConfig(
+        n_updates=500, batch_size=8, learning_rate=3e-3, warmup=50, ema=0.99, precision="float32"
+    ),
+    outcome_loop=LoopConfig(n_updates=300, batch_size=64, warmup=20, ema=0.99, precision="float32"),
+)
