@@ -1,8 +1,10 @@
-"""Test session set-up: no window, no sound and one torch thread, whatever the machine."""
+"""Test session set-up: no window, no sound and one torch thread, whatever the machine; and the worlds tests share."""
 
 from __future__ import annotations
 
 import os
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 # Before any test imports pygame or torch: both read these once.
 os.environ["SDL_VIDEODRIVER"] = "dummy"
@@ -10,3 +12,33 @@ os.environ["SDL_AUDIODRIVER"] = "dummy"
 os.environ["PYGAME_HIDE_SUPPORT_PROMPT"] = "1"
 # pytest-xdist already keeps every core busy; more threads per worker only fight each other.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import pytest
+
+if TYPE_CHECKING:
+    from tests.worlds import TinyWorld
+
+
+@pytest.fixture(scope="session")
+def random_world(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of a bundle with random weights: whatever holds for it holds without any training."""
+    from tests.worlds import make_random_world
+
+    return make_random_world(tmp_path_factory.mktemp("worlds") / "random")
+
+
+@pytest.fixture(scope="session")
+def tiny_world(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> TinyWorld:
+    """The tiny game recorded, learned and bundled by the whole pipeline, once for all workers of pytest-xdist."""
+    from filelock import FileLock
+
+    from tests.worlds import TINY_RECIPE, TinyWorld
+    from training.train import make_world
+
+    root = tmp_path_factory.getbasetemp()
+    # Each worker has a folder of its own inside that of the session.
+    root = (root if worker_id == "master" else root.parent) / "tiny_world"
+    tiny = TinyWorld(root / "data", root / "run", root / "bundle")
+    with FileLock(f"{root}.lock"):
+        make_world(TINY_RECIPE, *tiny)
+    return tiny

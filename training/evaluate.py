@@ -6,47 +6,290 @@ frame, the median background) or beside the real game played by the same policy.
 
 from __future__ import annotations
 
-import copy
 import dataclasses
 import importlib
-import json
+import os
 import subprocess
 import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import gymnasium as gym
 import numpy as np
 import torch
 import tyro
-from tqdm import tqdm
 
-import genie_env  # noqa: F401 (registers the ids)
 from genie_env.bench import measure
 from genie_env.bundle import load_world
 from genie_env.config import SamplingConfig
 from genie_env.episodes import EpisodeStore
-from genie_env.source_game import make_source_game
 from genie_env.world_model import World
-from training.action_agreement import hungarian_accuracy, normalised_mutual_information
-from training.dataset import FrameDataset, background, effect_labels
-from training.games import Game, game_for, merged_effects
-from training.report import (
-    WORLD,
-    Evaluation,
-    Figure,
-    Figures,
-    Pictures,
-    Section,
-    interval,
-    mean,
-    median,
-    psnr,
-    ratio,
-    write_report,
-)
-from training.sprites import Sightings, detect, kept_pixels, longest_repeat, obedience, position_errors
-from training.train_latent_action import agreement
-from training.train_outcome import F1, judge_episode
+from training import figures
+from training.dataset import FrameDataset
+from training.figures import Clips
+from training.free_play import Play, play_dream, play_figures, play_real
+from training.games import Game, game_for
+from training.report import WORLD, Evaluation, Figure, Pictures, Section, write_report
+from training.sprites import detect
+
+ARGMAX, FORCED, COPY, MEDIAN = "this world, argmax", "teacher-forced", "copy-last", "median background"
+REAL, MAJORITY = "real game", "majority class"
+
+
+@dataclass(frozen=True)
+class EvaluateConfig:
+    """Measure a world on held-out play."""
+
+    world: tyro.conf.Positional[str]
+    """Bundled name or folder."""
+    data: Path
+    """Recording whose held-out episodes are used."""
+    out: Path = Path("report")
+    """Folder for the report."""
+    num_clips: int = 256
+    """Clips for the dynamics; four times as many single frames for tokenizer and latent actions."""
+    context: int = 16
+    """Real frames that a prediction begins from."""
+    horizons: tuple[int, ...] = (1, 2, 5, 10, 20, 50)
+    """Steps after which a dream is compared with what really came."""
+    num_dreams: int = 32
+    """Rows of free play, in the dream and in the real game."""
+    dream_steps: int = 500
+    """Steps of free play."""
+    max_frames: int = 40_000
+    """Most held-out frames read for latent actions and outcomes."""
+    temperature: float | None = None
+    """Instead of the world's own."""
+    top_p: float | None = None
+    """Instead of the world's own."""
+    decode_steps: int | None = None
+    """Instead of the world's own."""
+    device: str = "auto"
+    """``auto`` or a torch device."""
+    module: str = ""
+    """Python module to import first, when importing it registers the real game."""
+    seed: int = 0
+    """Seed of clips, policy and dreams."""
+    quick: bool = False
+    """A few of everything, to see that it runs; no figure then means much."""
+
+    def __post_init__(self) -> None:
+        for name in ("num_clips", "context", "num_dreams", "dream_steps", "max_frames"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name}: expected a whole number >= 1, got {getattr(self, name)}")
+        if not self.horizons or min(self.horizons) < 1:
+            raise ValueError(f"horizons: expected whole numbers >= 1, got {self.horizons}")
+
+    def sized(self) -> EvaluateConfig:
+        """With small sizes where ``quick`` asks for them."""
+        if not self.quick:
+            return self
+        return dataclasses.replace(self, num_clips=8, horizons=(1, 2, 5), num_dreams=2, dream_steps=40, max_frames=600)
+
+    def sampling(self, own: SamplingConfig) -> SamplingConfig:
+        """The world's own sampling, with this evaluation's changes."""
+        changes = {"temperature": self.temperature, "top_p": self.top_p, "decode_steps": self.decode_steps}
+        return dataclasses.replace(own, **{k: v for k, v in changes.items() if v is not None})
+
+
+def evaluate(config: EvaluateConfig, game: Game | None = None) -> Evaluation:
+    """Measure a world and write the report.
+
+    Args:
+        config: what to measure, and on how much of it.
+        game: knowledge about the game, where ``training.games`` has none.
+
+    Raises:
+        ValueError: if the world or the recording cannot be read, or the recording is too short.
+    """
+    began, config = time.perf_counter(), config.sized()
+    if config.module:
+        importlib.import_module(config.module)
+    world, store = load_world(config.world, config.device), EpisodeStore(config.data)
+    game = game or game_for(store.manifest.source.env_id)
+    sampling = config.sampling(world.config.sampling)
+    clips = figures.take_clips(world, store, config.num_clips, config.context, max(config.horizons), config.seed)
+    dreamed = figures.roll(world, clips, sampling)
+    played, notes = free_play(config, world, store.manifest.source.effects)
+    sections = (
+        tokenizer_section(world, store, clips, game, 4 * config.num_clips),
+        *dynamics_sections(world, clips, game, config.horizons, sampling, dreamed),
+        *reading_sections(world, store, clips, game, config, dreamed),
+        play_section(played, clips, game),
+        speed_section(config),
+    )
+    if game.colours is None:
+        notes.append("no ground truth: the sprites of this game are not known, so no figure speaks of objects")
+    settings = {**dataclasses.asdict(config), **dataclasses.asdict(sampling)}
+    settings = {k: str(v) if isinstance(v, Path) else v for k, v in settings.items() if v is not None}
+    notes.append(f"measured in {time.perf_counter() - began:.0f} s")
+    evaluation = Evaluation(world.config.name, settings, sections, tuple(notes))
+    write_report(config.out, evaluation, _pictures(world, clips, dreamed, config, played[WORLD]))
+    return evaluation
+
+
+def tokenizer_section(world: World, store: EpisodeStore, clips: Clips, game: Game, count: int) -> Section:
+    """Frames drawn back from their tokens."""
+    frames = FrameDataset(store, "test").frames(np.random.default_rng(0), count)
+    drawn = world.decode(world.encode(frames[None]))[0].cpu().numpy()
+    empty = np.broadcast_to(clips.background_HWC, frames.shape)
+    columns = {
+        name: figures.tokenizer_figures(frames.numpy(), picture, clips.background_HWC, game.colours)
+        for name, picture in ((WORLD, drawn), (MEDIAN, empty))
+    }
+    return Section("tokenizer", "Held-out frames, encoded and decoded.", columns)
+
+
+def dynamics_sections(
+    world: World,
+    clips: Clips,
+    game: Game,
+    horizons: tuple[int, ...],
+    sampling: SamplingConfig,
+    dreamed_CHN: torch.Tensor,
+) -> list[Section]:
+    """One step from real context, and dreams compared with what came."""
+    forced = figures.roll(world, clips, sampling, forced=True)
+    argmax = figures.roll(world, clips, SamplingConfig(temperature=0.0), forced=True)
+    empty = world.encode(clips.background_HWC[None, None]).expand_as(dreamed_CHN)
+    past = clips.tokens_CTN[:, clips.context - 1 : -1]
+    steps = np.arange(dreamed_CHN.shape[1])
+    one_step = {
+        name: figures.step_figures(figures.score(world, clips, tokens, steps))
+        for name, tokens in {WORLD: forced, ARGMAX: argmax, COPY: past, MEDIAN: empty}.items()
+    }
+    later = {
+        name: figures.horizon_figures(world, clips, tokens, horizons, game.colours)
+        for name, tokens in {
+            WORLD: dreamed_CHN,
+            FORCED: forced,
+            COPY: past[:, :1].expand_as(past),
+            MEDIAN: empty,
+        }.items()
+    }
+    return [
+        Section(
+            "one step",
+            f"The next frame from at least {clips.context} real frames and the inferred action. The argmax column "
+            "takes one pass at temperature 0, the first the world's own sampling.",
+            one_step,
+        ),
+        Section(
+            "horizons",
+            f"Dreams of h steps from {clips.context} real frames, with the actions inferred from what really came. "
+            "Position errors are medians over clips whose sprite was there at the start and in which nobody scored "
+            "since; a missing sprite counts as a whole picture's width away.",
+            later,
+        ),
+    ]
+
+
+def reading_sections(
+    world: World, store: EpisodeStore, clips: Clips, game: Game, config: EvaluateConfig, dreamed_CHN: torch.Tensor
+) -> list[Section]:
+    """Latent actions and outcomes read from held-out episodes."""
+    readings = figures.read_episodes(world, store, config.max_frames)
+    ours, majority = figures.agreement_figures(readings, store, game, world.config.dynamics.num_actions)
+    sampling = config.sampling(world.config.sampling)
+    ours["ΔPSNR of its decoder, moving pixels, dB"] = figures.delta_psnr(world, store, 4 * config.num_clips, 0)
+    ours["ΔPSNR of the dream, foreground, t = 4, dB"] = figures.action_worth(world, clips, sampling, dreamed_CHN, 0)
+    return [
+        Section(
+            "latent actions",
+            "Agreement with the effects of the real actions over whole episodes. ΔPSNR: inferred against random codes.",
+            {WORLD: ours, MAJORITY: majority},
+        ),
+        Section(
+            "outcome",
+            "Events read from real play; one frame early or late counts as found.",
+            {WORLD: figures.outcome_figures(readings)},
+        ),
+    ]
+
+
+def free_play(config: EvaluateConfig, world: World, effects: tuple[int, ...]) -> tuple[dict[str, Play], list[str]]:
+    """Play the dream and, where it is installed, the real game by the same policy; and say where it is not."""
+    sizes = (config.num_dreams, config.dream_steps, config.seed)
+    options = {name: getattr(config, name) for name in ("temperature", "top_p", "decode_steps", "device")}
+    mapped = world.config.action_map is not None
+    played = {WORLD: play_dream(config.world, *sizes, effects if mapped else None, **options)}
+    try:
+        return {**played, REAL: play_real(world.config.source, *sizes, effects)}, []
+    except (ImportError, ValueError, gym.error.Error) as error:
+        return played, [f"the real game could not be played: {error}"]
+
+
+def play_section(played: dict[str, Play], clips: Clips, game: Game) -> Section:
+    """What happens in free play, dreamed and real."""
+    reach = {}
+    if game.colours is not None:
+        recorded = detect(clips.frames_CTHWC, game.colours)
+        for name in dict.fromkeys(name for _, name, _ in game.obeys):
+            place = recorded.coordinate(name)
+            reach[name] = (float(np.nanmin(place)), float(np.nanmax(place)))
+    return Section(
+        "free play",
+        "The same policy, random actions held for one to eight steps, in the dream and in the real game. A sprite "
+        "obeys if it moves as the command says that has been held for two steps, where it has five pixels of room.",
+        {name: play_figures(play, game, reach) for name, play in played.items()},
+    )
+
+
+_START = """
+import time, sys
+begun = time.perf_counter()
+import genie_env
+imported = time.perf_counter()
+import gymnasium
+made = time.perf_counter()
+gymnasium.make("Genie/World-v0", world=sys.argv[1], device=sys.argv[2]).reset(seed=0)
+print(imported - begun, time.perf_counter() - made)
+"""
+
+
+def speed_section(config: EvaluateConfig) -> Section:
+    """How long a fresh process takes to begin, and how fast one row then steps."""
+    busy = _busy_cores()
+    command = [sys.executable, "-c", _START, config.world, config.device]
+    seconds = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
+    speed = measure(config.world, "rgb", 1, 20 if config.quick else 300, config.device).steps_per_second
+    found = {
+        "import genie_env, s": Figure(float(seconds[0])),
+        "gym.make and reset in a fresh process, s": Figure(float(seconds[1])),
+        "environment steps per second, one row with pictures": Figure(speed),
+        "cores kept busy by others": Figure(busy),
+    }
+    valid = "Nothing else ran." if busy < 0.2 else "NOT VALID: something else kept the machine busy meanwhile."
+    return Section("speed", f"On {os.cpu_count()} cores. {valid}", {WORLD: found})
+
+
+def _busy_cores() -> float:
+    """Cores busy while this process sleeps for a second; NaN where the system does not tell."""
+
+    def read() -> tuple[float, float]:
+        ticks = [float(x) for x in Path("/proc/stat").read_text().split("\n")[0].split()[1:8]]
+        return sum(ticks) - ticks[3] - ticks[4], time.perf_counter()
+
+    try:
+        (before, start), _, (after, stop) = read(), time.sleep(1.0), read()
+    except OSError:
+        return float("nan")
+    return (after - before) / os.sysconf("SC_CLK_TCK") / (stop - start)
+
+
+def _pictures(world: World, clips: Clips, dreamed_CHN: torch.Tensor, config: EvaluateConfig, play: Play) -> Pictures:
+    real = clips.frames_CTHWC[:4, clips.context - 1 :]
+    dream = np.concatenate([real[:, :1], world.decode(dreamed_CHN[:4]).cpu().numpy()], axis=1)
+    return Pictures(real, dream, config.horizons, play.frames_BTHWC[0], world.config.source.fps)
+
+
+def main() -> None:
+    """Command line."""
+    config = tyro.cli(EvaluateConfig, description=__doc__)
+    evaluate(config)
+    print((config.out / "report.md").read_text())
+
+
+if __name__ == "__main__":
+    main()

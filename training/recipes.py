@@ -26,7 +26,7 @@ class Recipe:
     """Fields of :class:`DynamicsConfig` that differ; sizes that follow from the tokenizer fill themselves in."""
     dynamics_training: dict[str, Any] = field(default_factory=dict)
     """Fields of ``TrainDynamicsConfig`` that differ."""
-    dynamics_loop: LoopConfig = LoopConfig(n_updates=5500, batch_size=8, learning_rate=3e-3, warmup=200)
+    dynamics_loop: LoopConfig = LoopConfig(n_updates=4500, batch_size=8, learning_rate=3e-3, warmup=200)
     outcome_loop: LoopConfig = LoopConfig(n_updates=2500, batch_size=128, weight_decay=0.05)
     rewards: tuple[float, ...] = (-1.0, 0.0, 1.0)
     sampling: SamplingConfig = SamplingConfig()

@@ -1,7 +1,7 @@
-"""Sprites found in frames by their colours, and how they behave from frame to frame.
+"""Sprites found in frames by their colours.
 
-Owns the way from pixels to objects: where a sprite is, how many there are, whether it is kept and whether it obeys.
-Knows nothing about worlds, models, files or tables.
+Owns the way from pixels to objects: where a sprite is, in how many pieces, and how much of it another picture keeps.
+Knows nothing about worlds, play or reports.
 """
 
 from __future__ import annotations
@@ -47,7 +47,8 @@ class Sightings:
 class _Pixels(NamedTuple):
     """The M pixels of some frames that differ from the background."""
 
-    where: tuple[np.ndarray, np.ndarray, np.ndarray]
+    where: tuple[np.ndarray, ...]
+    """Frame, row and column of each."""
     alpha_MS: np.ndarray
     sprite_M: np.ndarray
 
@@ -110,48 +111,6 @@ def position_errors(real: Sightings, seen: Sightings, missing: float) -> np.ndar
     return np.where(real.present, np.where(seen.present, distance, missing), np.nan)
 
 
-def obedience(
-    place_BT: np.ndarray,
-    effect_BT: np.ndarray,
-    cut_BT: np.ndarray,
-    directions: dict[int, int],
-    reach: tuple[float, float],
-    room: float = 5.0,
-) -> tuple[np.ndarray, np.ndarray]:
-    """How often a sprite moved the way it was told, per row: obeyed [B] out of asked [B].
-
-    It was asked where the same command was held for two steps, the present one included, and the sprite had room.
-
-    Args:
-        place_BT: coordinate before each step and after the last, [B, T+1]; NaN where the sprite is absent.
-        effect_BT: effect of the action of each step.
-        cut_BT: steps that ended in a new beginning, where nothing moved.
-        directions: sign of the movement each effect should cause; other effects ask for nothing.
-        reach: the extremes the coordinate reaches in real play.
-        room: distance that must be left to them.
-    """
-    before_BT, after_BT = place_BT[:, 1:-1], place_BT[:, 2:]
-    held_BT = (effect_BT[:, 1:] == effect_BT[:, :-1]) & ~cut_BT[:, 1:] & ~cut_BT[:, :-1]
-    free_BT = (before_BT >= reach[0] + room) & (before_BT <= reach[1] - room)
-    obeyed_B, asked_B = np.zeros(len(place_BT)), np.zeros(len(place_BT))
-    for effect, sign in directions.items():
-        asked_BT = held_BT & free_BT & (effect_BT[:, 1:] == effect)
-        # A tenth of a pixel is rounding, not movement. A sprite that vanished (NaN) did not obey.
-        obeyed_B += (asked_BT & (sign * (after_BT - before_BT) > 0.1)).sum(1)
-        asked_B += asked_BT.sum(1)
-    return obeyed_B, asked_B
-
-
-def longest_repeat(frames_BTHWC: np.ndarray) -> np.ndarray:
-    """Length in steps of each row's longest stretch in which no pixel changed, [B]."""
-    run_B = longest_B = np.zeros(len(frames_BTHWC), dtype=np.int64)
-    for t in range(1, frames_BTHWC.shape[1]):
-        same_B = (frames_BTHWC[:, t] == frames_BTHWC[:, t - 1]).all(axis=(1, 2, 3))
-        run_B = np.where(same_B, run_B + 1, 0)
-        longest_B = np.maximum(longest_B, run_B)
-    return longest_B
-
-
 def _chunks(frames: np.ndarray) -> Iterator[np.ndarray]:
     flat = frames.reshape(-1, *frames.shape[-3:])
     yield from (flat[start : start + _CHUNK] for start in range(0, max(len(flat), 1), _CHUNK))
@@ -185,10 +144,11 @@ def _pieces(alpha_TYX: np.ndarray) -> np.ndarray:
     """Pieces per frame that touch by edge or corner and are large enough, int [T]."""
     within_a_frame = np.zeros((3, 3, 3), bool)
     within_a_frame[1] = True
+    labels_TYX: np.ndarray
     labels_TYX, num = ndimage.label(alpha_TYX > 0, within_a_frame)  # type: ignore[misc]
-    at_T, _, _ = inside = np.nonzero(labels_TYX)
+    inside = np.nonzero(labels_TYX)
     piece_M = labels_TYX[inside] - 1
     mass_P = np.bincount(piece_M, alpha_TYX[inside], num)
     frame_P = np.zeros(num, dtype=np.int64)
-    frame_P[piece_M] = at_T
+    frame_P[piece_M] = inside[0]
     return np.bincount(frame_P[mass_P > ENOUGH], minlength=len(alpha_TYX))

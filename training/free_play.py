@@ -1,0 +1,148 @@
+"""Free play, dreamed and real, by one policy: who is there, who obeys, who scores, and what stands still.
+
+Owns the policy and what is counted in play. Knows nothing of held-out recordings and reports; the dream and the real
+game are both just vector environments here.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import gymnasium as gym
+import numpy as np
+from gymnasium.vector import AutoresetMode, SyncVectorEnv
+from tqdm import tqdm
+
+from genie_env.config import SourceConfig
+from genie_env.source_game import make_source_game
+from training.games import Game
+from training.report import Figure, Figures, mean, ratio
+from training.sprites import detect
+
+WARM_UP = 32
+"""Steps a real game is played before it counts: start prompts lie as far into their episodes on average."""
+LONGEST_HOLD = 8
+
+
+class Play(NamedTuple):
+    """Rows of play; step t leads from frame t to frame t+1."""
+
+    frames_BTHWC: np.ndarray
+    effects_BT: np.ndarray | None
+    """Effect of each step's command; None where commands mean nothing (latent actions without a map)."""
+    rewards_BT: np.ndarray
+    cut_BT: np.ndarray
+    """Steps that ended an episode: the next frame is another one's first."""
+
+
+def play_dream(world: str, rows: int, steps: int, seed: int, effects: tuple[int, ...] | None, **options: Any) -> Play:
+    """Play ``rows`` dreams; ``options`` are those of the environment."""
+    envs = gym.make_vec("Genie/World-v0", num_envs=rows, world=world, autoreset_mode=AutoresetMode.SAME_STEP, **options)
+    return play(envs, steps, seed, effects, name="free dreams")
+
+
+def play_real(source: SourceConfig, rows: int, steps: int, seed: int, effects: tuple[int, ...]) -> Play:
+    """Play as many real games.
+
+    Raises:
+        ImportError, ValueError, gymnasium.error.Error: if the game cannot be made; see ``make_source_game``.
+    """
+    games = SyncVectorEnv([lambda: make_source_game(source)] * rows, autoreset_mode=AutoresetMode.SAME_STEP)
+    return play(games, steps, seed, effects, WARM_UP, name="real game")
+
+
+def play(
+    envs: gym.vector.VectorEnv, steps: int, seed: int, effects: tuple[int, ...] | None, warm_up: int = 0, name: str = ""
+) -> Play:
+    """Play the policy, and close ``envs``; the first ``warm_up`` steps are not kept."""
+    num_actions = int(envs.single_action_space.n)  # type: ignore[attr-defined]
+    actions_TB = held_actions(np.random.default_rng(seed), warm_up + steps, envs.num_envs, num_actions)
+    frames, rewards, cuts = [envs.reset(seed=seed)[0]], [], []
+    for actions_B in tqdm(actions_TB, desc=name, unit="step"):
+        frame, reward, terminated, truncated, _ = envs.step(actions_B)
+        frames.append(frame)
+        rewards.append(reward)
+        cuts.append(terminated | truncated)
+    envs.close()
+    return Play(
+        np.stack(frames[warm_up:], axis=1),
+        None if effects is None else np.asarray(effects)[actions_TB[warm_up:].T],
+        np.stack(rewards[warm_up:], axis=1),
+        np.stack(cuts[warm_up:], axis=1),
+    )
+
+
+def held_actions(rng: np.random.Generator, steps: int, rows: int, num_actions: int) -> np.ndarray:
+    """The policy: random actions [T, B], each held for one to eight steps."""
+    actions_BT = rng.integers(num_actions, size=(rows, steps))
+    holds_BT = rng.integers(1, LONGEST_HOLD + 1, size=(rows, steps))
+    return np.stack([np.repeat(a, h)[:steps] for a, h in zip(actions_BT, holds_BT, strict=True)], axis=1)
+
+
+def play_figures(play: Play, game: Game, reach: dict[str, tuple[float, float]]) -> Figures:
+    """Figures of play, by row.
+
+    Args:
+        play: dreamed or real.
+        game: colours of its sprites, and what commands do.
+        reach: extremes that each coordinate named in ``game.obeys`` reaches in real play.
+    """
+    found: Figures = {}
+    if game.colours is not None:
+        seen = detect(play.frames_BTHWC, game.colours)
+        for s, name in enumerate(seen.names):
+            found[f"{name} present"] = mean(seen.present[:, 1:, s])
+            found[f"exactly one {name}, where any"] = ratio(seen.count[..., s] == 1, seen.count[..., s] > 0)
+        if play.effects_BT is not None:
+            for name, bounds in reach.items():
+                directions = {effect: sign for effect, moved, sign in game.obeys if moved == name}
+                counts = obedience(seen.coordinate(name), play.effects_BT, play.cut_BT, directions, bounds)
+                found[f"{name.split('_')[0]} obeys"] = ratio(*counts)
+    found["points won per 1000 steps"] = mean(1000 * (play.rewards_BT > 0))
+    found["points lost per 1000 steps"] = mean(1000 * (play.rewards_BT < 0))
+    repeat_B = longest_repeat(play.frames_BTHWC)
+    found["longest still stretch, steps"] = mean(repeat_B)
+    found["longest still stretch, worst row"] = Figure(float(repeat_B.max()), count=len(repeat_B))
+    return found
+
+
+def obedience(
+    place_BT: np.ndarray,
+    effect_BT: np.ndarray,
+    cut_BT: np.ndarray,
+    directions: dict[int, int],
+    reach: tuple[float, float],
+    room: float = 5.0,
+) -> tuple[np.ndarray, np.ndarray]:
+    """How often a sprite moved the way it was told, per row: obeyed [B] out of asked [B].
+
+    It was asked where the same command was held for two steps, the present one included, and the sprite had room.
+
+    Args:
+        place_BT: coordinate before each step and after the last, [B, T+1]; NaN where the sprite is absent.
+        effect_BT: effect of the action of each step.
+        cut_BT: steps that ended in a new beginning, where nothing moved.
+        directions: sign of the movement each effect should cause; other effects ask for nothing.
+        reach: the extremes the coordinate reaches in real play.
+        room: distance that must be left to them.
+    """
+    before_BT, after_BT = place_BT[:, 1:-1], place_BT[:, 2:]
+    held_BT = (effect_BT[:, 1:] == effect_BT[:, :-1]) & ~cut_BT[:, 1:] & ~cut_BT[:, :-1]
+    free_BT = (before_BT >= reach[0] + room) & (before_BT <= reach[1] - room)
+    obeyed_B, asked_B = np.zeros(len(place_BT)), np.zeros(len(place_BT))
+    for effect, sign in directions.items():
+        asked_BT = held_BT & free_BT & (effect_BT[:, 1:] == effect)
+        # A tenth of a pixel is rounding, not movement. A sprite that vanished (NaN) did not obey.
+        obeyed_B += (asked_BT & (sign * (after_BT - before_BT) > 0.1)).sum(1)
+        asked_B += asked_BT.sum(1)
+    return obeyed_B, asked_B
+
+
+def longest_repeat(frames_BTHWC: np.ndarray) -> np.ndarray:
+    """Length in steps of each row's longest stretch in which no pixel changed, [B]."""
+    run_B = longest_B = np.zeros(len(frames_BTHWC), dtype=np.int64)
+    for t in range(1, frames_BTHWC.shape[1]):
+        same_B = (frames_BTHWC[:, t] == frames_BTHWC[:, t - 1]).all(axis=(1, 2, 3))
+        run_B = np.where(same_B, run_B + 1, 0)
+        longest_B = np.maximum(longest_B, run_B)
+    return longest_B
