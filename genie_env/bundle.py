@@ -52,7 +52,8 @@ def read_config(world: str | Path) -> WorldConfig:
     Raises:
         ValueError: if the file is missing, unreadable, of another version, or inconsistent.
     """
-    return WorldConfig.from_json(_read_manifest(find_world(world))["world"])
+    folder = find_world(world)
+    return _world_config(_read_manifest(folder), folder)
 
 
 def load_world(world: str | Path, device: str = "auto") -> World:
@@ -65,11 +66,15 @@ def load_world(world: str | Path, device: str = "auto") -> World:
     Raises:
         ValueError: if anything in the bundle is missing, damaged or of another version; names the file.
     """
+    import torch
+
     from genie_env.world_model import Prompts, World
 
     folder = find_world(world)
     manifest = _read_manifest(folder)
-    opened = World(WorldConfig.from_json(manifest["world"]))
+    # Building a network draws first weights, which are overwritten: nobody's generator shall notice.
+    with torch.random.fork_rng(devices=[]):
+        opened = World(_world_config(manifest, folder))
     for network in NETWORKS:
         path = folder / f"{network}.safetensors"
         _fill(getattr(opened, network), _read_tensors(path, manifest["sha256"]), path)
@@ -154,6 +159,13 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
     return manifest
 
 
+def _world_config(manifest: dict[str, Any], folder: Path) -> WorldConfig:
+    try:
+        return WorldConfig.from_json(manifest["world"])
+    except ValueError as error:
+        raise ValueError(f"{folder / 'config.json'}: {error}") from None
+
+
 def _read_tensors(path: Path, checksums: dict[str, str]) -> dict[str, torch.Tensor]:
     from safetensors import SafetensorError
     from safetensors.torch import load_file
@@ -175,7 +187,9 @@ def _fill(network: torch.nn.Module, tensors: dict[str, torch.Tensor], path: Path
         raise ValueError(f"{path}: missing tensors {missing[:3]}, unknown tensors {unknown[:3]}")
     for name, wanted in expected.items():
         got = tensors[name]
-        if got.shape != wanted.shape or got.is_floating_point() != wanted.is_floating_point():
+        # Weights are stored in half precision; everything else must be exactly what it is, for casting would wrap.
+        same_kind = got.is_floating_point() if wanted.is_floating_point() else got.dtype == wanted.dtype
+        if got.shape != wanted.shape or not same_kind:
             raise ValueError(
                 f"{path}: {name}: expected {wanted.dtype} {list(wanted.shape)}, got {got.dtype} {list(got.shape)}"
             )
@@ -191,7 +205,8 @@ def _check_starts(
         raise ValueError(f"{path}: expected the tensors 'tokens' and 'actions', got {sorted(tensors)}")
     tokens, actions = tensors["tokens"].long(), tensors["actions"].long()
     fits = (
-        tokens.ndim == 3
+        not any(tensor.is_floating_point() for tensor in tensors.values())
+        and tokens.ndim == 3
         and tokens.shape[0] > 0
         and tokens.shape[1] > 0
         and tokens.shape[2] == config.tokenizer.num_tokens
@@ -199,8 +214,8 @@ def _check_starts(
     )
     if not fits:
         raise ValueError(
-            f"{path}: expected tokens [S, P, {config.tokenizer.num_tokens}] and actions [S, P-1], "
-            f"got {list(tokens.shape)} and {list(actions.shape)}"
+            f"{path}: expected integer tokens [S, P, {config.tokenizer.num_tokens}] and actions [S, P-1], "
+            f"got {tensors['tokens'].dtype} {list(tokens.shape)} and {tensors['actions'].dtype} {list(actions.shape)}"
         )
     for name, values, stop in (
         ("tokens", tokens, config.tokenizer.vocab_size),

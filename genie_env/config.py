@@ -19,6 +19,13 @@ def _require(ok: bool, message: str) -> None:
         raise ValueError(message)
 
 
+def _require_sizes(config: JsonConfig, *, may_be_zero: tuple[str, ...] = ()) -> None:
+    """Refuse whole numbers that are no sizes, before anything is divided by them."""
+    for f in dataclasses.fields(config):
+        least, value = int(f.name not in may_be_zero), getattr(config, f.name)
+        _require(f.type != "int" or value >= least, f"{f.name}: expected an integer >= {least}, got {value!r}")
+
+
 @dataclass(frozen=True)
 class JsonConfig:
     """A frozen dataclass that turns into plain JSON and back, refusing unknown or missing fields."""
@@ -100,6 +107,7 @@ class TokenizerConfig(JsonConfig):
     """FSQ only: width of the first convolution."""
 
     def __post_init__(self) -> None:
+        _require_sizes(self)
         _require(self.kind in ("codebook", "fsq"), f"tokenizer kind: expected 'codebook' or 'fsq', got {self.kind!r}")
         _require(self.image_size % self.patch_size == 0, "image_size must be a multiple of patch_size")
         if self.kind == "fsq":
@@ -134,8 +142,8 @@ class LatentActionConfig(JsonConfig):
     code_dim: int = 16
 
     def __post_init__(self) -> None:
+        _require_sizes(self)
         _require(2 <= self.num_actions <= 8, f"num_actions: expected 2 to 8, got {self.num_actions}")
-        _require(self.context_frames >= 1, f"context_frames: expected >= 1, got {self.context_frames}")
 
 
 @dataclass(frozen=True)
@@ -158,10 +166,10 @@ class DynamicsConfig(JsonConfig):
     """Frames of its own past that each temporal attention sees, the present one included."""
 
     def __post_init__(self) -> None:
+        _require_sizes(self, may_be_zero=("head_layers",))
         _require(self.side % self.group == 0, f"side {self.side} must be a multiple of group {self.group}")
         _require(self.width % self.num_heads == 0, f"width {self.width} must be a multiple of {self.num_heads} heads")
         _require((self.width // self.num_heads) % 2 == 0, "the width of one head must be even")
-        _require(self.window >= 1, f"window: expected >= 1, got {self.window}")
 
     @property
     def num_tokens(self) -> int:
@@ -187,6 +195,10 @@ class OutcomeConfig(JsonConfig):
     rewards: tuple[float, ...] = (-1.0, 0.0, 1.0)
     """The reward of each class."""
 
+    def __post_init__(self) -> None:
+        _require_sizes(self)
+        _require(len(self.rewards) > 0, "rewards: expected at least one class")
+
 
 @dataclass(frozen=True)
 class SourceConfig(JsonConfig):
@@ -205,6 +217,10 @@ class SourceConfig(JsonConfig):
     """For each real action the index of its effect; actions with one effect are interchangeable."""
     keys: dict[str, int] = field(default_factory=dict)
     """Keyboard key name to real action."""
+
+    def __post_init__(self) -> None:
+        _require_sizes(self)
+        _require(self.fps > 0, f"fps: expected a number > 0, got {self.fps!r}")
 
 
 @dataclass(frozen=True)
@@ -260,3 +276,13 @@ class WorldConfig(JsonConfig):
             self.latent_action.num_actions == self.dynamics.num_actions,
             "latent action model and dynamics disagree on num_actions",
         )
+        num_real, num_latent = len(self.source.action_meanings), self.dynamics.num_actions
+        _require_table("source.keys", tuple(self.source.keys.values()), len(self.source.keys), num_real)
+        if self.action_map is not None:
+            _require_table("action_map.real_to_latent", self.action_map.real_to_latent, num_real, num_latent)
+            _require_table("action_map.latent_to_real", self.action_map.latent_to_real, num_latent, num_real)
+
+
+def _require_table(name: str, table: tuple[int, ...], length: int, stop: int) -> None:
+    fits = len(table) == length and all(0 <= value < stop for value in table)
+    _require(fits, f"{name}: expected {length} values from 0 to {stop - 1}, got {list(table)}")

@@ -115,7 +115,7 @@ class GenieEnv(gym.Env[np.ndarray, np.int64]):
         self._renderer: Renderer | None = None
         self._total = 0.0
         self._last_reward = 0.0
-        self._last_info: dict[str, Any] = {}
+        self._last_info: dict[str, Any] = {"action": -1, "latent_action": -1, "entropy": 0.0, "step": 0}
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
@@ -132,8 +132,14 @@ class GenieEnv(gym.Env[np.ndarray, np.int64]):
         wanted = check_reset_options(options)
         if wanted.get("frames") is not None:
             wanted["frames"] = as_clip(wanted["frames"])[None]
+        # A refused reset must not leave the new seed behind.
+        generator, known_seed = self._np_random, self._np_random_seed
         super().reset(seed=seed)
-        self._dreams.reset_rows(np.zeros(1, dtype=np.int64), [self.np_random], wanted)
+        try:
+            self._dreams.reset_rows(np.zeros(1, dtype=np.int64), [self.np_random], wanted)
+        except Exception:
+            self._np_random, self._np_random_seed = generator, known_seed
+            raise
         self._total, self._last_reward = 0.0, 0.0
         self._last_info = {"action": -1, "latent_action": -1, "entropy": 0.0, "step": 0}
         if self.render_mode == "human":

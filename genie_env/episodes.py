@@ -20,7 +20,7 @@ from genie_env.config import JsonConfig, SourceConfig
 
 FORMAT = "genie-env-episodes-1"
 NO_ACTION = -1
-_ARRAYS = ("frames", "actions", "rewards", "terminated", "truth")
+_ARRAYS = {"frames": "uint8", "actions": "int16", "rewards": "float32", "terminated": "bool", "truth": "float32"}
 
 
 @dataclass(frozen=True)
@@ -156,10 +156,12 @@ class EpisodeStore:
             raise ValueError(
                 f"{self.folder}: expected a recording with manifest.json (make one with `python -m training.record`)"
             )
-        data = json.loads(path.read_text())
-        if data.get("format") != FORMAT:
-            raise ValueError(f"{path}: expected format {FORMAT!r}, got {data.get('format')!r}")
-        self.manifest = Manifest.from_json(data)
+        try:
+            self.manifest = Manifest.from_json(json.loads(path.read_text()))
+        except ValueError as error:
+            raise ValueError(f"{path}: not the manifest of a recording ({error})") from None
+        if self.manifest.format != FORMAT:
+            raise ValueError(f"{path}: expected format {FORMAT!r}, got {self.manifest.format!r}")
         self._shards = [self._open_shard(i) for i in range(self.manifest.num_shards)]
 
     def split(self, name: str) -> list[EpisodeEntry]:
@@ -188,15 +190,17 @@ class EpisodeStore:
     def _open_shard(self, index: int) -> dict[str, np.ndarray]:
         rows = sum(e.length for e in self.manifest.episodes if e.shard == index)
         arrays = {}
-        for name in _ARRAYS:
+        for name, dtype in _ARRAYS.items():
             path = self.folder / f"{index:05d}.{name}.npy"
             try:
                 # allow_pickle stays off: a recording can come from anywhere.
                 arrays[name] = np.load(path, mmap_mode="r", allow_pickle=False)
             except (OSError, ValueError) as error:
                 raise ValueError(f"{path}: missing or not a readable array ({error})") from error
-            if len(arrays[name]) != rows:
-                raise ValueError(f"{path}: expected {rows} rows, got {len(arrays[name])}")
+            if arrays[name].dtype != dtype or len(arrays[name]) != rows:
+                raise ValueError(
+                    f"{path}: expected {rows} rows of {dtype}, got {len(arrays[name])} of {arrays[name].dtype}"
+                )
         return arrays
 
 
@@ -209,11 +213,11 @@ def write_json(path: Path, data: Any) -> None:
 
 def _rows(episode: Episode, num_truth: int) -> dict[str, np.ndarray]:
     frames = episode.frames_THWC
-    if frames.dtype != np.uint8 or frames.ndim != 4 or len(frames) != len(episode.actions_T) + 1:
-        raise ValueError(
-            f"expected uint8 frames [T+1, H, W, 3] for {len(episode.actions_T)} actions, "
-            f"got {frames.dtype} {frames.shape}"
-        )
+    steps = len(episode.actions_T)
+    if frames.dtype != np.uint8 or frames.ndim != 4 or frames.shape[3] != 3 or len(frames) != steps + 1:
+        raise ValueError(f"expected uint8 frames [T+1, H, W, 3] for {steps} actions, got {frames.dtype} {frames.shape}")
+    if len(episode.rewards_T) != steps:
+        raise ValueError(f"expected as many rewards as actions, {steps}, got {len(episode.rewards_T)}")
     terminated = np.zeros(len(frames), dtype=bool)
     if len(frames) > 1:
         terminated[-2] = episode.terminated

@@ -45,7 +45,8 @@ def resolve_options(
         ValueError: naming the option, its value and what was expected.
     """
     own = config.sampling
-    action_type = action_type or ("real" if config.action_map else "latent")
+    if action_type is None:
+        action_type = "real" if config.action_map else "latent"
     _choice("action_type", action_type, ACTION_TYPES)
     if action_type == "real" and config.action_map is None:
         raise ValueError("action_type: this world has no action map, so 'real' is not possible; use 'latent'")
@@ -77,7 +78,9 @@ def check_diversity(value: Any) -> float:
 
 def check_reset_options(options: dict[str, Any] | None, known: tuple[str, ...] = RESET_OPTIONS) -> dict[str, Any]:
     """The options of a reset, or ValueError for one that is unknown."""
-    unknown = sorted(set(options or {}) - set(known))
+    if not isinstance(options, (dict, type(None))):
+        raise ValueError(f"reset options: expected a dict, got {options!r}")
+    unknown = [name for name in options or {} if name not in known]
     if unknown:
         raise ValueError(f"reset options: unknown {unknown}; expected some of {list(known)}")
     return dict(options or {})

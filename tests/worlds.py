@@ -5,9 +5,11 @@ Nothing here asserts anything; fixtures in ``tests/conftest.py`` decide how ofte
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import gymnasium as gym
 import torch
 
 from genie_env.bundle import save_world
@@ -42,7 +44,14 @@ def random_config(**overrides: Any) -> WorldConfig:
         "tokenizer": TokenizerConfig(vocab_size=VOCAB),
         "latent_action": LatentActionConfig(num_actions=NUM_ACTIONS, channels=8, code_dim=4),
         "dynamics": DynamicsConfig(
-            vocab_size=VOCAB, group=2, num_actions=NUM_ACTIONS, width=32, num_layers=2, num_heads=2, token_dim=16, window=4
+            vocab_size=VOCAB,
+            group=2,
+            num_actions=NUM_ACTIONS,
+            width=32,
+            num_layers=2,
+            num_heads=2,
+            token_dim=16,
+            window=4,
         ),
         "outcome": OutcomeConfig(vocab_size=VOCAB, token_dim=4, width=16),
         "source": SourceConfig(
@@ -82,6 +91,16 @@ def make_random_world(folder: Path, **overrides: Any) -> Path:
     return save_world(random_world(**overrides), folder, card="# A world of random weights\n")
 
 
+def fingerprint(world: Path | str) -> str:
+    """SHA-256 of everything that a fixed dream of 60 steps shows."""
+    env = gym.make("Genie/World-v0", world=str(world), action_diversity=0.3)
+    digest = hashlib.sha256(env.reset(seed=11)[0].tobytes())
+    for step in range(60):
+        obs, reward, terminated, _, info = env.step(step * step % NUM_ACTIONS)
+        digest.update(obs.tobytes() + repr((reward, terminated, info["action"])).encode())
+    return digest.hexdigest()
+
+
 class TinyWorld(NamedTuple):
     """Where the trained tiny world lies: its recording, its stages and its bundle. Read only."""
 
@@ -102,8 +121,6 @@ TINY_RECIPE = Recipe(
     label_fraction=0.1,
     dynamics={"width": 64, "num_layers": 2, "num_heads": 4, "token_dim": 32, "window": 4},
     dynamics_training={"clip_length": 8},
-    dynamics_loop=LoopConfig(
-        n_updates=500, batch_size=8, learning_rate=3e-3, warmup=50, ema=0.99, precision="float32"
-    ),
+    dynamics_loop=LoopConfig(n_updates=500, batch_size=8, learning_rate=3e-3, warmup=50, ema=0.99, precision="float32"),
     outcome_loop=LoopConfig(n_updates=300, batch_size=64, warmup=20, ema=0.99, precision="float32"),
 )

@@ -110,10 +110,11 @@ def evaluate(config: EvaluateConfig, game: Game | None = None) -> Evaluation:
     game = game or game_for(store.manifest.source.env_id)
     sampling = config.sampling(world.config.sampling)
     clips = figures.take_clips(world, store, config.num_clips, config.context, max(config.horizons), config.seed)
+    config.out.mkdir(parents=True, exist_ok=True)  # better now than after minutes of measuring
     dreamed = figures.roll(world, clips, sampling)
     played, notes = free_play(config, world, store.manifest.source.effects)
     sections = (
-        tokenizer_section(world, store, clips, game, 4 * config.num_clips),
+        tokenizer_section(world, store, clips, game, config),
         *dynamics_sections(world, clips, game, config.horizons, sampling, dreamed),
         *reading_sections(world, store, clips, game, config, dreamed),
         play_section(played, clips, game),
@@ -129,9 +130,9 @@ def evaluate(config: EvaluateConfig, game: Game | None = None) -> Evaluation:
     return evaluation
 
 
-def tokenizer_section(world: World, store: EpisodeStore, clips: Clips, game: Game, count: int) -> Section:
+def tokenizer_section(world: World, store: EpisodeStore, clips: Clips, game: Game, config: EvaluateConfig) -> Section:
     """Frames drawn back from their tokens."""
-    frames = FrameDataset(store, "test").frames(np.random.default_rng(0), count)
+    frames = FrameDataset(store, "test").frames(np.random.default_rng(config.seed), 4 * config.num_clips)
     drawn = world.decode(world.encode(frames[None]))[0].cpu().numpy()
     empty = np.broadcast_to(clips.background_HWC, frames.shape)
     columns = {
@@ -155,18 +156,13 @@ def dynamics_sections(
     empty = world.encode(clips.background_HWC[None, None]).expand_as(dreamed_CHN)
     past = clips.tokens_CTN[:, clips.context - 1 : -1]
     steps = np.arange(dreamed_CHN.shape[1])
+    next_frames = {WORLD: forced, ARGMAX: argmax, COPY: past, MEDIAN: empty}
     one_step = {
-        name: figures.step_figures(figures.score(world, clips, tokens, steps))
-        for name, tokens in {WORLD: forced, ARGMAX: argmax, COPY: past, MEDIAN: empty}.items()
+        name: figures.step_figures(figures.score(world, clips, tokens, steps)) for name, tokens in next_frames.items()
     }
+    dreams = {WORLD: dreamed_CHN, FORCED: forced, COPY: past[:, :1].expand_as(past), MEDIAN: empty}
     later = {
-        name: figures.horizon_figures(world, clips, tokens, horizons, game.colours)
-        for name, tokens in {
-            WORLD: dreamed_CHN,
-            FORCED: forced,
-            COPY: past[:, :1].expand_as(past),
-            MEDIAN: empty,
-        }.items()
+        name: figures.horizon_figures(world, clips, tokens, horizons, game.colours) for name, tokens in dreams.items()
     }
     return [
         Section(
@@ -191,9 +187,9 @@ def reading_sections(
     """Latent actions and outcomes read from held-out episodes."""
     readings = figures.read_episodes(world, store, config.max_frames)
     ours, majority = figures.agreement_figures(readings, store, game, world.config.dynamics.num_actions)
-    sampling = config.sampling(world.config.sampling)
-    ours["ΔPSNR of its decoder, moving pixels, dB"] = figures.delta_psnr(world, store, 4 * config.num_clips, 0)
-    ours["ΔPSNR of the dream, foreground, t = 4, dB"] = figures.action_worth(world, clips, sampling, dreamed_CHN, 0)
+    sampling, seed = config.sampling(world.config.sampling), config.seed
+    ours["ΔPSNR of its decoder, moving pixels, dB"] = figures.delta_psnr(world, store, 4 * config.num_clips, seed)
+    ours["ΔPSNR of the dream, foreground, t = 4, dB"] = figures.action_worth(world, clips, sampling, dreamed_CHN, seed)
     return [
         Section(
             "latent actions",

@@ -25,8 +25,7 @@ from training.sprites import detect, kept_pixels, position_errors
 from training.train_latent_action import agreement
 from training.train_outcome import F1, judge_episode
 
-BATCH = 64
-"""Clips predicted together."""
+BATCH = 64  # clips predicted together
 
 
 class Clips(NamedTuple):
@@ -245,8 +244,7 @@ def agreement_figures(
         place_M = truth_MK[:, store.truth_column(name)]
         free_M = (place_M >= np.nanmin(place_M) + 4) & (place_M <= np.nanmax(place_M) - 4)
         subsets[f", {name.split('_')[0]} has room"] = np.flatnonzero(free_M)
-    ours: Figures = {}
-    majority: Figures = {}
+    ours, majority = Figures(), Figures()
     for label, picks in subsets.items():
         ours[f"Hungarian accuracy{label}"] = _over_stretches(hungarian_accuracy, codes_M[picks], effects_M[picks])
         ours[f"NMI{label}"] = _over_stretches(normalised_mutual_information, codes_M[picks], effects_M[picks])
