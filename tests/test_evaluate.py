@@ -13,16 +13,16 @@ from PIL import Image
 
 from genie_env.bundle import save_world
 from genie_env.config import DynamicsConfig, OutcomeConfig, SamplingConfig, SourceConfig, TokenizerConfig
-from genie_env.episodes import EpisodeStore
-from genie_env.models.tokenizer import to_patches, unique_rows
+from genie_env.episodes import EpisodeEntry, EpisodeStore
+from genie_env.models.tokenizer import PatchCodebook, to_patches, unique_rows
 from genie_env.world_model import World
 from tests import tiny_game
 from tests.tiny_game import DOWN, ENV_ID, UP, TinyPong
 from tests.worlds import random_world
 from training import figures
 from training.evaluate import EvaluateConfig, evaluate
-from training.figures import Clips
-from training.free_play import Play, held_actions, longest_repeat, play, play_figures, play_real
+from training.figures import Clips, Reading
+from training.free_play import Play, held_actions, longest_repeat, obedience, play, play_figures, play_real
 from training.games import Game, SpriteColours
 from training.record import RecordConfig, record
 from training.report import WORLD, Evaluation, Figure, interval, mean, ratio
@@ -74,14 +74,20 @@ def world(store: EpisodeStore) -> World:
     frames = np.concatenate([arrays["frames"] for split in ("train", "test") for _, arrays in store.episodes(split)])
     patches, _ = unique_rows(to_patches(torch.from_numpy(frames), 8).flatten(0, 1))
     assert len(patches) <= VOCAB
+    assert isinstance(made.tokenizer, PatchCodebook)
     made.tokenizer.patches_VK.zero_()
     made.tokenizer.patches_VK[: len(patches)] = patches
     return made
 
 
 @pytest.fixture(scope="module")
-def clips(world: World, store: EpisodeStore) -> Clips:
-    return figures.take_clips(world, store, count=12, context=6, steps=8, seed=0)
+def readings(world: World, store: EpisodeStore) -> list[Reading]:
+    return figures.read_episodes(world, store, max_frames=10_000)
+
+
+@pytest.fixture(scope="module")
+def clips(store: EpisodeStore, readings: list[Reading]) -> Clips:
+    return figures.take_clips(store, readings, count=12, context=6, steps=8, seed=0)
 
 
 @pytest.fixture(scope="module")
@@ -90,7 +96,7 @@ def real_play() -> Play:
 
 
 def empty(*shape: int) -> np.ndarray:
-    return np.broadcast_to(np.uint8(tiny_game.BACKGROUND_COLOUR), (*shape, 64, 64, 3)).copy()
+    return np.broadcast_to(np.array(tiny_game.BACKGROUND_COLOUR, np.uint8), (*shape, 64, 64, 3)).copy()
 
 
 def blend(alpha: float, colour: tuple[int, int, int]) -> np.ndarray:
@@ -221,8 +227,10 @@ class TestFreePlay:
         effects = np.array([1, 1, 1, 1])
         still = paddle_play(np.zeros(4, int), effects)
         assert np.isnan(play_figures(still, TINY, {"own_y": (32.0, 58.5)})["own obeys"].value)
-        everywhere_cut = still._replace(cut_BT=np.ones((1, 4), bool))
-        assert np.isnan(play_figures(everywhere_cut, TINY, REACH)["own obeys"].value)
+        # A cut at step 1 leaves only step 3: step 1 itself is none, and step 2 has no past.
+        cut = np.array([[False, True, False, False]])
+        _, asked = obedience(np.full((1, 5), 30.0), effects[None], cut, {1: -1}, REACH["own_y"])
+        assert asked.tolist() == [1]
 
     def test_vanished_paddle_does_not_obey(self) -> None:
         effects = np.array([1, 1, 1])
@@ -286,8 +294,8 @@ class TestPredictions:
         assert np.isnan(table["ball error, px, h = 8"].value)
         assert table["ball existence F1, h = 8"].value > 0
 
-    def test_score_is_known_from_its_own_step_on(self, world: World, store: EpisodeStore) -> None:
-        every = figures.take_clips(world, store, count=10_000, context=6, steps=8, seed=0)
+    def test_score_is_known_from_its_own_step_on(self, store: EpisodeStore, readings: list[Reading]) -> None:
+        every = figures.take_clips(store, readings, count=10_000, context=6, steps=8, seed=0)
         # With one point to win a clip can only end with a point: in its last step or not at all.
         assert every.scored_CH[:, -1].any()
         assert not every.scored_CH[:, :-1].any()
@@ -323,17 +331,29 @@ class TestPredictions:
         assert nothing["frames exact"].value == nothing["own pixels kept"].value == 0.0
         assert nothing["PSNR, dB"].value < 40 < exact["PSNR, dB"].value
 
-    def test_too_short_a_recording_is_refused_by_name(self, world: World, store: EpisodeStore) -> None:
+    def test_clips_hold_the_tokens_and_actions_of_their_frames(self, world: World, clips: Clips) -> None:
+        assert torch.equal(clips.tokens_CTN, world.encode(clips.frames_CTHWC))
+        past = world.config.latent_action.context_frames - 1
+        # Inferred from the whole episode: only the first few lack the past that a clip cuts off.
+        assert torch.equal(clips.actions_CT[:, past:], world.infer_actions(clips.frames_CTHWC)[:, past:])
+
+    def test_most_likely_frames_are_those_of_the_engine_at_temperature_zero(self, world: World, clips: Clips) -> None:
+        forced = figures.roll(world, clips, SamplingConfig(temperature=0.0, decode_steps=1), forced=True)
+        assert (figures.most_likely(world, clips) == forced).float().mean() > 0.999
+
+    def test_too_short_a_recording_is_refused_by_name(self, store: EpisodeStore, readings: list[Reading]) -> None:
         with pytest.raises(ValueError, match=r"data: no held-out episode has 100006 frames"):
-            figures.take_clips(world, store, count=1, context=6, steps=100_000, seed=0)
+            figures.take_clips(store, readings, count=1, context=6, steps=100_000, seed=0)
 
 
 class TestReadings:
-    def reading(self, effects: np.ndarray, codes: np.ndarray) -> figures.Reading:
+    def reading(self, effects: np.ndarray, codes: np.ndarray) -> Reading:
         steps = len(effects)
+        entry, tokens = EpisodeEntry(0, 0, steps + 1, "nobody", "test", True), torch.zeros(steps + 1, 64).long()
         rewards = np.where(np.arange(steps) % 50 == 25, -1.0, 0.0)
         ended = np.arange(steps) == steps - 1
-        return figures.Reading(codes, effects, np.full((steps, 6), 30.0), rewards, ended, rewards.copy(), ended.copy())
+        truth = np.full((steps, 6), 30.0)
+        return Reading(entry, tokens, codes, effects, truth, rewards, ended, rewards.copy(), ended.copy())
 
     def test_agreement_sees_through_renamed_codes_and_only_through_those(self, store: EpisodeStore) -> None:
         effects = np.random.default_rng(0).integers(3, size=900)

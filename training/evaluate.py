@@ -21,13 +21,14 @@ import torch
 import tyro
 
 from genie_env.bench import measure
-from genie_env.bundle import load_world
+from genie_env.bundle import find_world, load_world
 from genie_env.config import SamplingConfig
 from genie_env.episodes import EpisodeStore
 from genie_env.world_model import World
 from training import figures
 from training.dataset import FrameDataset
-from training.figures import Clips
+from training.export import set_metrics
+from training.figures import Clips, Reading
 from training.free_play import Play, play_dream, play_figures, play_real
 from training.games import Game, game_for
 from training.report import WORLD, Evaluation, Figure, Pictures, Section, write_report
@@ -47,18 +48,18 @@ class EvaluateConfig:
     """Recording whose held-out episodes are used."""
     out: Path = Path("report")
     """Folder for the report."""
-    num_clips: int = 256
+    num_clips: int = 128
     """Clips for the dynamics; four times as many single frames for tokenizer and latent actions."""
     context: int = 16
     """Real frames that a prediction begins from."""
     horizons: tuple[int, ...] = (1, 2, 5, 10, 20, 50)
     """Steps after which a dream is compared with what really came."""
-    num_dreams: int = 32
+    num_dreams: int = 16
     """Rows of free play, in the dream and in the real game."""
     dream_steps: int = 500
     """Steps of free play."""
     max_frames: int = 40_000
-    """Most held-out frames read for latent actions and outcomes."""
+    """Most held-out frames read; clips come from these."""
     temperature: float | None = None
     """Instead of the world's own."""
     top_p: float | None = None
@@ -71,6 +72,8 @@ class EvaluateConfig:
     """Python module to import first, when importing it registers the real game."""
     seed: int = 0
     """Seed of clips, policy and dreams."""
+    write_metrics: bool = False
+    """Also write this world's figures into its bundle and model card."""
     quick: bool = False
     """A few of everything, to see that it runs; no figure then means much."""
 
@@ -109,14 +112,15 @@ def evaluate(config: EvaluateConfig, game: Game | None = None) -> Evaluation:
     world, store = load_world(config.world, config.device), EpisodeStore(config.data)
     game = game or game_for(store.manifest.source.env_id)
     sampling = config.sampling(world.config.sampling)
-    clips = figures.take_clips(world, store, config.num_clips, config.context, max(config.horizons), config.seed)
+    readings = figures.read_episodes(world, store, config.max_frames)
+    clips = figures.take_clips(store, readings, config.num_clips, config.context, max(config.horizons), config.seed)
     config.out.mkdir(parents=True, exist_ok=True)  # better now than after minutes of measuring
     dreamed = figures.roll(world, clips, sampling)
     played, notes = free_play(config, world, store.manifest.source.effects)
     sections = (
         tokenizer_section(world, store, clips, game, config),
         *dynamics_sections(world, clips, game, config.horizons, sampling, dreamed),
-        *reading_sections(world, store, clips, game, config, dreamed),
+        *reading_sections(world, store, readings, clips, game, config, dreamed),
         play_section(played, clips, game),
         speed_section(config),
     )
@@ -127,6 +131,8 @@ def evaluate(config: EvaluateConfig, game: Game | None = None) -> Evaluation:
     notes.append(f"measured in {time.perf_counter() - began:.0f} s")
     evaluation = Evaluation(world.config.name, settings, sections, tuple(notes))
     write_report(config.out, evaluation, _pictures(world, clips, dreamed, config, played[WORLD]))
+    if config.write_metrics:
+        set_metrics(find_world(config.world), evaluation.flat())
     return evaluation
 
 
@@ -152,8 +158,8 @@ def dynamics_sections(
 ) -> list[Section]:
     """One step from real context, and dreams compared with what came."""
     forced = figures.roll(world, clips, sampling, forced=True)
-    argmax = figures.roll(world, clips, SamplingConfig(temperature=0.0), forced=True)
-    empty = world.encode(clips.background_HWC[None, None]).expand_as(dreamed_CHN)
+    argmax = figures.most_likely(world, clips)
+    empty = world.encode(clips.background_HWC[None, None]).cpu().expand_as(dreamed_CHN)
     past = clips.tokens_CTN[:, clips.context - 1 : -1]
     steps = np.arange(dreamed_CHN.shape[1])
     next_frames = {WORLD: forced, ARGMAX: argmax, COPY: past, MEDIAN: empty}
@@ -182,10 +188,15 @@ def dynamics_sections(
 
 
 def reading_sections(
-    world: World, store: EpisodeStore, clips: Clips, game: Game, config: EvaluateConfig, dreamed_CHN: torch.Tensor
+    world: World,
+    store: EpisodeStore,
+    readings: list[Reading],
+    clips: Clips,
+    game: Game,
+    config: EvaluateConfig,
+    dreamed_CHN: torch.Tensor,
 ) -> list[Section]:
     """Latent actions and outcomes read from held-out episodes."""
-    readings = figures.read_episodes(world, store, config.max_frames)
     ours, majority = figures.agreement_figures(readings, store, game, world.config.dynamics.num_actions)
     sampling, seed = config.sampling(world.config.sampling), config.seed
     ours["ΔPSNR of its decoder, moving pixels, dB"] = figures.delta_psnr(world, store, 4 * config.num_clips, seed)

@@ -7,7 +7,6 @@ command lines, reports and free play.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -15,17 +14,60 @@ import torch
 from tqdm import tqdm
 
 from genie_env.config import SamplingConfig
-from genie_env.episodes import EpisodeStore
+from genie_env.episodes import EpisodeEntry, EpisodeStore
 from genie_env.world_model import World
 from training.action_agreement import hungarian_accuracy, normalised_mutual_information
 from training.dataset import FrameDataset, background, effect_labels
 from training.games import Game, SpriteColours
-from training.report import Figure, Figures, interval, mean, median, psnr, ratio
+from training.report import Figure, Figures, interval, mean, median, over_stretches, psnr, ratio
 from training.sprites import detect, kept_pixels, position_errors
+from training.train_dynamics import parallel_logits
 from training.train_latent_action import agreement
 from training.train_outcome import F1, judge_episode
 
 BATCH = 64  # clips predicted together
+
+
+class Reading(NamedTuple):
+    """One held-out episode of T transitions, and what the world reads from it."""
+
+    entry: EpisodeEntry
+    tokens_TN: torch.Tensor
+    """Of all T+1 frames."""
+    codes_T: np.ndarray
+    effects_T: np.ndarray
+    truth_TK: np.ndarray
+    rewards_T: np.ndarray
+    ended_T: np.ndarray
+    read_rewards_T: np.ndarray
+    read_ended_T: np.ndarray
+
+
+def read_episodes(world: World, store: EpisodeStore, max_frames: int) -> list[Reading]:
+    """Read held-out episodes, no more than about ``max_frames`` frames in all."""
+    readings: list[Reading] = []
+    outcome = copy.deepcopy(world.outcome).cpu()
+    with tqdm(total=min(max_frames, sum(e.length for e in store.split("test"))), desc="read", unit="frame") as bar:
+        for entry, arrays in store.episodes("test"):
+            frames = np.array(arrays["frames"][: max_frames - bar.n])
+            steps = len(frames) - 1
+            if steps < 1:
+                continue
+            tokens_TN = world.encode(frames[None])[0].cpu()
+            readings.append(
+                Reading(
+                    entry,
+                    tokens_TN,
+                    world.infer_actions(frames[None])[0].cpu().numpy(),
+                    effect_labels(store, torch.from_numpy(arrays["actions"][:steps].astype(np.int64))).numpy(),
+                    arrays["truth"][:steps],
+                    arrays["rewards"][:steps],
+                    arrays["terminated"][:steps],
+                    *judge_episode(outcome, tokens_TN),
+                )
+            )
+            bar.update(len(frames))
+    return readings
 
 
 class Clips(NamedTuple):
@@ -41,26 +83,27 @@ class Clips(NamedTuple):
     """Whether a point was scored between the context and each predicted frame."""
 
 
-def take_clips(world: World, store: EpisodeStore, count: int, context: int, steps: int, seed: int) -> Clips:
+def take_clips(store: EpisodeStore, readings: list[Reading], count: int, context: int, steps: int, seed: int) -> Clips:
     """Draw ``count`` clips of ``context + steps`` frames from held-out episodes.
 
     Raises:
         ValueError: if none is long enough.
     """
     length = context + steps
-    places = [(e, t) for e in store.split("test") for t in range(e.length - length + 1)]
+    places = [(r, t) for r in readings for t in range(len(r.tokens_TN) - length + 1)]
     if not places:
         raise ValueError(f"{store.folder}: no held-out episode has {length} frames; record more or lower the horizons")
     rng = np.random.default_rng(seed)
     picks = [places[i] for i in rng.choice(len(places), min(count, len(places)), replace=False)]
-    frames = np.stack([store.array("frames", e)[t : t + length] for e, t in picks])
-    points = np.stack([store.array("rewards", e)[t + context - 1 : t + length - 1] != 0 for e, t in picks])
-    parts = [
-        (world.encode(part), world.infer_actions(part))
-        for part in tqdm(np.array_split(frames, -(-len(frames) // 16)), desc="clips", unit="batch")
-    ]
-    tokens, actions = (torch.cat(column) for column in zip(*parts, strict=True))
-    return Clips(context, background(store), frames, tokens, actions, np.logical_or.accumulate(points, axis=1))
+    points = np.stack([r.rewards_T[t + context - 1 : t + length - 1] != 0 for r, t in picks])
+    return Clips(
+        context,
+        background(store),
+        np.stack([store.array("frames", r.entry)[t : t + length] for r, t in picks]),
+        torch.stack([r.tokens_TN[t : t + length] for r, t in picks]),
+        torch.from_numpy(np.stack([r.codes_T[t : t + length - 1] for r, t in picks])),
+        np.logical_or.accumulate(points, axis=1),
+    )
 
 
 @torch.inference_mode()
@@ -78,8 +121,8 @@ def roll(
     steps = range(clips.context, clips.tokens_CTN.shape[1])
     with tqdm(total=len(batches) * len(steps), desc="forced" if forced else "dreamed", unit="step") as bar:
         for rows in batches:
-            tokens = clips.tokens_CTN[rows]
-            actions = (clips.actions_CT if actions_CT is None else actions_CT)[rows]
+            tokens = clips.tokens_CTN[rows].to(world.device)
+            actions = (clips.actions_CT if actions_CT is None else actions_CT)[rows].to(world.device)
             state = engine.start(tokens[:, : clips.context], actions[:, : clips.context - 1], rows)
             heat = torch.full((len(rows),), sampling.temperature, device=world.device)
             drawn = []
@@ -89,7 +132,17 @@ def roll(
                     # The cache takes the present frame in at the next step: what it will remember is then real.
                     state.recent_BCN[:, -1] = tokens[:, t]
                 bar.update()
-            parts.append(torch.stack(drawn, dim=1))
+            parts.append(torch.stack(drawn, dim=1).cpu())
+    return torch.cat(parts)
+
+
+@torch.inference_mode()
+def most_likely(world: World, clips: Clips) -> torch.Tensor:
+    """Most likely tokens int64 [C, H, N] of each frame after the context, from all real frames before it."""
+    parts = []
+    for rows in tqdm(torch.arange(len(clips.tokens_CTN)).split(4), desc="argmax", unit="batch"):
+        tokens, actions = (x[rows].to(world.device) for x in (clips.tokens_CTN[:, :-1], clips.actions_CT))
+        parts.append(parallel_logits(world.dynamics, tokens, actions)[:, clips.context - 1 :].argmax(-1).cpu())
     return torch.cat(parts)
 
 
@@ -113,7 +166,7 @@ def score(world: World, clips: Clips, predicted_CKN: torch.Tensor, at_K: np.ndar
     parts = []
     for rows in np.array_split(np.arange(len(predicted_CKN)), -(-len(predicted_CKN) // 16)):
         target, before = (clips.tokens_CTN[rows][:, clips.context + at_K - back] for back in (0, 1))
-        right, changed = (x.cpu().numpy() for x in (predicted_CKN[rows] == target, target != before))
+        right, changed = (predicted_CKN[rows] == target).numpy(), (target != before).numpy()
         drawn = world.decode(predicted_CKN[rows]).cpu().numpy()
         errors = pixel_errors(clips.frames_CTHWC[rows][:, clips.context + at_K], drawn, clips.background_HWC)
         parts.append(((right & changed).sum(-1), changed.sum(-1), right.mean(-1), *errors))
@@ -166,7 +219,6 @@ def action_worth(world: World, clips: Clips, sampling: SamplingConfig, dreamed_C
     steps = min(4, dreamed_CHN.shape[1])
     generator = torch.Generator().manual_seed(seed)
     drawn_CT = torch.randint(world.config.dynamics.num_actions, clips.actions_CT.shape, generator=generator)
-    drawn_CT = drawn_CT.to(world.device)
     drawn_CT[:, : clips.context - 1] = clips.actions_CT[:, : clips.context - 1]
     short = clips._replace(tokens_CTN=clips.tokens_CTN[:, : clips.context + steps])
     last = np.array([steps - 1])
@@ -196,48 +248,12 @@ def tokenizer_figures(
     return figures
 
 
-class Reading(NamedTuple):
-    """What latent action model and outcome head read from one held-out episode of T transitions."""
-
-    codes_T: np.ndarray
-    effects_T: np.ndarray
-    truth_TK: np.ndarray
-    rewards_T: np.ndarray
-    ended_T: np.ndarray
-    read_rewards_T: np.ndarray
-    read_ended_T: np.ndarray
-
-
-def read_episodes(world: World, store: EpisodeStore, max_frames: int) -> list[Reading]:
-    """Read held-out episodes, no more than about ``max_frames`` frames in all."""
-    readings: list[Reading] = []
-    outcome = copy.deepcopy(world.outcome).cpu()
-    with tqdm(total=min(max_frames, sum(e.length for e in store.split("test"))), desc="read", unit="frame") as bar:
-        for _, arrays in store.episodes("test"):
-            frames = np.array(arrays["frames"][: max_frames - bar.n])
-            steps = len(frames) - 1
-            if steps < 1:
-                continue
-            judged = judge_episode(outcome, world.encode(frames[None])[0].cpu())
-            readings.append(
-                Reading(
-                    world.infer_actions(frames[None])[0].cpu().numpy(),
-                    effect_labels(store, torch.from_numpy(arrays["actions"][:steps].astype(np.int64))).numpy(),
-                    arrays["truth"][:steps],
-                    arrays["rewards"][:steps],
-                    arrays["terminated"][:steps],
-                    *judged,
-                )
-            )
-            bar.update(len(frames))
-    return readings
-
-
 def agreement_figures(
     readings: list[Reading], store: EpisodeStore, game: Game, num_codes: int
 ) -> tuple[Figures, Figures]:
     """How well latent actions agree with the real ones' effects, and the same for always naming the majority."""
-    codes_M, effects_M, truth_MK = (np.concatenate([r[i] for r in readings]) for i in range(3))
+    columns = ("codes_T", "effects_T", "truth_TK")
+    codes_M, effects_M, truth_MK = (np.concatenate([getattr(r, c) for r in readings]) for c in columns)
     subsets = {"": np.arange(len(codes_M))}
     for name in dict.fromkeys(name for _, name, _ in game.obeys if name in store.manifest.truth_names):
         # Where a paddle cannot move, no picture tells which action was taken.
@@ -246,9 +262,9 @@ def agreement_figures(
         subsets[f", {name.split('_')[0]} has room"] = np.flatnonzero(free_M)
     ours, majority = Figures(), Figures()
     for label, picks in subsets.items():
-        ours[f"Hungarian accuracy{label}"] = _over_stretches(hungarian_accuracy, codes_M[picks], effects_M[picks])
-        ours[f"NMI{label}"] = _over_stretches(normalised_mutual_information, codes_M[picks], effects_M[picks])
-        majority[f"Hungarian accuracy{label}"] = _over_stretches(_majority, codes_M[picks], effects_M[picks])
+        ours[f"Hungarian accuracy{label}"] = over_stretches(hungarian_accuracy, codes_M[picks], effects_M[picks])
+        ours[f"NMI{label}"] = over_stretches(normalised_mutual_information, codes_M[picks], effects_M[picks])
+        majority[f"Hungarian accuracy{label}"] = over_stretches(_majority, codes_M[picks], effects_M[picks])
     for code in range(num_codes):
         ours[f"share of code {code}"] = Figure(float((codes_M == code).mean()))
     return ours, majority
@@ -256,21 +272,6 @@ def agreement_figures(
 
 def _majority(_: np.ndarray, effects_M: np.ndarray) -> float:
     return float(np.bincount(effects_M).max() / len(effects_M))
-
-
-def _over_stretches(
-    statistic: Callable[[np.ndarray, np.ndarray], float], codes_M: np.ndarray, effects_M: np.ndarray
-) -> Figure:
-    """Figure of all transitions; its interval draws stretches of a hundred, since neighbours resemble each other."""
-    if not len(codes_M):
-        return Figure(float("nan"))
-    stretches = np.array_split(np.arange(len(codes_M)), -(-len(codes_M) // 100))
-
-    def over(rows: np.ndarray) -> float:
-        picks = np.concatenate([stretches[row] for row in rows])
-        return statistic(codes_M[picks], effects_M[picks])
-
-    return interval(over, len(stretches))
 
 
 def delta_psnr(world: World, store: EpisodeStore, count: int, seed: int) -> Figure:
@@ -284,17 +285,15 @@ def delta_psnr(world: World, store: EpisodeStore, count: int, seed: int) -> Figu
 def outcome_figures(readings: list[Reading]) -> Figures:
     """F1 of reward events and of ends, read from real play; an event may be off by one frame."""
 
-    def rewards(rows: np.ndarray) -> float:
-        f1 = F1()
-        for r in (readings[row] for row in rows):
-            for sign in (-1, 1):
-                f1.add(np.sign(r.read_rewards_T) == sign, np.sign(r.rewards_T) == sign)
-        return f1.value()
+    def over(events: list[list[tuple[np.ndarray, np.ndarray]]]) -> Figure:
+        def value(rows: np.ndarray) -> float:
+            f1 = F1()
+            for row in rows:
+                for predicted_T, real_T in events[row]:
+                    f1.add(predicted_T, real_T)
+            return f1.value()
 
-    def ends(rows: np.ndarray) -> float:
-        f1 = F1()
-        for row in rows:
-            f1.add(readings[row].read_ended_T, readings[row].ended_T)
-        return f1.value()
+        return interval(value, len(events))
 
-    return {"reward F1": interval(rewards, len(readings)), "termination F1": interval(ends, len(readings))}
+    signs = [[(np.sign(r.read_rewards_T) == s, np.sign(r.rewards_T) == s) for s in (-1, 1)] for r in readings]
+    return {"reward F1": over(signs), "termination F1": over([[(r.read_ended_T, r.ended_T)] for r in readings])}

@@ -85,6 +85,19 @@ def median(values_C: np.ndarray) -> Figure:
     return interval(lambda rows: float(np.median(values[rows])), len(values))
 
 
+def over_stretches(statistic: Callable[..., float], *columns: np.ndarray) -> Figure:
+    """Figure of a long series; its interval draws stretches of a hundred, since neighbours resemble each other."""
+    if not len(columns[0]):
+        return Figure(math.nan)
+    stretches = np.array_split(np.arange(len(columns[0])), -(-len(columns[0]) // 100))
+
+    def over(rows: np.ndarray) -> float:
+        picks = np.concatenate([stretches[row] for row in rows])
+        return statistic(*(column[picks] for column in columns))
+
+    return interval(over, len(stretches))
+
+
 def psnr(error_C: np.ndarray, count_C: np.ndarray) -> Figure:
     """Peak signal-to-noise ratio in dB of summed squared errors over counts; exact pictures show as 100 dB."""
     square = ratio(error_C, count_C)
