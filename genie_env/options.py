@@ -54,13 +54,13 @@ def resolve_options(
     return DreamOptions(
         temperature=check_temperature(own.temperature if temperature is None else temperature),
         action_diversity=check_diversity(action_diversity),
-        diversity_window=_whole("diversity_window", diversity_window),
+        diversity_window=check_whole("diversity_window", diversity_window),
         action_type=action_type,
         obs_type=obs_type,
         sampling=SamplingConfig(
             temperature=own.temperature,
             top_p=_number("top_p", own.top_p if top_p is None else top_p, 0.0, 1.0, open_below=True),
-            decode_steps=_whole("decode_steps", own.decode_steps if decode_steps is None else decode_steps),
+            decode_steps=check_whole("decode_steps", own.decode_steps if decode_steps is None else decode_steps),
         ),
         device=device,
     )
@@ -74,6 +74,13 @@ def check_temperature(value: Any) -> float:
 def check_diversity(value: Any) -> float:
     """A number from 0 to 1, or ValueError."""
     return _number("action_diversity", value, 0.0, 1.0)
+
+
+def check_whole(name: str, value: Any) -> int:
+    """A whole number >= 1, or ValueError."""
+    if not isinstance(value, numbers.Integral) or isinstance(value, bool) or value < 1:
+        raise ValueError(f"{name}: expected an integer >= 1, got {value!r}")
+    return int(value)
 
 
 def check_reset_options(options: dict[str, Any] | None, known: tuple[str, ...] = RESET_OPTIONS) -> dict[str, Any]:
@@ -92,12 +99,6 @@ def _number(name: str, value: Any, low: float, high: float, open_below: bool = F
         bounds = f"{'>' if open_below else '>='} {low:g}" + (f" and <= {high:g}" if math.isfinite(high) else "")
         raise ValueError(f"{name}: expected a number {bounds}, got {value!r}")
     return float(value)
-
-
-def _whole(name: str, value: Any) -> int:
-    if not isinstance(value, numbers.Integral) or isinstance(value, bool) or value < 1:
-        raise ValueError(f"{name}: expected an integer >= 1, got {value!r}")
-    return int(value)
 
 
 def _choice(name: str, value: Any, choices: tuple[str, ...]) -> None:

@@ -14,7 +14,7 @@ from gymnasium.vector.utils import batch_space
 from genie_env.bundle import read_config
 from genie_env.dreams import Dreams, DreamStep, Snapshot, action_meanings, action_space, observation_space
 from genie_env.env import require_world
-from genie_env.options import RESET_OPTIONS, check_reset_options, resolve_options
+from genie_env.options import RESET_OPTIONS, check_reset_options, check_whole, resolve_options
 
 
 class GenieVectorEnv(gym.vector.VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
@@ -56,10 +56,8 @@ class GenieVectorEnv(gym.vector.VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         Raises:
             ValueError: if an option or the world's bundle is not as expected.
         """
-        if num_envs < 1:
-            raise ValueError(f"num_envs: expected an integer >= 1, got {num_envs!r}")
-        if max_episode_steps is not None and max_episode_steps < 1:
-            raise ValueError(f"max_episode_steps: expected an integer >= 1 or None, got {max_episode_steps!r}")
+        num_envs = check_whole("num_envs", num_envs)
+        self._max_steps = None if max_episode_steps is None else check_whole("max_episode_steps", max_episode_steps)
         if render_mode not in (None, "rgb_array"):
             raise ValueError(f"render_mode: a vector environment knows None and 'rgb_array', got {render_mode!r}")
         config = read_config(require_world(world))
@@ -82,9 +80,7 @@ class GenieVectorEnv(gym.vector.VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)
         self.config, self.options = config, options
-        self._max_steps = max_episode_steps
         self._dreams = Dreams(str(world), config, options, num_envs)
-        self._generators: list[np.random.Generator | None] = [None] * num_envs
         self._ended_B = np.zeros(num_envs, dtype=bool)
 
     def reset(
@@ -102,14 +98,12 @@ class GenieVectorEnv(gym.vector.VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         wanted = check_reset_options(options, (*RESET_OPTIONS, "reset_mask"))
         rows = self._masked_rows(wanted.pop("reset_mask", None))
         seeds = self._row_seeds(seed)
-        generators = []
-        for row in rows:
-            known = self._generators[row]
-            fresh = seeds[row] is not None or known is None
-            generators.append(seeding.np_random(seeds[row])[0] if fresh else known)
+        known = self._dreams.generators
+        generators = [
+            seeding.np_random(seeds[row])[0] if known[row] is None or seeds[row] is not None else known[row]
+            for row in rows
+        ]
         self._dreams.reset_rows(rows, generators, wanted)
-        for row, generator in zip(rows, generators, strict=True):
-            self._generators[row] = generator
         self._ended_B[rows] = False
         return self._dreams.observations(), _reset_infos(self.num_envs, rows)
 
@@ -120,15 +114,9 @@ class GenieVectorEnv(gym.vector.VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
             ValueError: if ``actions`` are not B members of the action space.
         """
         actions = self._check_actions(actions)
-        awaiting_B = (
-            self._ended_B.copy()
-            if self.autoreset_mode == AutoresetMode.NEXT_STEP
-            else np.zeros(self.num_envs, dtype=bool)
-        )
-        if self.autoreset_mode == AutoresetMode.DISABLED and self._ended_B.any():
-            raise gym.error.ResetNeeded(
-                f"rows {np.flatnonzero(self._ended_B).tolist()} ended; reset them with options={{'reset_mask': …}}"
-            )
+        awaiting = np.flatnonzero(self._ended_B)
+        if self.autoreset_mode == AutoresetMode.DISABLED and len(awaiting):
+            raise gym.error.ResetNeeded(f"rows {awaiting.tolist()} ended; reset them with options={{'reset_mask': …}}")
         result = self._dreams.step(actions)
         steps_B = self._dreams.state.step_B.cpu().numpy().copy()
         truncated_B = np.zeros(self.num_envs, dtype=bool)
@@ -136,16 +124,13 @@ class GenieVectorEnv(gym.vector.VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
             truncated_B = steps_B >= self._max_steps
         rewards_B, terminated_B = result.reward_B, result.terminated_B
         infos = _step_infos(result, steps_B)
-        if awaiting_B.any():
+        if len(awaiting):
             # These rows begin anew instead of stepping: what they just did never happened.
-            rows = np.flatnonzero(awaiting_B)
-            self._restart(rows)
-            rewards_B[rows], terminated_B[rows], truncated_B[rows] = 0.0, False, False
-            for name, value in _RESET_VALUES.items():
-                infos[name][rows] = value
+            self._restart(awaiting, infos)
+            rewards_B[awaiting], terminated_B[awaiting], truncated_B[awaiting] = 0.0, False, False
         self._ended_B = terminated_B | truncated_B
         if self.autoreset_mode == AutoresetMode.SAME_STEP and self._ended_B.any():
-            infos = self._finish_in_place(infos)
+            infos |= self._finish_in_place(infos)
         return self._dreams.observations(), rewards_B, terminated_B, truncated_B, infos
 
     def render(self) -> tuple[np.ndarray, ...] | None:
@@ -163,30 +148,24 @@ class GenieVectorEnv(gym.vector.VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
     def restore(self, state: tuple[Snapshot, np.ndarray]) -> None:
         """Go back to a snapshot, generators included."""
         self._dreams.restore(state[0])
-        self._generators = list(self._dreams.generators)
         self._ended_B = state[1].copy()
 
-    def _restart(self, rows: np.ndarray) -> None:
-        generators = [self._generators[row] for row in rows]
-        self._dreams.reset_rows(rows, generators, {})  # type: ignore[arg-type]
+    def _restart(self, rows: np.ndarray, infos: dict[str, Any]) -> None:
+        """Begin ``rows`` anew as a reset without options does, and let ``infos`` say so."""
+        self._dreams.reset_rows(rows, [self._dreams.generators[row] for row in rows], {})  # type: ignore[misc]
+        for name, value in _RESET_VALUES.items():
+            infos[name][rows] = value
 
     def _finish_in_place(self, infos: dict[str, Any]) -> dict[str, Any]:
-        """Same-step autoreset: final observation and info aside, then the ended rows begin anew."""
+        """Same-step autoreset: put final observations and infos aside, then begin the ended rows anew."""
         ended_B, rows = self._ended_B, np.flatnonzero(self._ended_B)
         final_obs = np.full(self.num_envs, None, dtype=object)
         for row, observation in zip(rows, self._dreams.observations(rows), strict=True):
             final_obs[row] = observation
-        final_info = {
-            name: np.where(ended_B, value, 0) if name.startswith("_") is False else value & ended_B
-            for name, value in infos.items()
-        }
-        self._restart(rows)
-        for name, value in _RESET_VALUES.items():
-            infos[name] = infos[name].copy()
-            infos[name][rows] = value
-        self._ended_B = np.zeros(self.num_envs, dtype=bool)
+        final_info = {name: np.where(ended_B, value, np.zeros_like(value)) for name, value in infos.items()}
+        self._restart(rows, infos)
+        self._ended_B = np.zeros_like(ended_B)
         return {
-            **infos,
             "final_obs": final_obs,
             "_final_obs": ended_B.copy(),
             "final_info": final_info,
@@ -216,11 +195,12 @@ class GenieVectorEnv(gym.vector.VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
     def _row_seeds(self, seed: Any) -> list[int | None]:
         if seed is None:
             return [None] * self.num_envs
-        if isinstance(seed, (int, np.integer)):
-            return [int(seed) + row for row in range(self.num_envs)]
-        if len(seed) != self.num_envs:
-            raise ValueError(f"seed: expected an integer or one seed for each of {self.num_envs} rows, got {seed!r}")
-        return list(seed)
+        one = isinstance(seed, (int, np.integer))
+        seeds = [seed + row for row in range(self.num_envs)] if one else list(seed) if np.iterable(seed) else []
+        fits = all(s is None or (isinstance(s, (int, np.integer)) and s >= 0) for s in seeds)
+        if len(seeds) != self.num_envs or not fits:
+            raise ValueError(f"seed: expected an integer >= 0, or one for each of {self.num_envs} rows, got {seed!r}")
+        return [None if s is None else int(s) for s in seeds]
 
 
 _RESET_VALUES = {"action": -1, "latent_action": -1, "entropy": 0.0, "step": 0}

@@ -98,11 +98,13 @@ def test_dynamics_reads_each_row_for_itself() -> None:
 
 
 def test_attention_over_time_depends_on_time_differences_only() -> None:
-    attention, x_BTGD = TemporalAttention(32, 2, WINDOW), torch.randn(2, 7, 3, 32)
+    """Also beyond the period of the rotary times, which is a few windows long."""
+    attention, x_BTGD = TemporalAttention(32, 2, WINDOW), torch.randn(2, 12 * WINDOW, 3, 32)
     with torch.no_grad():
-        first = attention(x_BTGD)
-        for clock in (1, WINDOW, 5 * WINDOW + 3, 1_000_003):
-            torch.testing.assert_close(attention.prefill(x_BTGD, clock)[0], first, rtol=0, atol=1e-5)
+        whole = attention(x_BTGD)
+        for shift in (1, WINDOW, 4 * WINDOW, 5 * WINDOW + 3):
+            later = attention(x_BTGD[:, shift:])[:, WINDOW:]
+            torch.testing.assert_close(later, whole[:, shift + WINDOW :], rtol=0, atol=1e-5)
 
 
 def test_head_without_decided_tokens_sees_the_features_only() -> None:
@@ -337,7 +339,7 @@ FRAMES = np.zeros((2, 3, 64, 64, 3), np.uint8)
         (FRAMES.astype(np.int64), "int64"),
         (FRAMES[..., :1], "64, 1"),
         (FRAMES[:, :, :32], "32, 64, 3"),
-        (FRAMES[0], "BTHWC"),
+        (FRAMES[0], "3, 64, 64, 3"),
         (FRAMES[:, :0], "2, 0, 64"),
     ],
 )

@@ -209,9 +209,7 @@ class TinyPong(gym.Env[np.ndarray, np.int64]):
         }
 
 
-def _paint(
-    picture_HWC: np.ndarray, top: int, left: int, height: int, width: int, colour: tuple[int, int, int]
-) -> None:
+def _paint(picture_HWC: np.ndarray, top: int, left: int, height: int, width: int, colour: tuple[int, int, int]) -> None:
     picture_HWC[top : top + height, left : left + width] = colour
 
 
