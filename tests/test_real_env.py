@@ -1,0 +1,45 @@
+"""The real game twin of the bundled world."""
+
+import gymnasium as gym
+import numpy as np
+import pytest
+from gymnasium.utils.env_checker import check_env
+
+import genie_env
+from agents.real_env import make_real_env
+
+pytest.importorskip("ale_py")
+
+
+def test_twin_and_dream_share_spaces_and_action_names() -> None:
+    real, dream = make_real_env("pong"), gym.make("Genie/Pong-v0")
+    assert real.action_space == dream.action_space
+    assert real.observation_space == dream.observation_space
+    assert real.get_wrapper_attr("get_action_meanings")() == dream.unwrapped.get_action_meanings()  # type: ignore[attr-defined]
+    real.close()
+
+
+# The twin is a wrapper by design; the checker prefers bare environments.
+@pytest.mark.filterwarnings("ignore:.*is different from the unwrapped version")
+def test_twin_passes_gymnasiums_checker() -> None:
+    check_env(make_real_env("pong"), skip_render_check=True)
+
+
+def test_tokens_of_a_real_frame_draw_it_back_almost_exactly() -> None:
+    real, world = make_real_env("pong"), genie_env.load_world("pong")
+    real.reset(seed=0)
+    real.action_space.seed(0)
+    frames = np.stack([real.step(real.action_space.sample())[0] for _ in range(40)])[None]
+    drawn = world.decode(world.encode(frames)).numpy()
+    assert np.mean((drawn.astype(float) - frames) ** 2) < 255**2 / 10**4.5
+    real.close()
+
+
+def test_dream_begins_where_a_real_clip_ends() -> None:
+    real, dream = make_real_env("pong"), gym.make("Genie/Pong-v0")
+    first, _ = real.reset(seed=0)
+    clip = np.stack([first, *[real.step(2)[0] for _ in range(20)]])
+    observation, _ = dream.reset(seed=0, options={"frames": clip})
+    # All but the tokenizer's rare inexact patches is the clip's last frame to the byte.
+    assert np.mean(np.any(observation != clip[-1], axis=-1)) < 0.02
+    real.close()
