@@ -473,3 +473,15 @@ def test_standard_wrappers_work_unchanged(random_world: Path, wrap: Callable[[gy
     assert obs in env.observation_space
     for action in actions(5):
         assert env.step(action)[0] in env.observation_space
+
+
+def test_step_leaves_the_number_of_torch_threads_as_it_was(random_world) -> None:
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        env = gym.make("Genie/World-v0", world=str(random_world))
+        env.reset(seed=0)
+        env.step(0)
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)

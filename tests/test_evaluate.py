@@ -337,10 +337,6 @@ class TestPredictions:
         # Inferred from the whole episode: only the first few lack the past that a clip cuts off.
         assert torch.equal(clips.actions_CT[:, past:], world.infer_actions(clips.frames_CTHWC)[:, past:])
 
-    def test_most_likely_frames_are_those_of_the_engine_at_temperature_zero(self, world: World, clips: Clips) -> None:
-        forced = figures.roll(world, clips, SamplingConfig(temperature=0.0, decode_steps=1), forced=True)
-        assert (figures.most_likely(world, clips) == forced).float().mean() > 0.999
-
     def test_too_short_a_recording_is_refused_by_name(self, store: EpisodeStore, readings: list[Reading]) -> None:
         with pytest.raises(ValueError, match=r"data: no held-out episode has 100006 frames"):
             figures.take_clips(store, readings, count=1, context=6, steps=100_000, seed=0)

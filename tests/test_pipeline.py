@@ -285,7 +285,8 @@ def test_unknown_precision_is_named(tmp_path: Path, precision: str) -> None:
 def test_interrupted_dynamics_resumes_to_identical_weights(
     tiny_world: TinyWorld, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    size = DynamicsConfig(vocab_size=128, width=32, num_layers=1, num_heads=2, token_dim=16, window=4)
+    vocab = TINY_RECIPE.tokenizer.vocab_size
+    size = DynamicsConfig(vocab_size=vocab, width=32, num_layers=1, num_heads=2, token_dim=16, window=4)
     loop = LoopConfig(n_updates=6, batch_size=4, warmup=2, eval_every=6, checkpoint_every=100, precision="float32")
 
     def config(out: Path) -> TrainDynamicsConfig:

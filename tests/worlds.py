@@ -76,6 +76,9 @@ def random_world(seed: int = 0, **overrides: Any) -> World:
             # Copying everything would make a still picture of which every test is true.
             world.dynamics.copy_bias.fill_(0.5)
             world.dynamics.leave.weight.normal_(std=0.3)
+            # Rewards of every class, and now and then an end.
+            world.outcome.out.weight.normal_(std=2.0)
+            world.outcome.out.bias[-1] -= 2.0
         shape = (NUM_STARTS, START_FRAMES, world.config.tokenizer.num_tokens)
         if world.config.tokenizer.kind == "codebook":
             world.tokenizer.patches_VK.random_(0, 256)
@@ -112,15 +115,20 @@ class TinyWorld(NamedTuple):
 TINY_RECIPE = Recipe(
     env=ENV_ID,
     module="tests.tiny_game",
-    steps=4000,
-    env_kwargs='{"points": 2}',
-    record={"workers": 1, "shard_steps": 1000},
-    tokenizer=TokenizerConfig(vocab_size=128),
-    latent_action=LatentActionConfig(num_actions=NUM_ACTIONS, context_frames=2, channels=8),
-    latent_action_loop=LoopConfig(n_updates=300, batch_size=32, warmup=20, weight_decay=1e-4, precision="float32"),
-    label_fraction=0.1,
-    dynamics={"width": 64, "num_layers": 2, "num_heads": 4, "token_dim": 32, "window": 4},
-    dynamics_training={"clip_length": 8},
-    dynamics_loop=LoopConfig(n_updates=500, batch_size=8, learning_rate=3e-3, warmup=50, ema=0.99, precision="float32"),
-    outcome_loop=LoopConfig(n_updates=300, batch_size=64, warmup=20, ema=0.99, precision="float32"),
+    # Short games, so that there are many to hold out and the end of a game can be seen in its pictures.
+    env_kwargs='{"points": 1, "max_speed": 2}',
+    steps=6000,
+    record={"workers": 1, "shard_steps": 1500},
+    tokenizer=TokenizerConfig(vocab_size=256),
+    latent_action=LatentActionConfig(num_actions=NUM_ACTIONS, context_frames=1, channels=16),
+    latent_action_loop=LoopConfig(
+        n_updates=300, batch_size=16, warmup=20, weight_decay=1e-4, ema=0.98, precision="float32"
+    ),
+    label_fraction=0.3,
+    dynamics={"width": 64, "num_layers": 2, "num_heads": 2, "token_dim": 32, "window": 4},
+    dynamics_training={"clip_length": 4, "corruption": 0.02, "parallel_share": 0.8},
+    dynamics_loop=LoopConfig(
+        n_updates=400, batch_size=16, learning_rate=5e-3, warmup=20, ema=0.98, precision="float32"
+    ),
+    outcome_loop=LoopConfig(n_updates=400, batch_size=64, weight_decay=0.05, warmup=20, ema=0.98, precision="float32"),
 )

@@ -21,7 +21,6 @@ from training.dataset import FrameDataset, background, effect_labels
 from training.games import Game, SpriteColours
 from training.report import Figure, Figures, interval, mean, median, over_stretches, psnr, ratio
 from training.sprites import detect, kept_pixels, position_errors
-from training.train_dynamics import parallel_logits
 from training.train_latent_action import agreement
 from training.train_outcome import F1, judge_episode
 
@@ -133,16 +132,6 @@ def roll(
                     state.recent_BCN[:, -1] = tokens[:, t]
                 bar.update()
             parts.append(torch.stack(drawn, dim=1).cpu())
-    return torch.cat(parts)
-
-
-@torch.inference_mode()
-def most_likely(world: World, clips: Clips) -> torch.Tensor:
-    """Most likely tokens int64 [C, H, N] of each frame after the context, from all real frames before it."""
-    parts = []
-    for rows in tqdm(torch.arange(len(clips.tokens_CTN)).split(4), desc="argmax", unit="batch"):
-        tokens, actions = (x[rows].to(world.device) for x in (clips.tokens_CTN[:, :-1], clips.actions_CT))
-        parts.append(parallel_logits(world.dynamics, tokens, actions)[:, clips.context - 1 :].argmax(-1).cpu())
     return torch.cat(parts)
 
 

@@ -28,8 +28,10 @@ class SpatialAttention(nn.Module):
 
     def forward(self, x_MGD: torch.Tensor) -> torch.Tensor:
         """See the class."""
-        q, k, v = rearrange(self.qkv(x_MGD), "m g (three h d) -> three m h g d", three=3, h=self.num_heads)
-        mixed = F.scaled_dot_product_attention(_unit(q), _unit(k), v, scale=_scale(q))
+        qkv = rearrange(self.qkv(x_MGD), "m g (three h d) -> three m h g d", three=3, h=self.num_heads)
+        # Queries and keys are normalised in one call: at one row a step is made of overheads.
+        (q, k), v = _unit(qkv[:2]), qkv[2]
+        mixed = F.scaled_dot_product_attention(q, k, v, scale=_scale(q))
         return self.out(rearrange(mixed, "m h g d -> m g (h d)"))
 
     def weights(self, x_MGD: torch.Tensor) -> torch.Tensor:
@@ -62,9 +64,9 @@ class TemporalAttention(nn.Module):
             output [B, T, G, D], rotated keys and values [B, G, heads, T, D/heads].
         """
         steps = x_BTGD.shape[1]
-        q, k, v = rearrange(self.qkv(x_BTGD), "b t g (three h d) -> three b g h t d", three=3, h=self.num_heads)
+        qkv = rearrange(self.qkv(x_BTGD), "b t g (three h d) -> three b g h t d", three=3, h=self.num_heads)
         times = torch.arange(clock, clock + steps, device=x_BTGD.device) % len(self._angles)
-        q, k = self._rotate(_unit(q), times), self._rotate(_unit(k), times)
+        (q, k), v = self._rotate(_unit(qkv[:2]), times), qkv[2]
         rows = x_BTGD.shape[0]
         mixed = F.scaled_dot_product_attention(
             q.flatten(0, 1),
@@ -87,9 +89,9 @@ class TemporalAttention(nn.Module):
             clock: time of the present frame.
             visible_BW: which slots each row may see, its own included.
         """
-        q, k, v = rearrange(self.qkv(x_BGD), "b g (three h d) -> three b g h d", three=3, h=self.num_heads)
-        times = torch.tensor([clock % len(self._angles)], device=x_BGD.device)
-        q, k = self._rotate(_unit(q), times), self._rotate(_unit(k), times)
+        qkv = rearrange(self.qkv(x_BGD), "b g (three h d) -> three b g h d", three=3, h=self.num_heads)
+        time = clock % len(self._angles)
+        (q, k), v = self._rotate(_unit(qkv[:2]), slice(time, time + 1)), qkv[2]
         slot = clock % self.window
         keys[:, :, :, slot] = k
         values[:, :, :, slot] = v
@@ -98,7 +100,7 @@ class TemporalAttention(nn.Module):
         mixed = (weights[..., None, :] @ values)[..., 0, :]
         return self.out(mixed.flatten(2))
 
-    def _rotate(self, x: torch.Tensor, times: torch.Tensor) -> torch.Tensor:
+    def _rotate(self, x: torch.Tensor, times: torch.Tensor | slice) -> torch.Tensor:
         """Rotate pairs of channels of x [..., T, D] by the angles of ``times``."""
         cos, sin = self._angles[times].cos().to(x.dtype), self._angles[times].sin().to(x.dtype)
         a, b = x.chunk(2, dim=-1)
