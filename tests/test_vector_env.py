@@ -124,7 +124,7 @@ def test_reset_options_reach_every_row_as_they_reach_single_envs(
             same(ours.reset(options=wanted), theirs.reset(options={**wanted}))
 
 
-# More rows take other kernels of the matrix library, whose rounding flips a near tie now and then (see the README).
+# Rows share the cache's clock: after resets at different times rounding may flip a near tie (see the README).
 @pytest.mark.parametrize("rows", [1, 2])
 def test_row_is_the_single_env_with_its_seed(random_world: Path, rows: int, lively: None) -> None:
     """Token for token over 100 steps, resets included."""
