@@ -99,9 +99,6 @@ class RolloutEngine:
     ) -> None:
         """Begin the dreams of ``rows_R`` anew; the other rows do not notice."""
         rows_R, tokens_RTN = rows_R.to(self.device), tokens_RTN.to(self.device)
-        if len(rows_R) == len(state.key_B):
-            # With nobody left to keep time for, a dream begins as in a fresh state, to the last bit.
-            state.cache.clock = 0
         self.dynamics.prefill(state.cache, rows_R, tokens_RTN[:, :-1], actions_RT.to(self.device))
         state.recent_BCN = state.recent_BCN.index_copy(0, rows_R, self._recent(tokens_RTN))
         state.key_B = state.key_B.index_copy(0, rows_R, key_R.to(self.device))

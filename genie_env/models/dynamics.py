@@ -88,7 +88,7 @@ class Dynamics(nn.Module):
         if tokens_BTN.shape[1]:
             x_BTGD = self._enter(tokens_BTN, actions_BT)
             for block in self.blocks:
-                x_BTGD, k, v = block.prefill(x_BTGD, cache.clock - tokens_BTN.shape[1])
+                x_BTGD, k, v = block.prefill(x_BTGD)
                 keys.append(k)
                 values.append(v)
         cache.fill_rows(rows, keys, values)
@@ -96,9 +96,9 @@ class Dynamics(nn.Module):
     def step(self, cache: KVCache, tokens_BN: torch.Tensor, actions_B: torch.Tensor) -> torch.Tensor:
         """Features [B, G, D] of the present frame, which the cache then remembers. Equal to :meth:`trunk`."""
         x_BGD = self._enter(tokens_BN, actions_B)
-        visible_BW = cache.visible()
+        present = cache.present()
         for layer, block in enumerate(self.blocks):
-            x_BGD = block.step(x_BGD, cache, layer, visible_BW)
+            x_BGD = block.step(x_BGD, cache, layer, present)
         cache.advance()
         return x_BGD
 

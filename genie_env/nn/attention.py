@@ -14,6 +14,8 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import nn
 
+from genie_env.nn.kv_cache import Present
+
 PERIOD_WINDOWS = 4
 
 
@@ -55,18 +57,18 @@ class TemporalAttention(nn.Module):
 
     def forward(self, x_BTGD: torch.Tensor) -> torch.Tensor:
         """Whole clips at once: [B, T, G, D] -> [B, T, G, D]; frame t sees frames t-window+1 .. t."""
-        return self.prefill(x_BTGD, 0)[0]
+        return self.prefill(x_BTGD)[0]
 
-    def prefill(self, x_BTGD: torch.Tensor, clock: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Like :meth:`forward` for frames whose first has time ``clock``; also returns what a cache keeps.
+    def prefill(self, x_BTGD: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Like :meth:`forward`; also returns what a cache keeps of these frames, whose first has time 0.
 
         Returns:
             output [B, T, G, D], rotated keys and values [B, G, heads, T, D/heads].
         """
         steps = x_BTGD.shape[1]
         qkv = rearrange(self.qkv(x_BTGD), "b t g (three h d) -> three b g h t d", three=3, h=self.num_heads)
-        times = torch.arange(clock, clock + steps, device=x_BTGD.device) % len(self._angles)
-        (q, k), v = self._rotate(_unit(qkv[:2]), times), qkv[2]
+        times_T = torch.arange(steps, device=x_BTGD.device) % len(self._angles)
+        (q, k), v = _rotate(_unit(qkv[:2]), self._angles[times_T]), qkv[2]
         rows = x_BTGD.shape[0]
         mixed = F.scaled_dot_product_attention(
             q.flatten(0, 1),
@@ -77,34 +79,24 @@ class TemporalAttention(nn.Module):
         )
         return self.out(rearrange(mixed, "(b g) h t d -> b t g (h d)", b=rows)), k, v
 
-    def step(
-        self, x_BGD: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, clock: int, visible_BW: torch.Tensor
-    ) -> torch.Tensor:
+    def step(self, x_BGD: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, present: Present) -> torch.Tensor:
         """One frame against a ring buffer, into which its own key and value are written first.
 
         Args:
             x_BGD: features of the present frame.
-            keys: [B, G, heads, window, D/heads], written in place at slot ``clock % window``.
+            keys: [B, G, heads, window, D/heads], written in place at the present frame's slot.
             values: like ``keys``.
-            clock: time of the present frame.
-            visible_BW: which slots each row may see, its own included.
+            present: when the frame is, where it goes, and what it may see.
         """
         qkv = rearrange(self.qkv(x_BGD), "b g (three h d) -> three b g h d", three=3, h=self.num_heads)
-        time = clock % len(self._angles)
-        (q, k), v = self._rotate(_unit(qkv[:2]), slice(time, time + 1)), qkv[2]
-        slot = clock % self.window
-        keys[:, :, :, slot] = k
-        values[:, :, :, slot] = v
+        angles_B11D = self._angles[present.time_B % len(self._angles)][:, None, None]
+        (q, k), v = _rotate(_unit(qkv[:2]), angles_B11D), qkv[2]
+        keys[present.rows_B, :, :, present.slot_B] = k
+        values[present.rows_B, :, :, present.slot_B] = v
         scores = (keys @ q[..., None])[..., 0] * _scale(q)
-        weights = scores.masked_fill(~visible_BW[:, None, None], -torch.inf).softmax(-1)
+        weights = scores.masked_fill(~present.visible_BW[:, None, None], -torch.inf).softmax(-1)
         mixed = (weights[..., None, :] @ values)[..., 0, :]
         return self.out(mixed.flatten(2))
-
-    def _rotate(self, x: torch.Tensor, times: torch.Tensor | slice) -> torch.Tensor:
-        """Rotate pairs of channels of x [..., T, D] by the angles of ``times``."""
-        cos, sin = self._angles[times].cos().to(x.dtype), self._angles[times].sin().to(x.dtype)
-        a, b = x.chunk(2, dim=-1)
-        return torch.cat([a * cos - b * sin, a * sin + b * cos], dim=-1)
 
 
 def sliding_window_mask(steps: int, window: int, device: torch.device | None = None) -> torch.Tensor:
@@ -119,6 +111,13 @@ def _rotary_angles(head_width: int, window: int) -> torch.Tensor:
     # Whole numbers of turns per period, spread evenly from one turn to the fastest that 'window' frames can use.
     turns = torch.linspace(1, period // 4, pairs).round()
     return 2 * math.pi * torch.arange(period)[:, None] * turns[None] / period
+
+
+def _rotate(x: torch.Tensor, angles: torch.Tensor) -> torch.Tensor:
+    """Rotate pairs of channels of x [..., D] by angles [..., D/2]."""
+    cos, sin = angles.cos().to(x.dtype), angles.sin().to(x.dtype)
+    a, b = x.chunk(2, dim=-1)
+    return torch.cat([a * cos - b * sin, a * sin + b * cos], dim=-1)
 
 
 def _unit(x: torch.Tensor) -> torch.Tensor:

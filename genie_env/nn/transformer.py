@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from genie_env.nn.attention import SpatialAttention, TemporalAttention
-from genie_env.nn.kv_cache import KVCache
+from genie_env.nn.kv_cache import KVCache, Present
 
 
 class MLP(nn.Module):
@@ -49,19 +49,19 @@ class SpatioTemporalBlock(nn.Module):
 
     def forward(self, x_BTGD: torch.Tensor) -> torch.Tensor:
         """Whole clips: [B, T, G, D] -> [B, T, G, D]."""
-        return self.prefill(x_BTGD, 0)[0]
+        return self.prefill(x_BTGD)[0]
 
-    def prefill(self, x_BTGD: torch.Tensor, clock: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Whole clips beginning at time ``clock``; also the keys and values for a cache."""
+    def prefill(self, x_BTGD: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Whole clips beginning at time 0; also the keys and values for a cache."""
         rows = x_BTGD.shape[0]
         x_BTGD = x_BTGD + self.space(self.norm_space(x_BTGD).flatten(0, 1)).unflatten(0, (rows, -1))
-        mixed, keys, values = self.time.prefill(self.norm_time(x_BTGD), clock)
+        mixed, keys, values = self.time.prefill(self.norm_time(x_BTGD))
         x_BTGD = x_BTGD + mixed
         return x_BTGD + self.mlp(self.norm_mlp(x_BTGD)), keys, values
 
-    def step(self, x_BGD: torch.Tensor, cache: KVCache, layer: int, visible_BW: torch.Tensor) -> torch.Tensor:
+    def step(self, x_BGD: torch.Tensor, cache: KVCache, layer: int, present: Present) -> torch.Tensor:
         """One frame against the cache: [B, G, D] -> [B, G, D]."""
         x_BGD = x_BGD + self.space(self.norm_space(x_BGD))
-        mixed = self.time.step(self.norm_time(x_BGD), cache.keys[layer], cache.values[layer], cache.clock, visible_BW)
+        mixed = self.time.step(self.norm_time(x_BGD), cache.keys[layer], cache.values[layer], present)
         x_BGD = x_BGD + mixed
         return x_BGD + self.mlp(self.norm_mlp(x_BGD))
