@@ -156,9 +156,9 @@ class DynamicsConfig(JsonConfig):
     group: int = 2
     """``group``² neighbouring tokens share one transformer position."""
     num_actions: int = 3
-    width: int = 192
+    width: int = 160
     num_layers: int = 4
-    num_heads: int = 6
+    num_heads: int = 5
     head_layers: int = 1
     """Spatial blocks of the decoding head, run once per decoding step."""
     token_dim: int = 64
@@ -241,11 +241,14 @@ class SamplingConfig(JsonConfig):
     temperature: float = 1.0
     top_p: float = 0.9
     decode_steps: int = 1
+    max_changed: int = 64
+    """At most so many tokens of a frame are drawn, those least likely to stay what they are; the others stay."""
 
     def __post_init__(self) -> None:
         _require(self.temperature >= 0, f"temperature: expected a number >= 0, got {self.temperature!r}")
         _require(0 < self.top_p <= 1, f"top_p: expected a number in (0, 1], got {self.top_p!r}")
         _require(self.decode_steps >= 1, f"decode_steps: expected an integer >= 1, got {self.decode_steps!r}")
+        _require(self.max_changed >= 1, f"max_changed: expected an integer >= 1, got {self.max_changed!r}")
 
 
 @dataclass(frozen=True)

@@ -57,10 +57,8 @@ class RolloutEngine:
     """Advances dreams of a dynamics model and judges them with an outcome head."""
 
     def __init__(self, dynamics: Dynamics, outcome: OutcomeHead, sampling: SamplingConfig) -> None:
-        """Bind the networks; ``sampling`` gives nucleus and decoding steps (temperature is per row and step)."""
+        """Bind the networks; ``sampling`` is how tokens are drawn (temperature is per row and step)."""
         self.dynamics, self.outcome, self.sampling = dynamics, outcome, sampling
-        # A quarter of the frame is plenty: of Pong's 64 tokens about three are ever uncertain at once.
-        self._max_unsure = max(16, dynamics.config.num_tokens // 4)
 
     @property
     def device(self) -> torch.device:
@@ -115,38 +113,13 @@ class RolloutEngine:
         """
         current_BN = state.tokens_BN
         features_BGD = self.dynamics.step(state.cache, current_BN, actions_B)
-        tokens_BN, entropy_B = self._draw(features_BGD, current_BN, temperature_B, state)
+        tokens_BN, entropy_B = draw_frame(
+            self.dynamics, self.sampling, features_BGD, current_BN, temperature_B, state.key_B, state.step_B
+        )
         state.recent_BCN = torch.cat([state.recent_BCN[:, 1:], tokens_BN[:, None]], dim=1)
         state.step_B = state.step_B + 1
         reward_B, terminated_B = self.outcome.judge(state.recent_BCN)
         return StepOutput(tokens_BN, reward_B, terminated_B, entropy_B)
-
-    def _draw(
-        self, features_BGD: torch.Tensor, current_BN: torch.Tensor, temperature_B: torch.Tensor, state: RolloutState
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Tokens of the next frame in ``decode_steps`` passes of the head, and their first pass's entropy."""
-        passes, num_tokens = self.sampling.decode_steps, current_BN.shape[1]
-        mask = self.dynamics.mask_token
-        decided_BN = torch.full_like(current_BN, mask)
-        first_entropy_B = torch.zeros_like(temperature_B)
-        for index in range(passes):
-            said = self.dynamics.decode(features_BGD, decided_BN)
-            lane = LANE_TOKENS + index * num_tokens
-            uniform_BN = counter_uniform(state.key_B, state.step_B, lane, num_tokens)
-            draw = draw_tokens(
-                self.dynamics.logits(said, current_BN), temperature_B, self.sampling.top_p, uniform_BN, self._max_unsure
-            )
-            # What was decided in an earlier pass stays.
-            tokens_BN = torch.where(decided_BN == mask, draw.tokens_BN, decided_BN)
-            if index == 0:
-                first_entropy_B = draw.entropy_B
-            if index + 1 < passes:
-                order_BN = counter_uniform(state.key_B, state.step_B, LANE_ORDER + index * num_tokens, num_tokens)
-                sure_BN = draw.sure_BN | (decided_BN != mask)
-                # Few at first: the first draw, of a ball's place say, settles most of the others.
-                kept_BN = decide(sure_BN, order_BN, ((index + 1) / passes) ** 2)
-                decided_BN = torch.where(kept_BN, tokens_BN, mask)
-        return tokens_BN, first_entropy_B
 
     def _recent(self, tokens_RTN: torch.Tensor) -> torch.Tensor:
         """The prompt's last frames; its first one repeats where it is shorter."""
@@ -154,3 +127,57 @@ class RolloutEngine:
         missing = max(0, context - tokens_RTN.shape[1])
         first = tokens_RTN[:, :1].expand(-1, missing, -1)
         return torch.cat([first, tokens_RTN[:, -context:]], dim=1)
+
+
+def draw_frame(
+    dynamics: Dynamics,
+    sampling: SamplingConfig,
+    features_BGD: torch.Tensor,
+    current_BN: torch.Tensor,
+    temperature_B: torch.Tensor,
+    key_B: torch.Tensor,
+    step_B: torch.Tensor,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Draw the tokens of the next frame in ``decode_steps`` passes of the head.
+
+    Only the ``max_changed`` tokens that are least likely to stay are drawn; the others stay. Of Pong's 64 tokens
+    about four change in a frame, and the vocabulary is most of the cost of drawing one.
+
+    Args:
+        dynamics: whose head is asked.
+        sampling: nucleus, passes and ``max_changed``.
+        features_BGD: of the trunk, for the present frame.
+        current_BN: int64 tokens of the present frame.
+        temperature_B: float32; 0 takes the most likely tokens.
+        key_B: int64 random key of each row.
+        step_B: int64, which of the key's random numbers to use.
+
+    Returns:
+        tokens int64 [B, N], and mean entropy per token [B] in the first pass, in nats before temperature (tokens
+        that are not drawn count as certain).
+    """
+    passes, num_tokens = sampling.decode_steps, current_BN.shape[1]
+    num_drawn = min(sampling.max_changed, num_tokens)
+    decided_BN = torch.full_like(current_BN, dynamics.mask_token)
+    first_entropy_B = torch.zeros_like(temperature_B)
+    for index in range(passes):
+        said_BNE = dynamics.decode(features_BGD, decided_BN)
+        open_BN = decided_BN == dynamics.mask_token
+        stay_BN = dynamics.stay_logits(said_BNE).masked_fill(~open_BN, torch.inf)
+        _, where_BM = stay_BN.topk(num_drawn, dim=-1, largest=False, sorted=False)
+        said_BME = said_BNE.gather(1, where_BM[..., None].expand(-1, -1, said_BNE.shape[-1]))
+        log_probs_BMV = dynamics.log_probs(said_BME, current_BN.gather(1, where_BM))
+        uniform_BN = counter_uniform(key_B, step_B, LANE_TOKENS + index * num_tokens, num_tokens)
+        draw = draw_tokens(log_probs_BMV, temperature_B, sampling.top_p, uniform_BN.gather(1, where_BM))
+        tokens_BN = current_BN.scatter(1, where_BM, draw.tokens_BM)
+        # What was decided in an earlier pass stays.
+        tokens_BN = torch.where(open_BN, tokens_BN, decided_BN)
+        if index == 0:
+            first_entropy_B = draw.entropy_BM.sum(-1) / num_tokens
+        if index + 1 < passes:
+            order_BN = counter_uniform(key_B, step_B, LANE_ORDER + index * num_tokens, num_tokens)
+            sure_BN = torch.ones_like(open_BN).scatter(1, where_BM, draw.sure_BM) | ~open_BN
+            # Few at first: the first draw, of a ball's place say, settles most of the others.
+            kept_BN = decide(sure_BN, order_BN, ((index + 1) / passes) ** 2)
+            decided_BN = torch.where(kept_BN, tokens_BN, dynamics.mask_token)
+    return tokens_BN, first_entropy_B

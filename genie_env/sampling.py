@@ -41,60 +41,43 @@ def _shift(x: torch.Tensor, bits: int) -> torch.Tensor:
 
 
 class Draw(NamedTuple):
-    """Tokens drawn from a frame's logits."""
+    """Tokens drawn."""
 
-    tokens_BN: torch.Tensor
-    sure_BN: torch.Tensor
+    tokens_BM: torch.Tensor
+    sure_BM: torch.Tensor
     """Where the nucleus is a single token: nothing was left to chance."""
-    entropy_B: torch.Tensor
-    """Mean entropy of the tokens in nats, before temperature."""
+    entropy_BM: torch.Tensor
+    """In nats, before temperature."""
 
 
 def draw_tokens(
-    logits_BNV: torch.Tensor,
+    log_probs_BMV: torch.Tensor,
     temperature_B: torch.Tensor,
     top_p: float,
-    uniform_BN: torch.Tensor,
-    max_unsure: int,
+    uniform_BM: torch.Tensor,
     num_candidates: int = 32,
 ) -> Draw:
-    """Draw every token from the nucleus (Holtzman et al. 2020, arXiv 1904.09751) of softmax(logits / temperature).
+    """Draw tokens from the nucleus (Holtzman et al. 2020, arXiv 1904.09751) of softmax(log_probs / temperature).
 
-    Almost all tokens of a frame are certain: their most likely value alone has more than ``top_p``. Only the
-    ``max_unsure`` least certain tokens of each row are really drawn, among their ``num_candidates`` best values; the
-    rest take their most likely value. At temperature 0 every token does.
+    Only the ``num_candidates`` best values can be drawn. At temperature 0 every token takes its most likely value.
     """
-    num_tokens, vocab = logits_BNV.shape[1:]
-    logits_BNV = logits_BNV.float()
-    best_BN, tokens_BN = logits_BNV.max(-1)
-    sureness_BN = best_BN - logits_BNV.logsumexp(-1)
-    _, unsure_BM = sureness_BN.topk(min(max_unsure, num_tokens), dim=-1, largest=False)
-    picked_BMV = logits_BNV.gather(1, unsure_BM[..., None].expand(-1, -1, vocab))
-    entropy_B = _entropy(picked_BMV).sum(-1) / num_tokens
-
+    entropy_BM = _entropy(log_probs_BMV)
     heat_B11 = temperature_B.clamp_min(1e-3)[:, None, None]
-    probs_BMK, values_BMK = (picked_BMV / heat_B11).softmax(-1).topk(min(num_candidates, vocab), dim=-1)
-    before_BMK = probs_BMK.cumsum(-1) - probs_BMK
+    num_candidates = min(num_candidates, log_probs_BMV.shape[-1])
+    probs_BMK, values_BMK = (log_probs_BMV / heat_B11).softmax(-1).topk(num_candidates, dim=-1)
+    reached_BMK = probs_BMK.cumsum(-1)
     # A candidate belongs to the nucleus if what comes before it does not fill it yet.
-    kept_BMK = torch.where(before_BMK < top_p, probs_BMK, 0.0)
-    reached_BMK = kept_BMK.cumsum(-1)
-    target_BM1 = uniform_BN.gather(1, unsure_BM)[..., None] * reached_BMK[..., -1:]
-    index_BM = (reached_BMK <= target_BM1).sum(-1).clamp_max(probs_BMK.shape[-1] - 1)
+    last_BM = (reached_BMK - probs_BMK < top_p).sum(-1) - 1
+    target_BM = uniform_BM * reached_BMK.gather(-1, last_BM[..., None])[..., 0]
     # Rounding may carry the index past the nucleus; its last member is then meant.
-    index_BM = index_BM.minimum((kept_BMK > 0).sum(-1) - 1)
-    hot_BM = (temperature_B > 0)[:, None].expand_as(unsure_BM)
-    drawn_BM = torch.where(hot_BM, values_BMK.gather(-1, index_BM[..., None])[..., 0], tokens_BN.gather(1, unsure_BM))
-    single_BM = ~hot_BM | (probs_BMK[..., 0] >= top_p)
-    return Draw(
-        tokens_BN.scatter(1, unsure_BM, drawn_BM),
-        torch.ones_like(tokens_BN, dtype=torch.bool).scatter(1, unsure_BM, single_BM),
-        entropy_B,
-    )
+    index_BM = (reached_BMK <= target_BM[..., None]).sum(-1).minimum(last_BM)
+    cold_B1 = (temperature_B <= 0)[:, None]
+    drawn_BM = values_BMK.gather(-1, index_BM.masked_fill(cold_B1, 0)[..., None])[..., 0]
+    return Draw(drawn_BM, cold_B1 | (last_BM == 0), entropy_BM)
 
 
-def _entropy(logits: torch.Tensor) -> torch.Tensor:
-    log_probs = logits.log_softmax(-1)
-    return -(log_probs.exp() * log_probs).sum(-1)
+def _entropy(log_probs: torch.Tensor) -> torch.Tensor:
+    return torch.special.entr(log_probs.exp()).sum(-1)
 
 
 def decide(sure_BN: torch.Tensor, order_BN: torch.Tensor, share: float) -> torch.Tensor:

@@ -112,20 +112,25 @@ def test_head_without_decided_tokens_sees_the_features_only() -> None:
     features, current = torch.randn(2, 16, 32), torch.randint(VOCAB, (2, 64))
     undecided = torch.full_like(current, model.mask_token)
     with torch.no_grad():
-        before = model.logits(model.decode(features, undecided), current)
+        before = model.log_probs(model.decode(features, undecided), current)
         undecided[0, 5] = 3
-        after = model.logits(model.decode(features, undecided), current)
+        after = model.log_probs(model.decode(features, undecided), current)
     assert bool(((after - before)[0].abs().amax(-1) > 1e-6).all()), "a decided token is heard everywhere in its frame"
     assert torch.equal(after[1], before[1])
 
 
-def test_logit_of_the_present_token_alone_gets_the_score_of_copying() -> None:
+def test_gate_alone_says_how_likely_a_token_stays() -> None:
     model, said, current = dynamics(), torch.randn(2, 64, 17), torch.randint(VOCAB, (2, 64))
     with torch.no_grad():
-        said[..., -1] = 0.0
-        plain = said[..., :-1] @ model.embed.weight[:-1].T + model.bias_V
-        expected = plain + F.one_hot(current, VOCAB) * model.copy_bias
-        torch.testing.assert_close(model.logits(said, current), expected)
+        log_probs = model.log_probs(said, current)
+        change = model.change_log_probs(said, current)
+        stay = (said[..., -1] + model.stay_bias).sigmoid()
+    torch.testing.assert_close(log_probs.exp().sum(-1), torch.ones(2, 64))
+    torch.testing.assert_close(log_probs.gather(-1, current[..., None])[..., 0].exp(), stay)
+    others = torch.ones_like(change, dtype=torch.bool).scatter(-1, current[..., None], False)
+    expected = change.exp() * (1 - stay)[..., None]
+    torch.testing.assert_close(log_probs.exp()[others], expected[others])
+    assert bool((change[~others] == -torch.inf).all()), "what changes does not become what it was"
 
 
 def test_grouping_tokens_and_back_is_the_identity() -> None:

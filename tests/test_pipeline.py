@@ -26,7 +26,7 @@ from training.dataset import TokenDataset
 from training.loop import CHECKPOINT, Interrupted, LoopConfig, fit
 from training.record import RecordConfig, record
 from training.train import make_world
-from training.train_dynamics import DynamicsTask, TrainDynamicsConfig, parallel_logits
+from training.train_dynamics import DynamicsTask, TrainDynamicsConfig, parallel_log_probs
 from training.train_dynamics import train as train_dynamics
 from training.train_outcome import F1, judge_episode
 
@@ -62,7 +62,7 @@ def test_dynamics_beats_copying_by_far_on_held_out_episodes(tiny_world: TinyWorl
         for rows in held_out(tiny_world):
             frames = np.array(rows["frames"])[None]
             tokens, actions = world.encode(frames), world.infer_actions(frames)
-            guesses = parallel_logits(world.dynamics, tokens[:, :-1], actions).argmax(-1)
+            guesses = parallel_log_probs(world.dynamics, tokens[:, :-1], actions).argmax(-1)
             moved = tokens[:, 1:] != tokens[:, :-1]
             hits += int((guesses == tokens[:, 1:])[moved].sum())
             changed += int(moved.sum())
@@ -79,7 +79,7 @@ def test_actions_decide_what_the_dynamics_expects(tiny_world: TinyWorld, world: 
             for rows in held_out(tiny_world):
                 frames = np.array(rows["frames"])[None]
                 tokens, actions = world.encode(frames), (world.infer_actions(frames) + shift) % 3
-                guesses = parallel_logits(world.dynamics, tokens[:, :-1], actions).argmax(-1)
+                guesses = parallel_log_probs(world.dynamics, tokens[:, :-1], actions).argmax(-1)
                 moved = tokens[:, 1:] != tokens[:, :-1]
                 hits += int((guesses == tokens[:, 1:])[moved].sum())
                 changed += int(moved.sum())

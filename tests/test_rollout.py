@@ -28,8 +28,8 @@ def prompt(rows: int, length: int, seed: int = 0) -> tuple[torch.Tensor, torch.T
     )
 
 
-def engine(world: World, top_p: float = 1.0, decode_steps: int = 1) -> RolloutEngine:
-    return world.engine(SamplingConfig(top_p=top_p, decode_steps=decode_steps))
+def engine(world: World, top_p: float = 1.0, decode_steps: int = 1, max_changed: int = 64) -> RolloutEngine:
+    return world.engine(SamplingConfig(top_p=top_p, decode_steps=decode_steps, max_changed=max_changed))
 
 
 def play(
@@ -85,10 +85,10 @@ def test_dream_takes_what_the_full_forward_says_is_most_likely(world: World) -> 
         with torch.inference_mode():
             features = world.dynamics.trunk(history, played)[:, -1]
             undecided = torch.full_like(history[:, -1], world.dynamics.mask_token)
-            logits = world.dynamics.logits(world.dynamics.decode(features, undecided), history[:, -1])
-        best = logits.topk(2, dim=-1).values
+            log_probs = world.dynamics.log_probs(world.dynamics.decode(features, undecided), history[:, -1])
+        best = log_probs.topk(2, dim=-1).values
         clear = best[..., 0] - best[..., 1] > 1e-4
-        assert torch.equal(output.tokens_BN[clear], logits.argmax(-1)[clear])
+        assert torch.equal(output.tokens_BN[clear], log_probs.argmax(-1)[clear])
         history = torch.cat([history, output.tokens_BN[:, None]], 1)
 
 
@@ -211,3 +211,15 @@ def test_key_decides_the_draw_and_temperature_how_far_it_goes(world: World) -> N
     assert not torch.equal(hot[0].tokens_BN[0], hot[0].tokens_BN[1])
     cold = play(mover, mover.start(*twins), moves[:, :1].expand(-1, 2), temperature=0.0)
     assert all(torch.equal(output.tokens_BN[0], output.tokens_BN[1]) for output in cold)
+
+
+def test_no_more_than_max_changed_tokens_change(world: World) -> None:
+    tokens, acts, keys = prompt(ROWS, 3)
+    for limit in (1, 5):
+        mover = engine(world, max_changed=limit)
+        state, before = mover.start(tokens, acts, keys), tokens[:, -1]
+        most = 0
+        for output in play(mover, state, actions(20, ROWS)):
+            changed = (output.tokens_BN != before).sum(-1)
+            most, before = max(most, int(changed.max())), output.tokens_BN
+        assert most == limit, "the untrained test world would change far more"

@@ -72,28 +72,28 @@ def test_counter_uniform_differs_between_keys_steps_and_lanes() -> None:
 
 
 def test_temperature_zero_takes_the_most_likely_token() -> None:
-    logits = 3 * torch.randn(5, 16, 40, generator=rng())
-    draw = draw_tokens(logits, torch.zeros(5), 1.0, uniform(5, 16), max_unsure=16)
-    assert torch.equal(draw.tokens_BN, logits.argmax(-1)) and bool(draw.sure_BN.all())
+    log_probs = (3 * torch.randn(5, 16, 40, generator=rng())).log_softmax(-1)
+    draw = draw_tokens(log_probs, torch.zeros(5), 1.0, uniform(5, 16))
+    assert torch.equal(draw.tokens_BM, log_probs.argmax(-1)) and bool(draw.sure_BM.all())
 
 
 def test_rows_have_their_own_temperatures() -> None:
-    logits = torch.randn(1, 16, 40, generator=rng()).expand(2, -1, -1)
-    draw = draw_tokens(logits, torch.tensor([0.0, 1.0]), 1.0, uniform(1, 16).expand(2, -1), max_unsure=16)
-    assert torch.equal(draw.tokens_BN[0], logits[0].argmax(-1))
-    assert not torch.equal(draw.tokens_BN[0], draw.tokens_BN[1])
+    log_probs = torch.randn(1, 16, 40, generator=rng()).log_softmax(-1).expand(2, -1, -1)
+    draw = draw_tokens(log_probs, torch.tensor([0.0, 1.0]), 1.0, uniform(1, 16).expand(2, -1))
+    assert torch.equal(draw.tokens_BM[0], log_probs[0].argmax(-1))
+    assert not torch.equal(draw.tokens_BM[0], draw.tokens_BM[1])
 
 
 @pytest.mark.parametrize("temperature", [0.5, 1.0, 2.0])
 def test_whole_nucleus_gives_the_frequencies_of_softmax(temperature: float) -> None:
     draws, vocab = 20_000, 12
-    logits = 1.5 * torch.randn(1, 2, vocab, generator=rng(3))
+    log_probs = (1.5 * torch.randn(1, 2, vocab, generator=rng(3))).log_softmax(-1)
     draw = draw_tokens(
-        logits.expand(draws, -1, -1), torch.full((draws,), temperature), 1.0, uniform(draws, 2, seed=4), max_unsure=2
+        log_probs.expand(draws, -1, -1), torch.full((draws,), temperature), 1.0, uniform(draws, 2, seed=4)
     )
-    expected = (logits[0] / temperature).double().softmax(-1) * draws
+    expected = (log_probs[0] / temperature).double().softmax(-1) * draws
     for place in range(2):
-        counts = torch.bincount(draw.tokens_BN[:, place], minlength=vocab)
+        counts = torch.bincount(draw.tokens_BM[:, place], minlength=vocab)
         common = expected[place] > 5
         assert (
             float(
@@ -109,11 +109,11 @@ def test_whole_nucleus_gives_the_frequencies_of_softmax(temperature: float) -> N
 @pytest.mark.parametrize("top_p", [0.05, 0.5, 0.9, 0.99])
 def test_draws_never_leave_the_nucleus_and_reach_all_of_it(top_p: float) -> None:
     draws, vocab = 4000, 10
-    logits = 2 * torch.randn(1, 3, vocab, generator=rng(5))
+    log_probs = (2 * torch.randn(1, 3, vocab, generator=rng(5))).log_softmax(-1)
     numbers = torch.linspace(0, 1, draws + 1)[:-1, None].expand(-1, 3)
     numbers = torch.cat([numbers, torch.full((1, 3), float(np.nextafter(np.float32(1), np.float32(0))))])
-    tokens = draw_tokens(logits.expand(len(numbers), -1, -1), torch.ones(len(numbers)), top_p, numbers, 3).tokens_BN
-    probs, order = logits[0].softmax(-1).sort(-1, descending=True)
+    tokens = draw_tokens(log_probs.expand(len(numbers), -1, -1), torch.ones(len(numbers)), top_p, numbers).tokens_BM
+    probs, order = log_probs[0].softmax(-1).sort(-1, descending=True)
     for place in range(3):
         size = int((probs[place].cumsum(-1) - probs[place] < top_p).sum())
         assert set(tokens[:, place].tolist()) <= set(order[place, :size].tolist())
@@ -122,39 +122,35 @@ def test_draws_never_leave_the_nucleus_and_reach_all_of_it(top_p: float) -> None
 
 
 def test_token_is_sure_exactly_where_its_nucleus_is_single() -> None:
-    logits = 4 * torch.randn(50, 16, 30, generator=rng(6))
-    draw = draw_tokens(logits, torch.ones(50), 0.9, uniform(50, 16), max_unsure=16)
-    best = logits.softmax(-1).amax(-1)
+    log_probs = (4 * torch.randn(50, 16, 30, generator=rng(6))).log_softmax(-1)
+    draw = draw_tokens(log_probs, torch.ones(50), 0.9, uniform(50, 16))
+    best = log_probs.softmax(-1).amax(-1)
     clear = (best - 0.9).abs() > 1e-4
-    assert torch.equal(draw.sure_BN[clear], (best >= 0.9)[clear])
-    assert bool(draw.sure_BN.any()) and not bool(draw.sure_BN.all())
-    assert torch.equal(draw.tokens_BN[draw.sure_BN], logits.argmax(-1)[draw.sure_BN])
+    assert torch.equal(draw.sure_BM[clear], (best >= 0.9)[clear])
+    assert bool(draw.sure_BM.any()) and not bool(draw.sure_BM.all())
+    assert torch.equal(draw.tokens_BM[draw.sure_BM], log_probs.argmax(-1)[draw.sure_BM])
 
 
-def test_only_the_least_certain_tokens_are_drawn() -> None:
-    logits = torch.zeros(200, 8, 5)
-    logits[:, :6, 2] = torch.linspace(8, 10, 6)  # Six near-certain tokens, two with every value equally likely.
-    draw = draw_tokens(logits, torch.ones(200), 1.0, uniform(200, 8), max_unsure=2)
-    assert bool((draw.tokens_BN[:, :6] == 2).all())
-    assert set(draw.tokens_BN[:, 6:].flatten().tolist()) == set(range(5))
-
-
-def test_entropy_is_the_mean_over_the_frame_in_nats() -> None:
-    logits = torch.full((1, 4, 8), -60.0)
-    logits[0, :3, 0] = 60.0
-    logits[0, 3] = 0.0
-    draw = draw_tokens(logits, torch.ones(1), 1.0, uniform(1, 4), max_unsure=4)
-    assert float(draw.entropy_B) == pytest.approx(np.log(8) / 4, rel=1e-5)
+def test_entropy_is_that_of_each_token_in_nats() -> None:
+    log_probs = torch.full((1, 4, 8), -60.0)
+    log_probs[0, :3, 0] = 60.0
+    log_probs[0, 3] = 0.0
+    draw = draw_tokens(log_probs.log_softmax(-1), torch.ones(1), 1.0, uniform(1, 4))
+    assert draw.entropy_BM[0].tolist() == pytest.approx([0, 0, 0, np.log(8)], rel=1e-5)
 
 
 def test_draw_of_a_row_does_not_depend_on_its_batch() -> None:
-    logits, heat, numbers = torch.randn(6, 16, 40, generator=rng()), torch.linspace(0, 2, 6), uniform(6, 16)
-    together = draw_tokens(logits, heat, 0.9, numbers, 8)
+    log_probs, heat, numbers = (
+        torch.randn(6, 16, 40, generator=rng()).log_softmax(-1),
+        torch.linspace(0, 2, 6),
+        uniform(6, 16),
+    )
+    together = draw_tokens(log_probs, heat, 0.9, numbers)
     for row in range(6):
         one = slice(row, row + 1)
-        alone = draw_tokens(logits[one], heat[one], 0.9, numbers[one], 8)
-        assert torch.equal(alone.tokens_BN[0], together.tokens_BN[row])
-        assert torch.equal(alone.sure_BN[0], together.sure_BN[row])
+        alone = draw_tokens(log_probs[one], heat[one], 0.9, numbers[one])
+        assert torch.equal(alone.tokens_BM[0], together.tokens_BM[row])
+        assert torch.equal(alone.sure_BM[0], together.sure_BM[row])
 
 
 def test_decide_keeps_the_sure_ones_and_at_least_one_more() -> None:

@@ -74,7 +74,7 @@ def random_world(seed: int = 0, **overrides: Any) -> World:
                 if name.endswith(("out.weight", "down.weight")):
                     parameter.normal_(std=parameter.shape[1] ** -0.5)
             # Copying everything would make a still picture of which every test is true.
-            world.dynamics.copy_bias.fill_(0.5)
+            world.dynamics.stay_bias.fill_(0.5)
             world.dynamics.leave.weight.normal_(std=0.3)
             # Rewards of every class, and now and then an end.
             world.outcome.out.weight.normal_(std=2.0)

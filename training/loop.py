@@ -25,6 +25,8 @@ from safetensors.torch import save_file
 from torch import nn
 from tqdm import tqdm
 
+from training.muon import Muon
+
 CHECKPOINT = "checkpoint.safetensors"
 
 
@@ -37,7 +39,11 @@ class LoopConfig:
     batch_size: int = 16
     """Rows of a batch."""
     learning_rate: float = 1e-3
-    """Peak learning rate; it warms up over the first steps and falls to a tenth of a percent at the end."""
+    """Peak learning rate of AdamW; it warms up over the first steps and falls to a tenth of a percent at the end."""
+    muon_rate: float = 0.0
+    """Peak learning rate of Muon, for the matrices that a model names in ``hidden_matrices``; 0: AdamW for all."""
+    decay_share: float = 1.0
+    """Share of the steps over which the learning rate falls; before, it stays at its peak."""
     weight_decay: float = 0.01
     """Decoupled weight decay on matrices."""
     warmup: int = 100
@@ -60,6 +66,7 @@ class Task(Protocol):
     """What a stage brings to the loop."""
 
     model: nn.Module
+    """May have a method ``hidden_matrices`` that lists the parameters meant for Muon."""
 
     def loss(self, step: int, rng: np.random.Generator, generator: torch.Generator) -> tuple[torch.Tensor, dict]:
         """Loss of one batch, and figures (numbers or scalar tensors) to log. Random only through the arguments."""
@@ -128,56 +135,72 @@ def fit(task: Task, config: LoopConfig, folder: Path, name: str) -> nn.Module:
 def _update(task: Task, state: _State, config: LoopConfig, autocast: Any) -> dict[str, Any]:
     rng = np.random.default_rng([config.seed, state.step])
     generator = torch.Generator().manual_seed(int(rng.integers(2**63)))
-    for group in state.optimizer.param_groups:
-        group["lr"] = config.learning_rate * _schedule(state.step, config)
+    for optimizer in state.optimizers:
+        for group in optimizer.param_groups:
+            group["lr"] = group["peak"] * _schedule(state.step, config)
     task.model.train()
     with autocast():
         loss, figures = task.loss(state.step, rng, generator)
-    state.optimizer.zero_grad(set_to_none=True)
+    task.model.zero_grad(set_to_none=True)
     loss.backward()
     norm = nn.utils.clip_grad_norm_(task.model.parameters(), config.clip_norm)
-    state.optimizer.step()
+    for optimizer in state.optimizers:
+        optimizer.step()
     state.step += 1
     state.update_average(config.ema)
     return {"loss": loss.detach(), "gradient_norm": norm, **figures}
 
 
 def _schedule(step: int, config: LoopConfig) -> float:
-    """Linear warm-up, then a half cosine down to a thousandth."""
+    """Linear warm-up, the peak, then a half cosine down to a thousandth."""
     if step < config.warmup:
         return (step + 1) / config.warmup
-    progress = (step - config.warmup) / max(1, config.n_updates - config.warmup)
-    return 0.001 + 0.999 * 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
+    length = config.decay_share * max(1, config.n_updates - config.warmup)
+    progress = (step - (config.n_updates - length)) / length
+    return 0.001 + 0.999 * 0.5 * (1 + math.cos(math.pi * min(1.0, max(0.0, progress))))
 
 
 class _State:
     """Weights, averaged weights, optimiser moments and the step: all that a resume needs."""
 
-    def __init__(self, model: nn.Module, average: nn.Module, optimizer: torch.optim.Optimizer, stamp: str) -> None:
-        self.model, self.average, self.optimizer, self.stamp, self.step = model, average, optimizer, stamp, 0
+    def __init__(
+        self, model: nn.Module, average: nn.Module, optimizers: list[torch.optim.Optimizer], stamp: str
+    ) -> None:
+        self.model, self.average, self.optimizers, self.stamp, self.step = model, average, optimizers, stamp, 0
 
     @classmethod
     def start(cls, model: nn.Module, config: LoopConfig) -> _State:
         import copy
 
         average = copy.deepcopy(model).requires_grad_(False)
-        matrices = [p for p in model.parameters() if p.requires_grad and p.ndim >= 2]
-        others = [p for p in model.parameters() if p.requires_grad and p.ndim < 2]
-        optimizer = torch.optim.AdamW(
-            [{"params": matrices, "weight_decay": config.weight_decay}, {"params": others, "weight_decay": 0.0}],
-            lr=config.learning_rate,
-            betas=(0.9, 0.98),
-            fused=True,
-        )
+        hidden = model.hidden_matrices() if config.muon_rate > 0 else []  # pyright: ignore[reportCallIssue]
+        rest = [p for p in model.parameters() if p.requires_grad and not any(p is h for h in hidden)]
+        optimizers: list[torch.optim.Optimizer] = [
+            torch.optim.AdamW(
+                [
+                    {"params": [p for p in rest if p.ndim >= 2], "weight_decay": config.weight_decay},
+                    {"params": [p for p in rest if p.ndim < 2], "weight_decay": 0.0},
+                ],
+                lr=config.learning_rate,
+                betas=(0.9, 0.98),
+                fused=True,
+            )
+        ]
+        if hidden:
+            optimizers.append(Muon(hidden, lr=config.muon_rate, weight_decay=config.weight_decay))
+        for optimizer in optimizers:
+            for group in optimizer.param_groups:
+                group["peak"] = group["lr"]
+        # Not the number of updates: a run may be made longer.
         stamp = json.dumps(
             {
                 "learning_rate": config.learning_rate,
+                "muon_rate": config.muon_rate,
                 "batch_size": config.batch_size,
-                "n_updates": config.n_updates,
                 "seed": config.seed,
             }
         )
-        return cls(model, average, optimizer, stamp)
+        return cls(model, average, optimizers, stamp)
 
     @torch.no_grad()
     def update_average(self, decay: float) -> None:
@@ -190,8 +213,9 @@ class _State:
     def save(self, path: Path) -> None:
         tensors = {f"model.{k}": v for k, v in self.model.state_dict().items()}
         tensors |= {f"average.{k}": v for k, v in self.average.state_dict().items()}
-        for index, moments in self.optimizer.state_dict()["state"].items():
-            tensors |= {f"optimizer.{index}.{k}": v for k, v in moments.items()}
+        for which, optimizer in enumerate(self.optimizers):
+            for index, moments in optimizer.state_dict()["state"].items():
+                tensors |= {f"optimizer.{which}.{index}.{k}": v for k, v in moments.items()}
         temporary = path.with_suffix(".tmp")
         save_file(
             {k: v.detach().cpu().contiguous() for k, v in tensors.items()},
@@ -210,12 +234,12 @@ class _State:
             )
         self.model.load_state_dict(_under(tensors, "model."))
         self.average.load_state_dict(_under(tensors, "average."))
-        state = self.optimizer.state_dict()
-        moments: dict[int, dict[str, torch.Tensor]] = {}
-        for key, value in _under(tensors, "optimizer.").items():
-            index, name = key.split(".")
-            moments.setdefault(int(index), {})[name] = value
-        self.optimizer.load_state_dict({"state": moments, "param_groups": state["param_groups"]})
+        for which, optimizer in enumerate(self.optimizers):
+            moments: dict[int, dict[str, torch.Tensor]] = {}
+            for key, value in _under(tensors, f"optimizer.{which}.").items():
+                index, name = key.split(".")
+                moments.setdefault(int(index), {})[name] = value
+            optimizer.load_state_dict({"state": moments, "param_groups": optimizer.state_dict()["param_groups"]})
         self.step = int(metadata["step"])
 
 

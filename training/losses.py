@@ -7,6 +7,8 @@ from typing import NamedTuple
 import torch
 import torch.nn.functional as F
 
+from genie_env.models.dynamics import Dynamics
+
 
 def foreground(frames_BCHW: torch.Tensor, background_CHW: torch.Tensor, threshold: float = 0.06) -> torch.Tensor:
     """float [B, 1, H, W]: 1 where a pixel in [-1, 1] differs from the median background."""
@@ -35,56 +37,51 @@ def weighted_l1_l2(prediction: torch.Tensor, target: torch.Tensor, weights_B1HW:
 
 
 class TokenLoss(NamedTuple):
-    """Cross-entropy over a selection of tokens, and what it says about accuracy."""
+    """Loss of a batch of next tokens, and how many of those that change were right."""
 
     loss: torch.Tensor
     changed_accuracy: torch.Tensor
-    accuracy: torch.Tensor
-
-
-def select_tokens(
-    current_BTN: torch.Tensor,
-    target_BTN: torch.Tensor,
-    masked_BTN: torch.Tensor,
-    rate: float,
-    generator: torch.Generator,
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Choose which target tokens to compute a loss on: all that change, a sample of the rest.
-
-    In a game 95 % of all tokens repeat; a vocabulary-wide softmax on each of them is most of a training step and
-    teaches nothing. The unchanged ones are sampled and weighted by 1/rate, so the loss keeps its expectation and
-    probabilities stay calibrated.
-
-    Returns:
-        indices int64 [M] into the flattened [B*T*N], and float weights [M].
-    """
-    changed = target_BTN != current_BTN
-    sampled = torch.rand(target_BTN.shape, generator=generator).to(target_BTN.device) < rate
-    chosen = (masked_BTN & (changed | sampled)).flatten().nonzero()[:, 0]
-    weights = torch.where(changed.flatten()[chosen], 1.0, 1.0 / rate)
-    return chosen, weights
 
 
 def token_loss(
-    logits_MV: torch.Tensor,
-    current_M: torch.Tensor,
-    target_M: torch.Tensor,
-    weights_M: torch.Tensor,
+    model: Dynamics,
+    said: torch.Tensor,
+    context: torch.Tensor,
+    target: torch.Tensor,
+    open_: torch.Tensor,
     changed_weight: float,
 ) -> TokenLoss:
-    """Cross-entropy that looks hardest where something may change.
+    """Negative log-likelihood of the next tokens, which looks hardest where something may change.
 
-    The weight is ``1 + (changed_weight - 1) * (1 - p(copy))`` with the model's own probability that the token stays
-    what it was. It depends on what the model expects, not on what came, so that it does not teach the model to
-    expect more changes than there are; weighting by the outcome does, and dreams then grow second balls.
+    The gate (stay or change) is judged on every token, the vocabulary only on those that change: in a game they are
+    one in fifteen, and a vocabulary-wide softmax on the rest is most of a training step and teaches nothing.
+
+    A token's weight is ``1 + (changed_weight - 1) * p(change)`` with the model's own probability. It depends on what
+    the model expects, not on what came, so that it does not teach the model to expect more changes than there are;
+    weighting by the outcome does, and dreams then grow second balls.
+
+    Args:
+        model: whose head said it.
+        said: float [..., token_dim + 1], from the head.
+        context: int64 [...], the present tokens as the model saw them.
+        target: int64 [...], the next tokens.
+        open_: bool [...], tokens that count: those the head did not see decided.
+        changed_weight: how much more a token counts that the model is sure will change.
     """
-    log_probs_MV = torch.log_softmax(logits_MV.float(), dim=-1)
-    nll_M = -log_probs_MV.gather(1, target_M[:, None])[:, 0]
+    stay = model.stay_logits(said)
+    changes = target != context
     with torch.no_grad():
-        stays_M = log_probs_MV.gather(1, current_M[:, None])[:, 0].exp()
-        weights_M = weights_M * (1.0 + (changed_weight - 1.0) * (1.0 - stays_M))
-        hit_M = (logits_MV.argmax(-1) == target_M).float()
-        changed_M = (current_M != target_M).float()
-        changed_accuracy = (hit_M * changed_M).sum() / changed_M.sum().clamp_min(1)
-    # Normalising by the number of changed tokens keeps the scale of the loss independent of the sampling rate.
-    return TokenLoss((nll_M * weights_M).sum() / changed_M.sum().clamp_min(1), changed_accuracy, hit_M.mean())
+        weight = open_ * (1.0 + (changed_weight - 1.0) * (-stay).sigmoid())
+    gate_nll = F.softplus(torch.where(changes, stay, -stay))
+    chosen = (changes & open_).flatten().nonzero()[:, 0]
+    log_probs_MV = model.change_log_probs(said.flatten(0, -2)[chosen], context.flatten()[chosen])
+    target_M, stay_M = target.flatten()[chosen], stay.flatten()[chosen]
+    change_nll_M = -log_probs_MV.gather(1, target_M[:, None])[:, 0]
+    with torch.no_grad():
+        best_M, value_M = log_probs_MV.max(-1)
+        # What the token most likely becomes must also beat its staying.
+        hit_M = (value_M == target_M) & (best_M + F.logsigmoid(-stay_M) > F.logsigmoid(stay_M))
+    # Normalising by the number of changed tokens keeps the scale of the loss the same for all games.
+    count = max(1, len(chosen))
+    loss = ((gate_nll * weight).sum() + (change_nll_M * weight.flatten()[chosen]).sum()) / count
+    return TokenLoss(loss, hit_M.float().sum() / count)

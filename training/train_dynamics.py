@@ -16,7 +16,8 @@ from genie_env.models.tokenizer import make_tokenizer
 from training.corruption import corrupt_context
 from training.dataset import ClipBatch, TokenDataset
 from training.loop import LoopConfig, fit
-from training.losses import TokenLoss, select_tokens, token_loss
+from training.losses import TokenLoss, token_loss
+from training.scheduled_sampling import ScheduledSamplingConfig, dream_context
 from training.stages import load_stage, save_stage
 
 
@@ -30,7 +31,9 @@ class TrainDynamicsConfig:
     """Folder for checkpoint, logs and the finished model."""
     model: DynamicsConfig = DynamicsConfig()
     """Size of the network."""
-    loop: LoopConfig = LoopConfig(n_updates=6500, batch_size=8, learning_rate=3e-3, weight_decay=0.01, warmup=200)
+    loop: LoopConfig = LoopConfig(
+        n_updates=14_000, batch_size=4, learning_rate=3e-3, muon_rate=0.02, warmup=100, decay_share=0.4, ema=0.999
+    )
     """How long and how fast to train."""
     clip_length: int = 24
     """Frames of a clip; longer than the window, so that layers learn to pass on what is older."""
@@ -38,8 +41,8 @@ class TrainDynamicsConfig:
     """Highest share of corrupted context tokens (0: none)."""
     changed_weight: float = 2.0
     """How much more a token counts that the model expects to change."""
-    unchanged_rate: float = 0.2
-    """Share of unchanged tokens the loss is computed on."""
+    scheduled_sampling: ScheduledSamplingConfig = ScheduledSamplingConfig()
+    """Contexts that the model dreamed itself."""
     parallel_share: float = 0.6
     """Share of frames predicted in one pass with nothing decided; the rest has a random part decided."""
     video_tokenizer_path: Path | None = None
@@ -59,13 +62,19 @@ class DynamicsTask:
         self._train, self._test = TokenDataset(config.tokens, "train"), TokenDataset(config.tokens, "test")
 
     def loss(self, step: int, rng: np.random.Generator, generator: torch.Generator) -> tuple[torch.Tensor, dict]:
-        """Cross-entropy of every next frame given its past, from a corrupted context."""
+        """Negative log-likelihood of every next frame given its past, from a corrupted or dreamed context."""
         config = self.config
         clip = self._train.clips(rng, config.loop.batch_size, config.clip_length + 1)
-        context_BTN = corrupt_context(clip.tokens_BTN[:, :-1], config.corruption, config.model.vocab_size, generator)
+        real_BTN = clip.tokens_BTN[:, :-1]
+        context_BTN = corrupt_context(real_BTN, config.corruption, config.model.vocab_size, generator)
+        progress, figures = step / config.loop.n_updates, {}
+        if config.scheduled_sampling.teacher_forcing_ratio(progress) < 1:
+            dream = dream_context(self.model, real_BTN, clip.actions_BT, config.scheduled_sampling, progress, generator)
+            context_BTN = torch.where(dream.dreamed_B[:, None, None], dream.tokens_BTN, context_BTN)
+            figures = dream.figures
         decided_BTN = mask_targets(clip.tokens_BTN[:, 1:], config.parallel_share, self.model.mask_token, generator)
-        result = next_frame_loss(self.model, clip, context_BTN, decided_BTN, config, generator)
-        return result.loss, {"changed_accuracy": result.changed_accuracy, "accuracy": result.accuracy}
+        result = next_frame_loss(self.model, clip, context_BTN, decided_BTN, config.changed_weight)
+        return result.loss, {"changed_accuracy": result.changed_accuracy, **figures}
 
     def evaluate(self, model: nn.Module) -> tuple[dict[str, float], dict[str, np.ndarray]]:
         """Changed-token accuracy of one parallel pass from real context, on held-out episodes."""
@@ -74,11 +83,11 @@ class DynamicsTask:
         hits = changed = likely = 0.0
         for rows in torch.arange(32).split(8):
             part = ClipBatch(*(x[rows] for x in clip))
-            logits = parallel_logits(model, part.tokens_BTN[:, :-1], part.actions_BT)
+            log_probs = parallel_log_probs(model, part.tokens_BTN[:, :-1], part.actions_BT)
             target, current = part.tokens_BTN[:, 1:], part.tokens_BTN[:, :-1]
             moved = target != current
-            hits += float((logits.argmax(-1) == target)[moved].sum())
-            likely += float(logits.log_softmax(-1).gather(-1, target[..., None]).sum())
+            hits += float((log_probs.argmax(-1) == target)[moved].sum())
+            likely += float(log_probs.gather(-1, target[..., None]).sum())
             changed += float(moved.sum())
         return {"changed_accuracy": hits / changed, "nats_per_frame": -likely / (32 * self.config.clip_length)}, {}
 
@@ -95,32 +104,20 @@ def mask_targets(
 
 
 def next_frame_loss(
-    model: Dynamics,
-    clip: ClipBatch,
-    context_BTN: torch.Tensor,
-    decided_BTN: torch.Tensor,
-    config: TrainDynamicsConfig,
-    generator: torch.Generator,
+    model: Dynamics, clip: ClipBatch, context_BTN: torch.Tensor, decided_BTN: torch.Tensor, changed_weight: float
 ) -> TokenLoss:
     """Loss on the undecided tokens of every frame of ``clip`` but the first, read from ``context_BTN``."""
-    current_BTN, target_BTN = clip.tokens_BTN[:, :-1], clip.tokens_BTN[:, 1:]
     features = model.trunk(context_BTN, clip.actions_BT)
-    said = model.decode(features.flatten(0, 1), decided_BTN.flatten(0, 1)).flatten(0, 1)
-    chosen, weights = select_tokens(
-        current_BTN, target_BTN, decided_BTN == model.mask_token, config.unchanged_rate, generator
-    )
-    logits = model.logits(said[chosen], context_BTN.flatten()[chosen])
-    return token_loss(
-        logits, current_BTN.flatten()[chosen], target_BTN.flatten()[chosen], weights, config.changed_weight
-    )
+    said = model.decode(features.flatten(0, 1), decided_BTN.flatten(0, 1)).unflatten(0, features.shape[:2])
+    return token_loss(model, said, context_BTN, clip.tokens_BTN[:, 1:], decided_BTN == model.mask_token, changed_weight)
 
 
-def parallel_logits(model: Dynamics, tokens_BTN: torch.Tensor, actions_BT: torch.Tensor) -> torch.Tensor:
-    """Logits [B, T, N, V] of each next frame in one pass, nothing decided."""
+def parallel_log_probs(model: Dynamics, tokens_BTN: torch.Tensor, actions_BT: torch.Tensor) -> torch.Tensor:
+    """Log-probabilities [B, T, N, V] of each next frame in one pass, nothing decided."""
     features = model.trunk(tokens_BTN, actions_BT)
     undecided = torch.full_like(tokens_BTN, model.mask_token)
     said = model.decode(features.flatten(0, 1), undecided.flatten(0, 1))
-    return model.logits(said.view(*tokens_BTN.shape, -1), tokens_BTN)
+    return model.log_probs(said.view(*tokens_BTN.shape, -1), tokens_BTN)
 
 
 def train(config: TrainDynamicsConfig) -> Dynamics:

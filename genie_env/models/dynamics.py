@@ -5,6 +5,9 @@ features into the next frame's tokens. The head also sees those next tokens that
 masked, as in MaskGIT, arXiv 2202.04200), so uncertain tokens can be drawn one after another at the price of the
 head alone: a ball is then neither split nor doubled. With nothing decided it is one parallel pass.
 
+Most tokens stay what they are, so each token's distribution has two parts: a gate, whether it stays, and over the
+vocabulary, what it becomes if it does not. The vocabulary is looked at only where something may change.
+
 Neighbouring tokens share one transformer position (``group``), which makes the network four times cheaper at the
 same width.
 """
@@ -12,6 +15,7 @@ same width.
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from einops import rearrange
 from torch import nn
 
@@ -35,10 +39,10 @@ class Dynamics(nn.Module):
         self.blocks = nn.ModuleList([SpatioTemporalBlock(c.width, c.num_heads, c.window) for _ in range(c.num_layers)])
         self.enter_head = nn.Linear(members * c.token_dim, c.width, bias=False)
         self.head = nn.ModuleList([SpatialBlock(c.width, c.num_heads) for _ in range(c.head_layers)])
-        self.norm = nn.RMSNorm(c.width)
+        self.norm = nn.LayerNorm(c.width, bias=False)
         self.leave = nn.Linear(c.width, members * (c.token_dim + 1), bias=False)
         self.bias_V = nn.Parameter(torch.zeros(c.vocab_size))
-        self.copy_bias = nn.Parameter(torch.tensor(4.0))
+        self.stay_bias = nn.Parameter(torch.tensor(4.0))
         self._initialise()
 
     def _initialise(self) -> None:
@@ -72,6 +76,10 @@ class Dynamics(nn.Module):
         components = left[:, :used] * strength[:used].sqrt()
         self.embed.weight[:-1, :used] = components / components.std() * self.config.token_dim**-0.5
 
+    def hidden_matrices(self) -> list[nn.Parameter]:
+        """The matrices between entrance and exit, which train best with Muon."""
+        return [p for block in [*self.blocks, *self.head] for p in block.parameters() if p.ndim == 2]
+
     def trunk(self, tokens_BTN: torch.Tensor, actions_BT: torch.Tensor) -> torch.Tensor:
         """Features of whole clips: frame t and the action taken there -> [B, T, G, D].
 
@@ -84,21 +92,20 @@ class Dynamics(nn.Module):
 
     def prefill(self, cache: KVCache, rows: torch.Tensor, tokens_BTN: torch.Tensor, actions_BT: torch.Tensor) -> None:
         """Make the cache's ``rows`` remember these frames and actions, and nothing else."""
-        keys, values = [], []
+        histories = []
         if tokens_BTN.shape[1]:
             x_BTGD = self._enter(tokens_BTN, actions_BT)
             for block in self.blocks:
-                x_BTGD, k, v = block.prefill(x_BTGD)
-                keys.append(k)
-                values.append(v)
-        cache.fill_rows(rows, keys, values)
+                x_BTGD, keys_values = block.prefill(x_BTGD)
+                histories.append(keys_values)
+        cache.fill_rows(rows, histories)
 
     def step(self, cache: KVCache, tokens_BN: torch.Tensor, actions_B: torch.Tensor) -> torch.Tensor:
         """Features [B, G, D] of the present frame, which the cache then remembers. Equal to :meth:`trunk`."""
         x_BGD = self._enter(tokens_BN, actions_B)
         present = cache.present()
-        for layer, block in enumerate(self.blocks):
-            x_BGD = block.step(x_BGD, cache, layer, present)
+        for ring, block in zip(cache.rings, self.blocks, strict=True):
+            x_BGD = block.step(x_BGD, ring, present)
         cache.advance()
         return x_BGD
 
@@ -110,28 +117,33 @@ class Dynamics(nn.Module):
             decided_MN: tokens of the next frame, ``mask_token`` where still undecided.
 
         Returns:
-            float [M, N, token_dim + 1], to be turned into logits by :meth:`logits`.
+            float [M, N, token_dim + 1], to be read by :meth:`stay_logits` and :meth:`log_probs`.
         """
         x_MGD = features_MGD + self.enter_head(self._group(self.embed(decided_MN)))
         for block in self.head:
             x_MGD = block(x_MGD)
         return self._ungroup(self.leave(self.norm(x_MGD)))
 
-    def logits(self, said: torch.Tensor, current: torch.Tensor) -> torch.Tensor:
-        """Logits [..., V] from :meth:`decode` [..., token_dim + 1] and the tokens [...] of the present frame.
+    def stay_logits(self, said: torch.Tensor) -> torch.Tensor:
+        """Logit [...] of each token staying what it is, from :meth:`decode` [..., token_dim + 1]."""
+        return said[..., -1].float() + self.stay_bias
 
-        Most tokens stay what they are: one output is the score of copying, added to the present token's logit.
-        """
-        logits = said[..., :-1] @ self.embed.weight[:-1].T + self.bias_V
-        copy = (said[..., -1:] + self.copy_bias).to(logits.dtype)
-        return logits.scatter_add(-1, current[..., None], copy)
+    def change_log_probs(self, said: torch.Tensor, current: torch.Tensor) -> torch.Tensor:
+        """Log-probabilities [..., V] of what a token becomes, given that it does not stay ``current`` [...]."""
+        logits = (said[..., :-1] @ self.embed.weight[:-1].T + self.bias_V).float()
+        return logits.scatter(-1, current[..., None], -torch.inf).log_softmax(-1)
+
+    def log_probs(self, said: torch.Tensor, current: torch.Tensor) -> torch.Tensor:
+        """Log-probabilities [..., V] of each next token, from :meth:`decode` and the present tokens [...]."""
+        stay = self.stay_logits(said)[..., None]
+        change = self.change_log_probs(said, current) + F.logsigmoid(-stay)
+        return change.scatter(-1, current[..., None], F.logsigmoid(stay))
 
     def empty_cache(self, rows: int) -> KVCache:
         """A cache for ``rows`` rollouts, on the model's device."""
         c = self.config
-        return KVCache.empty(
-            c.num_layers, rows, c.num_groups, c.num_heads, c.window, c.width // c.num_heads, self.position.device
-        )
+        places, head_width = c.num_groups * c.num_heads, c.width // c.num_heads
+        return KVCache.empty(c.num_layers, rows, places, c.window, head_width, self.position.device)
 
     def _enter(self, tokens: torch.Tensor, actions: torch.Tensor) -> torch.Tensor:
         x = self.enter(self._group(self.embed(tokens))) + self.position

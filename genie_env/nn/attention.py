@@ -11,7 +11,6 @@ import math
 
 import torch
 import torch.nn.functional as F
-from einops import rearrange
 from torch import nn
 
 from genie_env.nn.kv_cache import Present
@@ -19,84 +18,104 @@ from genie_env.nn.kv_cache import Present
 PERIOD_WINDOWS = 4
 
 
-class SpatialAttention(nn.Module):
-    """Full attention among the positions of a frame: [M, G, D] -> [M, G, D]."""
+class _Attention(nn.Module):
+    """What both kinds share: the products on the way in and out, and the norm of queries and keys."""
 
     def __init__(self, width: int, num_heads: int) -> None:
         super().__init__()
         self.num_heads = num_heads
         self.qkv = nn.Linear(width, 3 * width, bias=False)
         self.out = nn.Linear(width, width, bias=False)
+        # Normalised queries and keys have dot products of at most the head's width; 1.5 lets attention become sharp.
+        self.scale = 1.5 / math.sqrt(width // num_heads)
+
+    def _qk_v(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """[..., D] -> queries and keys of unit variance [..., 2, heads, D/heads], values [..., heads, D/heads]."""
+        # Split and unbound, not indexed: the gradients of indices are sums of mostly zeros.
+        qk, v = self.qkv(x).unflatten(-1, (3, self.num_heads, -1)).split((2, 1), -3)
+        # In one call: at one row a step is made of overheads. LayerNorm's kernel is three times as fast as RMSNorm's.
+        return F.layer_norm(qk, qk.shape[-1:]), v.squeeze(-3)
+
+
+class SpatialAttention(_Attention):
+    """Full attention among the positions of a frame: [M, G, D] -> [M, G, D]."""
 
     def forward(self, x_MGD: torch.Tensor) -> torch.Tensor:
         """See the class."""
-        qkv = rearrange(self.qkv(x_MGD), "m g (three h d) -> three m h g d", three=3, h=self.num_heads)
-        # Queries and keys are normalised in one call: at one row a step is made of overheads.
-        (q, k), v = _unit(qkv[:2]), qkv[2]
-        mixed = F.scaled_dot_product_attention(q, k, v, scale=_scale(q))
-        return self.out(rearrange(mixed, "m h g d -> m g (h d)"))
+        qk, v = self._qk_v(x_MGD)
+        q, k = qk.transpose(1, 3).unbind(2)
+        mixed = F.scaled_dot_product_attention(q, k, v.transpose(1, 2), scale=self.scale)
+        return self.out(mixed.transpose(1, 2).flatten(2))
 
     def weights(self, x_MGD: torch.Tensor) -> torch.Tensor:
         """Attention weights [M, heads, G, G], for pictures."""
-        q, k, _ = rearrange(self.qkv(x_MGD), "m g (three h d) -> three m h g d", three=3, h=self.num_heads)
-        return (_unit(q) @ _unit(k).transpose(-1, -2) * _scale(q)).softmax(-1)
+        q, k = self._qk_v(x_MGD)[0].transpose(1, 3).unbind(2)
+        return (q @ k.transpose(-1, -2) * self.scale).softmax(-1)
 
 
-class TemporalAttention(nn.Module):
-    """Causal attention over the last ``window`` frames at each position."""
+class TemporalAttention(_Attention):
+    """Causal attention over the last ``window`` frames at each position.
+
+    Positions and heads do not meet here, so they are one axis: P = G * heads.
+    """
 
     def __init__(self, width: int, num_heads: int, window: int) -> None:
-        super().__init__()
-        self.num_heads, self.window = num_heads, window
-        self.qkv = nn.Linear(width, 3 * width, bias=False)
-        self.out = nn.Linear(width, width, bias=False)
+        super().__init__(width, num_heads)
+        self.window = window
         # Recomputed, not stored: a table of constants has no place among the weights.
-        self.register_buffer("_angles", _rotary_angles(width // num_heads, window), persistent=False)
+        self.register_buffer("phases", _rotary_phases(width // num_heads, window), persistent=False)
 
-    _angles: torch.Tensor
+    phases: torch.Tensor
+    """float [period, D/heads/2, 2]: cosine and sine of the rotation at each time."""
 
     def forward(self, x_BTGD: torch.Tensor) -> torch.Tensor:
         """Whole clips at once: [B, T, G, D] -> [B, T, G, D]; frame t sees frames t-window+1 .. t."""
         return self.prefill(x_BTGD)[0]
 
-    def prefill(self, x_BTGD: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    def prefill(self, x_BTGD: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Like :meth:`forward`; also returns what a cache keeps of these frames, whose first has time 0.
 
         Returns:
-            output [B, T, G, D], rotated keys and values [B, G, heads, T, D/heads].
+            output [B, T, G, D], rotated keys and values [2, B, P, T, D/heads].
         """
-        steps = x_BTGD.shape[1]
-        qkv = rearrange(self.qkv(x_BTGD), "b t g (three h d) -> three b g h t d", three=3, h=self.num_heads)
-        times_T = torch.arange(steps, device=x_BTGD.device) % len(self._angles)
-        (q, k), v = _rotate(_unit(qkv[:2]), self._angles[times_T]), qkv[2]
-        rows = x_BTGD.shape[0]
-        mixed = F.scaled_dot_product_attention(
-            q.flatten(0, 1),
-            k.flatten(0, 1),
-            v.flatten(0, 1),
-            scale=_scale(q),
-            attn_mask=sliding_window_mask(steps, self.window, x_BTGD.device),
-        )
-        return self.out(rearrange(mixed, "(b g) h t d -> b t g (h d)", b=rows)), k, v
+        steps, groups = x_BTGD.shape[1:3]
+        q, k, v = self._over_time(x_BTGD)
+        mask = sliding_window_mask(steps, self.window, x_BTGD.device)
+        mixed = F.scaled_dot_product_attention(q, k, v, scale=self.scale, attn_mask=mask)
+        mixed = mixed.unflatten(1, (groups, -1)).permute(0, 3, 1, 2, 4).flatten(3)
+        return self.out(mixed), torch.stack([k, v])
 
-    def step(self, x_BGD: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, present: Present) -> torch.Tensor:
+    def step(self, x_BGD: torch.Tensor, keys_values: torch.Tensor, present: Present) -> torch.Tensor:
         """One frame against a ring buffer, into which its own key and value are written first.
 
         Args:
             x_BGD: features of the present frame.
-            keys: [B, G, heads, window, D/heads], written in place at the present frame's slot.
-            values: like ``keys``.
+            keys_values: [2, B, P, window, D/heads], written in place at the present frame's slots.
             present: when the frame is, where it goes, and what it may see.
         """
-        qkv = rearrange(self.qkv(x_BGD), "b g (three h d) -> three b g h d", three=3, h=self.num_heads)
-        angles_B11D = self._angles[present.time_B % len(self._angles)][:, None, None]
-        (q, k), v = _rotate(_unit(qkv[:2]), angles_B11D), qkv[2]
-        keys[present.rows_B, :, :, present.slot_B] = k
-        values[present.rows_B, :, :, present.slot_B] = v
-        scores = (keys @ q[..., None])[..., 0] * _scale(q)
-        weights = scores.masked_fill(~present.visible_BW[:, None, None], -torch.inf).softmax(-1)
-        mixed = (weights[..., None, :] @ values)[..., 0, :]
-        return self.out(mixed.flatten(2))
+        qk, v = self._qk_v(x_BGD)
+        phases = self.phases[present.time_B % len(self.phases)][:, None, None, None]
+        q, k = rotate(qk, phases).unbind(2)
+        fresh = torch.stack([k, v])
+        keys_values.view(-1, fresh.shape[-1]).index_copy_(0, present.places, fresh.view(-1, fresh.shape[-1]))
+        mixed = F.scaled_dot_product_attention(
+            q.flatten(1, 2)[:, :, None], *keys_values, attn_mask=present.bias_B11W, scale=self.scale
+        )
+        return self.out(mixed.view(x_BGD.shape))
+
+    def weights(self, x_BTGD: torch.Tensor) -> torch.Tensor:
+        """Attention weights [B, G, heads, T, T], for pictures."""
+        q, k, _ = self._over_time(x_BTGD)
+        scores = q @ k.transpose(-1, -2) * self.scale
+        mask = sliding_window_mask(x_BTGD.shape[1], self.window, x_BTGD.device)
+        return scores.masked_fill(~mask, -torch.inf).softmax(-1).unflatten(1, (x_BTGD.shape[2], -1))
+
+    def _over_time(self, x_BTGD: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Rotated queries, rotated keys and values, each [B, P, T, D/heads]."""
+        qk, v = self._qk_v(x_BTGD)
+        times_T = torch.arange(x_BTGD.shape[1], device=x_BTGD.device) % len(self.phases)
+        q, k = rotate(qk, self.phases[times_T][:, None, None, None]).unbind(3)
+        return q.flatten(2, 3).transpose(1, 2), k.flatten(2, 3).transpose(1, 2), v.flatten(2, 3).transpose(1, 2)
 
 
 def sliding_window_mask(steps: int, window: int, device: torch.device | None = None) -> torch.Tensor:
@@ -105,25 +124,16 @@ def sliding_window_mask(steps: int, window: int, device: torch.device | None = N
     return (age >= 0) & (age < window)
 
 
-def _rotary_angles(head_width: int, window: int) -> torch.Tensor:
+def rotate(x: torch.Tensor, phases: torch.Tensor) -> torch.Tensor:
+    """Rotate neighbouring pairs of channels of x [..., D] by phases [..., D/2, 2] (cosine, sine)."""
+    pairs = torch.view_as_complex(x.unflatten(-1, (-1, 2)))
+    return torch.view_as_real(pairs * torch.view_as_complex(phases)).flatten(-2)
+
+
+def _rotary_phases(head_width: int, window: int) -> torch.Tensor:
     period = PERIOD_WINDOWS * window
     pairs = head_width // 2
     # Whole numbers of turns per period, spread evenly from one turn to the fastest that 'window' frames can use.
     turns = torch.linspace(1, period // 4, pairs).round()
-    return 2 * math.pi * torch.arange(period)[:, None] * turns[None] / period
-
-
-def _rotate(x: torch.Tensor, angles: torch.Tensor) -> torch.Tensor:
-    """Rotate pairs of channels of x [..., D] by angles [..., D/2]."""
-    cos, sin = angles.cos().to(x.dtype), angles.sin().to(x.dtype)
-    a, b = x.chunk(2, dim=-1)
-    return torch.cat([a * cos - b * sin, a * sin + b * cos], dim=-1)
-
-
-def _unit(x: torch.Tensor) -> torch.Tensor:
-    return F.rms_norm(x, (x.shape[-1],))
-
-
-def _scale(q: torch.Tensor) -> float:
-    # Normalised queries and keys have dot products of at most the head's width; 1.5 lets attention become sharp.
-    return 1.5 / math.sqrt(q.shape[-1])
+    angles = 2 * math.pi * torch.arange(period)[:, None] * turns[None] / period
+    return torch.stack([angles.cos(), angles.sin()], dim=-1)

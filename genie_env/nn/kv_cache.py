@@ -17,11 +17,10 @@ class Present(NamedTuple):
 
     time_B: torch.Tensor
     """int64, frames the row has seen before it."""
-    rows_B: torch.Tensor
-    slot_B: torch.Tensor
-    """Slot of the ring that it takes."""
-    visible_BW: torch.Tensor
-    """bool, slots that it may attend to, its own included."""
+    places: torch.Tensor
+    """int64 [2 * B * P], where its keys and values go in a layer's ring seen as [2 * B * P * window, D/heads]."""
+    bias_B11W: torch.Tensor
+    """float, added to attention scores: 0 for slots it may attend to, its own included, else minus infinity."""
 
 
 @dataclass
@@ -29,13 +28,12 @@ class KVCache:
     """Keys and values of every layer.
 
     Attributes:
-        keys: float [layers, B, G, heads, window, D/heads], rotated to their times; time t lies in slot t % window.
-        values: like ``keys``.
+        rings: float [layers, 2, B, P, window, D/heads]: keys, rotated to their times, and values; P runs over
+            positions and heads. Time t lies in slot t % window.
         time_B: int64, frames each row has seen, which is the time of its next one.
     """
 
-    keys: torch.Tensor
-    values: torch.Tensor
+    rings: torch.Tensor
     time_B: torch.Tensor
 
     @classmethod
@@ -43,54 +41,52 @@ class KVCache:
         cls,
         layers: int,
         rows: int,
-        groups: int,
-        heads: int,
+        places: int,
         window: int,
         head_width: int,
         device: torch.device,
         dtype: torch.dtype = torch.float32,
     ) -> KVCache:
-        """A cache in which no row has seen a frame."""
-        shape = (layers, rows, groups, heads, window, head_width)
-        return cls(
-            torch.zeros(shape, device=device, dtype=dtype),
-            torch.zeros(shape, device=device, dtype=dtype),
-            torch.zeros(rows, dtype=torch.long, device=device),
-        )
+        """A cache in which no row has seen a frame; ``places`` is positions times heads."""
+        rings = torch.zeros(layers, 2, rows, places, window, head_width, device=device, dtype=dtype)
+        return cls(rings, torch.zeros(rows, dtype=torch.long, device=device))
 
     @property
     def window(self) -> int:
         """Frames the ring holds."""
-        return self.keys.shape[4]
+        return self.rings.shape[4]
 
     def present(self) -> Present:
         """Where the next frame of every row goes and what it may see."""
-        device, time_B = self.time_B.device, self.time_B
-        age_BW = (time_B[:, None] - torch.arange(self.window, device=device)) % self.window
-        rows_B = torch.arange(len(time_B), device=device)
-        return Present(time_B, rows_B, time_B % self.window, age_BW <= time_B[:, None])
+        device, time_B, places = self.time_B.device, self.time_B, self.rings.shape[3]
+        slot_B = time_B % self.window
+        age_BW = (slot_B[:, None] - torch.arange(self.window, device=device)) % self.window
+        hidden_BW = age_BW > time_B[:, None]
+        bias_BW = torch.zeros(hidden_BW.shape, dtype=self.rings.dtype, device=device)
+        starts = torch.arange(0, 2 * len(time_B) * places * self.window, self.window, device=device)
+        places_2BP = starts.view(2, len(time_B), places) + slot_B[:, None]
+        return Present(time_B, places_2BP.flatten(), bias_BW.masked_fill_(hidden_BW, -torch.inf)[:, None, None])
 
     def advance(self) -> None:
         """Count the frame just written by every layer."""
         self.time_B = self.time_B + 1
 
-    def fill_rows(self, rows: torch.Tensor, keys: list[torch.Tensor], values: list[torch.Tensor]) -> None:
-        """Replace the history of ``rows`` by P frames of times 0 .. P-1.
+    def fill_rows(self, rows: torch.Tensor, histories: list[torch.Tensor]) -> None:
+        """Replace the history of ``rows`` by T frames of times 0 .. T-1.
 
         Args:
             rows: int64 [R].
-            keys: per layer [R, G, heads, P, D/heads]; of more than ``window`` frames the last ones are kept.
-            values: like ``keys``.
+            histories: per layer keys and values [2, R, P, T, D/heads]; of more than ``window`` frames the last ones
+                are kept. Empty where T is 0.
         """
-        steps = keys[0].shape[3] if keys else 0
+        steps = histories[0].shape[3] if histories else 0
         kept = min(steps, self.window)
         slots = torch.arange(steps - kept, steps, device=rows.device) % self.window
-        for layer, (k, v) in enumerate(zip(keys, values, strict=True)):
+        for ring, history in zip(self.rings, histories):  # noqa: B905 (none at all is an empty history)
             # Advanced indices on two separate axes move to the front of the result.
-            self.keys[layer][rows[:, None], :, :, slots[None]] = k[..., steps - kept :, :].permute(0, 3, 1, 2, 4)
-            self.values[layer][rows[:, None], :, :, slots[None]] = v[..., steps - kept :, :].permute(0, 3, 1, 2, 4)
+            ring[:, rows[:, None], :, slots[None]] = history[..., steps - kept :, :].permute(1, 3, 0, 2, 4)
         self.time_B = self.time_B.index_fill(0, rows, steps)
 
     def clone(self) -> KVCache:
         """An independent copy."""
-        return KVCache(self.keys.clone(), self.values.clone(), self.time_B.clone())
+        return KVCache(self.rings.clone(), self.time_B.clone())

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from genie_env.nn.attention import SpatialAttention, TemporalAttention
-from genie_env.nn.kv_cache import KVCache, Present
+from genie_env.nn.kv_cache import Present
 
 
 class MLP(nn.Module):
@@ -28,7 +28,7 @@ class SpatialBlock(nn.Module):
 
     def __init__(self, width: int, num_heads: int) -> None:
         super().__init__()
-        self.norm_space, self.norm_mlp = nn.RMSNorm(width), nn.RMSNorm(width)
+        self.norm_space, self.norm_mlp = nn.LayerNorm(width, bias=False), nn.LayerNorm(width, bias=False)
         self.space, self.mlp = SpatialAttention(width, num_heads), MLP(width)
 
     def forward(self, x_MGD: torch.Tensor) -> torch.Tensor:
@@ -37,31 +37,28 @@ class SpatialBlock(nn.Module):
         return x_MGD + self.mlp(self.norm_mlp(x_MGD))
 
 
-class SpatioTemporalBlock(nn.Module):
-    """Attention within the frame, attention over time at each position, then an MLP."""
+class SpatioTemporalBlock(SpatialBlock):
+    """Attention over time at each position goes between attention within the frame and the MLP."""
 
     def __init__(self, width: int, num_heads: int, window: int) -> None:
-        super().__init__()
-        self.norm_space, self.norm_time, self.norm_mlp = nn.RMSNorm(width), nn.RMSNorm(width), nn.RMSNorm(width)
-        self.space = SpatialAttention(width, num_heads)
+        super().__init__(width, num_heads)
+        self.norm_time = nn.LayerNorm(width, bias=False)
         self.time = TemporalAttention(width, num_heads, window)
-        self.mlp = MLP(width)
 
     def forward(self, x_BTGD: torch.Tensor) -> torch.Tensor:
         """Whole clips: [B, T, G, D] -> [B, T, G, D]."""
         return self.prefill(x_BTGD)[0]
 
-    def prefill(self, x_BTGD: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Whole clips beginning at time 0; also the keys and values for a cache."""
+    def prefill(self, x_BTGD: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Whole clips beginning at time 0; also their keys and values [2, B, P, T, D/heads] for a cache."""
         rows = x_BTGD.shape[0]
         x_BTGD = x_BTGD + self.space(self.norm_space(x_BTGD).flatten(0, 1)).unflatten(0, (rows, -1))
-        mixed, keys, values = self.time.prefill(self.norm_time(x_BTGD))
+        mixed, keys_values = self.time.prefill(self.norm_time(x_BTGD))
         x_BTGD = x_BTGD + mixed
-        return x_BTGD + self.mlp(self.norm_mlp(x_BTGD)), keys, values
+        return x_BTGD + self.mlp(self.norm_mlp(x_BTGD)), keys_values
 
-    def step(self, x_BGD: torch.Tensor, cache: KVCache, layer: int, present: Present) -> torch.Tensor:
-        """One frame against the cache: [B, G, D] -> [B, G, D]."""
+    def step(self, x_BGD: torch.Tensor, keys_values: torch.Tensor, present: Present) -> torch.Tensor:
+        """One frame against its layer's ring of the cache: [B, G, D] -> [B, G, D]."""
         x_BGD = x_BGD + self.space(self.norm_space(x_BGD))
-        mixed = self.time.step(self.norm_time(x_BGD), cache.keys[layer], cache.values[layer], present)
-        x_BGD = x_BGD + mixed
+        x_BGD = x_BGD + self.time.step(self.norm_time(x_BGD), keys_values, present)
         return x_BGD + self.mlp(self.norm_mlp(x_BGD))
