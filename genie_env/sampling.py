@@ -59,12 +59,12 @@ def draw_tokens(
 ) -> Draw:
     """Draw tokens from the nucleus (Holtzman et al. 2020, arXiv 1904.09751) of softmax(log_probs / temperature).
 
-    Only the ``num_candidates`` best values can be drawn. At temperature 0 every token takes its most likely value.
+    Only the ``num_candidates`` best values take part: sorting a whole vocabulary costs more than drawing from it. At
+    temperature 0 every token takes its most likely value.
     """
-    entropy_BM = _entropy(log_probs_BMV)
-    heat_B11 = temperature_B.clamp_min(1e-3)[:, None, None]
-    num_candidates = min(num_candidates, log_probs_BMV.shape[-1])
-    probs_BMK, values_BMK = (log_probs_BMV / heat_B11).softmax(-1).topk(num_candidates, dim=-1)
+    entropy_BM = -(log_probs_BMV.exp() * log_probs_BMV).sum(-1)
+    best_BMK, values_BMK = log_probs_BMV.topk(min(num_candidates, log_probs_BMV.shape[-1]), dim=-1)
+    probs_BMK = (best_BMK / temperature_B.clamp_min(1e-3)[:, None, None]).softmax(-1)
     reached_BMK = probs_BMK.cumsum(-1)
     # A candidate belongs to the nucleus if what comes before it does not fill it yet.
     last_BM = (reached_BMK - probs_BMK < top_p).sum(-1) - 1
@@ -74,10 +74,6 @@ def draw_tokens(
     cold_B1 = (temperature_B <= 0)[:, None]
     drawn_BM = values_BMK.gather(-1, index_BM.masked_fill(cold_B1, 0)[..., None])[..., 0]
     return Draw(drawn_BM, cold_B1 | (last_BM == 0), entropy_BM)
-
-
-def _entropy(log_probs: torch.Tensor) -> torch.Tensor:
-    return torch.special.entr(log_probs.exp()).sum(-1)
 
 
 def decide(sure_BN: torch.Tensor, order_BN: torch.Tensor, share: float) -> torch.Tensor:

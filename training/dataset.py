@@ -113,6 +113,17 @@ class TokenDataset:
         """Random clips of ``length`` frames.
 
         Args:
+            event_share: see :meth:`picks`.
+
+        Raises:
+            ValueError: if no episode is that long.
+        """
+        return self.take(self.picks(rng, count, length, event_share), length)
+
+    def picks(self, rng: np.random.Generator, count: int, length: int, event_share: float = 0.0) -> np.ndarray:
+        """Random places of clips, int [count, 2] of (episode, time).
+
+        Args:
             event_share: share of clips that are made to contain a reward or an end in their last transitions.
 
         Raises:
@@ -128,7 +139,7 @@ class TokenDataset:
             back = rng.integers(0, max(1, length // 4), size=count)
             drawn = np.stack([drawn[:, 0], np.minimum(drawn[:, 1] + back, drawn[:, 2])], axis=1)
             picks = np.where(from_events[:, None], drawn, picks)
-        return self.take(picks, length)
+        return picks
 
     def take(self, picks: np.ndarray, length: int) -> ClipBatch:
         """The clips that begin at ``picks``, int [count, 2] of (episode, time)."""

@@ -116,7 +116,7 @@ def dream_context(
     index = chosen.nonzero()[:, 0]
     if not len(index):
         return DreamedContext(tokens_BTN, chosen, figures)
-    dream = _roll_out if config.method == "self_rollout" else _predict_once
+    dream = roll_out if config.method == "self_rollout" else _predict_once
     with torch.no_grad():
         dreamed_RTN = dream(model, tokens_BTN[index], actions_BT[index], frames, config.sampling, keys_B[index])
     kept = (dreamed_RTN[:, -1] != tokens_BTN[index, -1]).sum(-1) <= config.tolerance
@@ -125,7 +125,7 @@ def dream_context(
     return DreamedContext(result, torch.zeros_like(chosen).index_fill(0, index[kept], True), figures)
 
 
-def _roll_out(
+def roll_out(
     model: Dynamics,
     tokens_BTN: torch.Tensor,
     actions_BT: torch.Tensor,

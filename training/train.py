@@ -121,6 +121,7 @@ def _stages(
                     model=recipe.dynamics_config(),
                     loop=recipe.dynamics_loop,
                     video_tokenizer_path=run / "tokenizer",
+                    data=data,
                     **recipe.dynamics_training,
                 )
             ),

@@ -11,13 +11,14 @@ import tyro
 from torch import nn
 
 from genie_env.config import DynamicsConfig, TokenizerConfig
+from genie_env.episodes import EpisodeStore
 from genie_env.models.dynamics import Dynamics
-from genie_env.models.tokenizer import make_tokenizer
+from genie_env.models.tokenizer import Tokenizer, make_tokenizer
 from training.corruption import corrupt_context
 from training.dataset import ClipBatch, TokenDataset
 from training.loop import LoopConfig, fit
 from training.losses import TokenLoss, token_loss
-from training.scheduled_sampling import ScheduledSamplingConfig, dream_context
+from training.scheduled_sampling import ScheduledSamplingConfig, dream_context, roll_out
 from training.stages import load_stage, save_stage
 
 
@@ -46,7 +47,10 @@ class TrainDynamicsConfig:
     parallel_share: float = 0.6
     """Share of frames predicted in one pass with nothing decided; the rest has a random part decided."""
     video_tokenizer_path: Path | None = None
-    """Finished tokenizer whose tokens' looks the embeddings begin from; without it they begin at random."""
+    """Finished tokenizer whose tokens' looks the embeddings begin from; without it they begin at random, and no
+    pictures are drawn."""
+    data: Path | None = None
+    """Recording that the tokens were made from: adds the real frames to the pictures."""
 
 
 class DynamicsTask:
@@ -56,9 +60,10 @@ class DynamicsTask:
         torch.manual_seed(config.loop.seed)
         self.config = config
         self.model = Dynamics(config.model)
+        self._tokenizer: Tokenizer | None = None
         if config.video_tokenizer_path is not None:
-            tokenizer, _ = load_stage(config.video_tokenizer_path, TokenizerConfig, make_tokenizer)
-            self.model.start_embedding_from(tokenizer.descriptors())
+            self._tokenizer, _ = load_stage(config.video_tokenizer_path, TokenizerConfig, make_tokenizer)
+            self.model.start_embedding_from(self._tokenizer.descriptors())
         self._train, self._test = TokenDataset(config.tokens, "train"), TokenDataset(config.tokens, "test")
 
     def loss(self, step: int, rng: np.random.Generator, generator: torch.Generator) -> tuple[torch.Tensor, dict]:
@@ -89,7 +94,29 @@ class DynamicsTask:
             hits += float((log_probs.argmax(-1) == target)[moved].sum())
             likely += float(log_probs.gather(-1, target[..., None]).sum())
             changed += float(moved.sum())
-        return {"changed_accuracy": hits / changed, "nats_per_frame": -likely / (32 * self.config.clip_length)}, {}
+        figures = {"changed_accuracy": hits / changed, "nats_per_frame": -likely / (32 * self.config.clip_length)}
+        if self._tokenizer is None:
+            return figures, {}
+        return figures, {"dynamics/real_reconstructed_dreamed": self._strip(model, self._tokenizer)}
+
+    def _strip(self, model: Dynamics, tokenizer: Tokenizer, num_clips: int = 3, every: int = 2) -> np.ndarray:
+        """Held-out clips as rows of pictures: real frames, their tokens decoded, and a dream from the first third."""
+        length = self.config.clip_length
+        prompt, sampling = max(1, length // 3), self.config.scheduled_sampling.sampling
+        picks = self._test.picks(np.random.default_rng(1), num_clips, length)
+        clip = self._test.take(picks, length)
+        keys = torch.arange(num_clips)
+        actions = torch.cat([clip.actions_BT, clip.actions_BT[:, -1:]], 1)
+        dreamed = roll_out(model, clip.tokens_BTN, actions, length - prompt, sampling, keys)
+        shown = slice(prompt % every, None, every)
+        rows = []
+        for index, (episode, start) in enumerate(picks):
+            if self.config.data is not None:
+                store = EpisodeStore(self.config.data)
+                frames = np.array(store.array("frames", store.split("test")[episode])[start : start + length])
+                rows.append(frames[shown])
+            rows += [tokenizer.decode(x[index, shown]).numpy() for x in (clip.tokens_BTN, dreamed)]
+        return np.concatenate([np.concatenate(list(row), axis=1) for row in rows])
 
 
 def mask_targets(
