@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from pathlib import Path
 
@@ -12,82 +13,55 @@ import torch
 from PIL import Image
 
 from genie_env.bundle import save_world
-from genie_env.config import DynamicsConfig, OutcomeConfig, SamplingConfig, SourceConfig, TokenizerConfig
+from genie_env.config import SamplingConfig
 from genie_env.episodes import EpisodeEntry, EpisodeStore
-from genie_env.models.tokenizer import PatchCodebook, to_patches, unique_rows
 from genie_env.world_model import World
 from tests import tiny_game
-from tests.tiny_game import DOWN, ENV_ID, UP, TinyPong
-from tests.worlds import random_world
+from tests.held_out import COLOURS, TINY, exact_world, record_tiny
+from tests.tiny_game import TinyPong
 from training import figures
+from training.clips import Clips, Reading, read_episodes, roll, served_again, take_clips
 from training.evaluate import EvaluateConfig, evaluate
-from training.figures import Clips, Reading
-from training.free_play import Play, held_actions, longest_repeat, obedience, play, play_figures, play_real
+from training.free_play import (
+    HISTOGRAM,
+    LOOPING,
+    POINTS,
+    Play,
+    held_actions,
+    histogram_figures,
+    obedience,
+    play,
+    play_figures,
+    play_real,
+)
 from training.games import Game, SpriteColours
-from training.record import RecordConfig, record
-from training.report import WORLD, Evaluation, Figure, interval, mean, ratio
+from training.intervals import Figure, difference, interval, mean, quotient, ratio, size
+from training.metrics import distance, fingerprints, longest_repeat, perplexity, ssim, token_counts
+from training.report import WORLD, Evaluation
 from training.sprites import Sightings, detect, kept_pixels, position_errors
 
-COLOURS = SpriteColours(
-    background=tiny_game.BACKGROUND_COLOUR,
-    sprites={"ball": tiny_game.BALL_COLOUR, "own": tiny_game.OWN_COLOUR, "opp": tiny_game.OPP_COLOUR},
-    rows=(0, 64),
-)
-TINY = Game(
-    source=SourceConfig(env_id=ENV_ID, action_meanings=("NOOP", "UP", "DOWN"), effects=(0, 1, 2)),
-    truth_names=("ball_x", "ball_y", "own_x", "own_y", "opp_x", "opp_y"),
-    truth=lambda _env, info: info["truth"],
-    colours=COLOURS,
-    obeys=((UP, "own_y", -1), (DOWN, "own_y", +1)),
-)
 BALL = 0
 REACH = {"own_y": (4.5, 58.5)}
-VOCAB = 1024
 
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> EpisodeStore:
-    """A recording of short games, of which every tenth is held out."""
-    config = RecordConfig(
-        out=tmp_path_factory.mktemp("evaluate") / "data",
-        env=ENV_ID,
-        module="tests.tiny_game",
-        env_kwargs='{"points": 1}',
-        steps=2000,
-        shard_steps=2000,
-        workers=1,
-    )
-    return record(config, TINY)
+    return record_tiny(tmp_path_factory.mktemp("evaluate") / "data")
 
 
 @pytest.fixture(scope="module")
 def world(store: EpisodeStore) -> World:
-    """Random weights, but a tokenizer that is exact on everything recorded."""
-    dynamics = DynamicsConfig(
-        vocab_size=VOCAB, num_actions=3, width=32, num_layers=2, num_heads=2, token_dim=16, window=4
-    )
-    made = random_world(
-        tokenizer=TokenizerConfig(vocab_size=VOCAB),
-        dynamics=dynamics,
-        outcome=OutcomeConfig(vocab_size=VOCAB, token_dim=4, width=16),
-    )
-    frames = np.concatenate([arrays["frames"] for split in ("train", "test") for _, arrays in store.episodes(split)])
-    patches, _ = unique_rows(to_patches(torch.from_numpy(frames), 8).flatten(0, 1))
-    assert len(patches) <= VOCAB
-    assert isinstance(made.tokenizer, PatchCodebook)
-    made.tokenizer.patches_VK.zero_()
-    made.tokenizer.patches_VK[: len(patches)] = patches
-    return made
+    return exact_world(store)
 
 
 @pytest.fixture(scope="module")
 def readings(world: World, store: EpisodeStore) -> list[Reading]:
-    return figures.read_episodes(world, store, max_frames=10_000)
+    return read_episodes(world, store, max_frames=10_000)
 
 
 @pytest.fixture(scope="module")
 def clips(store: EpisodeStore, readings: list[Reading]) -> Clips:
-    return figures.take_clips(store, readings, count=12, context=6, steps=8, seed=0)
+    return take_clips(store, readings, count=12, context=6, steps=8, seed=0, colours=COLOURS)
 
 
 @pytest.fixture(scope="module")
@@ -194,6 +168,28 @@ class TestIntervals:
         assert figure.count == 2
         assert figure.low <= figure.value <= figure.high
 
+    def test_comparisons_pair_their_rows(self) -> None:
+        rng = np.random.default_rng(0)
+        hits, whole = rng.integers(3, 9, size=30), np.full(30, 10)
+        # Rows differ widely, but each by the same from its own other half.
+        assert difference(hits, whole, hits - 2, whole)[:3] == pytest.approx((0.2, 0.2, 0.2))
+        assert quotient(hits, whole, 2 * hits, whole)[:3] == pytest.approx((0.5, 0.5, 0.5))
+        assert np.isnan(quotient(hits, whole, 0 * hits, whole).value)
+
+    @pytest.mark.parametrize(
+        ("signed", "expected"),
+        [
+            ((0.3, 0.2, 0.4), (0.3, 0.2, 0.4)),
+            ((-0.3, -0.4, -0.2), (0.3, 0.2, 0.4)),
+            ((0.1, -0.3, 0.2), (0.1, 0.0, 0.3)),
+            ((-0.1, -0.2, 0.3), (0.1, 0.0, 0.3)),
+        ],
+    )
+    def test_size_forgets_the_sign_and_holds_zero_where_the_interval_does(
+        self, signed: tuple[float, ...], expected: tuple[float, ...]
+    ) -> None:
+        assert size(Figure(*signed, 7)) == Figure(*expected, 7)
+
     def test_nothing_to_measure_is_no_figure_and_valid_json(self) -> None:
         for figure in (ratio(np.zeros(3), np.zeros(3)), interval(lambda rows: 1.0, 0)):
             assert str(figure) == "–"
@@ -262,9 +258,59 @@ class TestFreePlay:
         assert points == pytest.approx(1000 * played.cut_BT.mean())
         assert "own obeys" not in found
 
+    def test_dreams_that_loop_are_counted_and_those_that_merely_wait_are_not(self) -> None:
+        steps = np.arange(121)
+        shown = np.stack([steps, np.where(steps < 50, steps, 50 + steps % 3), np.minimum(steps, 70)])
+        frames = empty(3, len(steps))
+        frames[..., 0] = shown[..., None, None]
+        no = np.zeros((3, len(steps) - 1), bool)
+        found = play_figures(Play(frames, None, no.astype(float), no), Game(TINY.source), {})
+        # The first never repeats, the second goes round three pictures for 71 steps, the third stands still for 50.
+        assert found[LOOPING].value == pytest.approx(1 / 3)
+        assert found["longest repeat of any period, worst row"].value == 68
+        assert found["longest still stretch, worst row"].value == 50
+
+    def test_dream_is_as_far_from_real_play_as_its_tokens_are(self) -> None:
+        rng = np.random.default_rng(0)
+        real, dream = rng.integers(2, size=(4, 200, 5)), rng.integers(2, size=(4, 200, 5))
+        frozen = np.broadcast_to(dream[:, :1] + 2, dream.shape)
+        recorded = real.reshape(-1, 5)
+        found = histogram_figures({"dream": dream, "frozen": frozen, "real": real}, 4, "real", recorded)
+        assert found["real"][HISTOGRAM].value == pytest.approx(found["dream"][HISTOGRAM].value, abs=0.02)
+        assert found["frozen"][HISTOGRAM].value == 1.0
+        alone = histogram_figures({"dream": dream}, 4, "real", recorded)
+        assert alone["dream"][HISTOGRAM].value == pytest.approx(found["dream"][HISTOGRAM].value, abs=0.02)
+
+
+class TestMetrics:
     def test_longest_repeat_counts_unchanged_steps(self) -> None:
-        frames = np.array([[0, 0, 1, 1, 1, 1, 2], [0, 1, 2, 3, 4, 5, 6]], np.uint8)
-        assert longest_repeat(np.broadcast_to(frames[..., None, None, None], (2, 7, 4, 4, 3))).tolist() == [3, 0]
+        frames = np.array([[0, 0, 1, 1, 1, 1, 2], [0, 1, 2, 3, 4, 5, 6], [0, 1, 2, 0, 1, 2, 0]], np.uint8)
+        prints = fingerprints(np.broadcast_to(frames[..., None, None, None], (3, 7, 4, 4, 3)))
+        assert prints.shape == (3, 7)
+        assert longest_repeat(prints, 1).tolist() == [3, 0, 0]
+        assert longest_repeat(prints, 2).tolist() == [3, 0, 0]
+        assert longest_repeat(prints, 100).tolist() == [3, 0, 4]
+
+    def test_ssim_is_one_for_equal_frames_and_falls_with_noise_but_not_with_brightness(self) -> None:
+        rng = np.random.default_rng(0)
+        frames = rng.integers(60, 190, size=(2, 3, 32, 32, 3)).astype(np.uint8)
+        noise = rng.integers(-60, 60, size=frames.shape)
+        assert ssim(frames, frames) == pytest.approx(np.ones((2, 3)))
+        noisy, brighter = ssim(frames, (frames + noise).astype(np.uint8)), ssim(frames, frames + np.uint8(20))
+        assert noisy.max() < 0.9 < brighter.min() < 1.0
+
+    def test_ssim_of_constant_frames_is_that_of_the_formula(self) -> None:
+        one, other = np.full((1, 16, 16, 3), 100, np.uint8), np.full((1, 16, 16, 3), 200, np.uint8)
+        c1 = (0.01 * 255) ** 2
+        assert ssim(one, other)[0] == pytest.approx((2 * 100 * 200 + c1) / (100**2 + 200**2 + c1), rel=1e-4)
+
+    def test_histograms_know_places_and_distances_end_at_one(self) -> None:
+        tokens = np.array([[[0, 1], [1, 0]], [[0, 1], [0, 1]]])
+        assert token_counts(tokens, 2).tolist() == [3, 1, 1, 3]
+        assert distance(np.array([2, 2]), np.array([1, 1])) == 0.0
+        assert distance(np.array([2, 0]), np.array([0, 5])) == 1.0
+        assert perplexity(np.array([3, 3, 3, 0])) == pytest.approx(3)
+        assert perplexity(np.array([0, 9])) == pytest.approx(1)
 
 
 class TestPredictions:
@@ -277,7 +323,12 @@ class TestPredictions:
             for name in ("ball error, px", "own error, px", "opp error, px"):
                 assert table[f"{name}, h = {h}"].value == 0.0, (name, h)
             assert table[f"PSNR, dB, h = {h}"].value == pytest.approx(100)
+            assert table[f"MSE of [-1, 1], h = {h}"].value == 0.0
+            assert table[f"SSIM, h = {h}"].value == pytest.approx(1.0)
+            for name in ("changed-token accuracy before a new serve", "ball existence F1 before a new serve"):
+                assert table[f"{name}, h = {h}"].value == 1.0, (name, h)
             assert table[f"foreground PSNR, dB, h = {h}"].value == pytest.approx(100)
+        assert table["changed-token accuracy before a new serve, relative to h = 1, h = 8"].value == 1.0
 
     def test_copying_the_last_frame_never_changes_a_token(self, world: World, clips: Clips) -> None:
         past = clips.tokens_CTN[:, clips.context - 1 : -1]
@@ -294,15 +345,48 @@ class TestPredictions:
         assert np.isnan(table["ball error, px, h = 8"].value)
         assert table["ball existence F1, h = 8"].value > 0
 
+    def test_serve_is_a_ball_that_comes_after_a_point_or_was_not_there(self) -> None:
+        no, yes = np.zeros((1, 4), bool), np.array([[False, True, True, True]])
+        balls = {"hidden": "11011", "served": "11001", "first": "00011", "gone": "11000", "stays": "11111"}
+        frames = {name: empty(1, 5) for name in balls}
+        for name, there in balls.items():
+            frames[name][0, [t for t in range(5) if there[t] == "1"], 30:32, 30:32] = tiny_game.BALL_COLOUR
+        scored = {"served": yes, "gone": yes}
+        served = {name: served_again(f, scored.get(name, no), COLOURS) for name, f in frames.items()}
+        assert served["served"].tolist() == [[False, False, False, True]]
+        assert served["first"].tolist() == [[False, False, True, True]]
+        assert not served["hidden"].any() and not served["gone"].any() and not served["stays"].any()
+        assert (served_again(frames["served"], yes, None) == yes).all(), "without sprites a point is all that is known"
+
+    def test_figures_before_a_new_serve_leave_out_what_came_after_it(self, world: World, clips: Clips) -> None:
+        wrong = torch.zeros_like(clips.tokens_CTN[:, clips.context :])
+        half = np.arange(len(wrong)) % 2 == 0
+        wrong[~half] = clips.tokens_CTN[~half, clips.context :]
+        served = clips._replace(served_CH=np.broadcast_to(half[:, None], clips.served_CH.shape))
+        table = figures.horizon_figures(world, served, wrong, (8,), COLOURS)
+        assert table["changed-token accuracy before a new serve, h = 8"].value == 1.0
+        assert table["changed-token accuracy, h = 8"].value < 0.9
+
+    def test_actions_without_effect_are_worth_nothing(self, world: World, clips: Clips) -> None:
+        sampling = SamplingConfig(temperature=0.0)
+        still = copy.deepcopy(world)
+        still.dynamics.embed_action.weight.zero_()
+        dreamed = roll(still, clips, sampling)
+        worth = figures.action_worth(still, clips, sampling, dreamed, seed=0)
+        assert all(figure.value == figure.high == 0.0 for figure in worth.values())
+        oracle = clips.tokens_CTN[:, clips.context :]
+        gained = figures.action_worth(still, clips, sampling, oracle, seed=0)
+        assert all(figure.value > 10 for figure in gained.values())
+
     def test_score_is_known_from_its_own_step_on(self, store: EpisodeStore, readings: list[Reading]) -> None:
-        every = figures.take_clips(store, readings, count=10_000, context=6, steps=8, seed=0)
+        every = take_clips(store, readings, count=10_000, context=6, steps=8, seed=0)
         # With one point to win a clip can only end with a point: in its last step or not at all.
         assert every.scored_CH[:, -1].any()
         assert not every.scored_CH[:, :-1].any()
 
     def test_forced_predictions_remember_real_frames_only(self, world: World, clips: Clips) -> None:
         sampling = SamplingConfig(temperature=0.0)
-        forced = figures.roll(world, clips, sampling, forced=True)
+        forced = roll(world, clips, sampling, forced=True)
         for h in (0, 3, 7):
             at = clips.context + h
             engine = world.engine(sampling)
@@ -315,10 +399,10 @@ class TestPredictions:
         sampling = SamplingConfig(temperature=1.0)
         blind = clips.tokens_CTN.clone()
         blind[:, clips.context :] = 0
-        seen, unseen = (figures.roll(world, c, sampling) for c in (clips, clips._replace(tokens_CTN=blind)))
+        seen, unseen = (roll(world, c, sampling) for c in (clips, clips._replace(tokens_CTN=blind)))
         assert torch.equal(seen, unseen)
-        assert torch.equal(seen, figures.roll(world, clips, sampling))
-        forced = figures.roll(world, clips, sampling, forced=True)
+        assert torch.equal(seen, roll(world, clips, sampling))
+        forced = roll(world, clips, sampling, forced=True)
         assert torch.equal(seen[:, 0], forced[:, 0])
         assert not torch.equal(seen, forced)
 
@@ -339,7 +423,7 @@ class TestPredictions:
 
     def test_too_short_a_recording_is_refused_by_name(self, store: EpisodeStore, readings: list[Reading]) -> None:
         with pytest.raises(ValueError, match=r"data: no held-out episode has 100006 frames"):
-            figures.take_clips(store, readings, count=1, context=6, steps=100_000, seed=0)
+            take_clips(store, readings, count=1, context=6, steps=100_000, seed=0)
 
 
 class TestReadings:
@@ -358,6 +442,7 @@ class TestReadings:
         assert ours["Hungarian accuracy"].value == 1.0
         assert ours["NMI"].value == pytest.approx(1.0)
         assert ours["share of code 3"].value == 0.0
+        assert ours["codes in use, perplexity"].value == pytest.approx(3, abs=0.01)
         assert majority["Hungarian accuracy"].value == pytest.approx(1 / 3, abs=0.05)
         constant, _ = figures.agreement_figures([self.reading(effects, 0 * effects)], store, Game(TINY.source), 4)
         assert constant["NMI"].value == 0.0
@@ -401,17 +486,42 @@ class TestReport:
         assert columns == {
             "tokenizer": [WORLD, "median background"],
             "one step": [WORLD, "this world, argmax", "copy-last", "median background"],
-            "horizons": [WORLD, "teacher-forced", "copy-last", "median background"],
+            "horizons": [WORLD, "teacher-forced", "copy-last", "teacher-forced copy-last", "median background"],
             "latent actions": [WORLD, "majority class"],
             "outcome": [WORLD],
-            "free play": [WORLD, "real game"],
+            "free play": [WORLD, "real game", "dream over real"],
             "speed": [WORLD],
+            "quality against temperature": ["temperature 0", "temperature 0.25"],
+            "quality against action diversity": ["action diversity 0", "action diversity 0.1"],
         }
         text = (folder / "report.md").read_text()
         assert all(f"## {title}" in text for title in columns)
         assert evaluation.figure("tokenizer", "frames exact").value == 1.0
         assert evaluation.figure("free play", "own obeys", "real game").value == 1.0
         assert evaluation.flat()["tokenizer: frames exact"] == 1.0
+        assert evaluation.figure("tokenizer", "tokens in use").value > 10
+        assert evaluation.figure("horizons", "changed-token accuracy, h = 5", "teacher-forced copy-last").value == 0.0
+        ours, real = (evaluation.figure("free play", POINTS, column) for column in (WORLD, "real game"))
+        if real.value > 0:
+            over = evaluation.figure("free play", POINTS, "dream over real")
+            assert over.value == pytest.approx(ours.value / real.value)
+
+    def test_sweeps_change_only_what_they_sweep(self, quick: tuple[Evaluation, Path]) -> None:
+        evaluation, folder = quick
+        swept = {s.title: s.columns for s in evaluation.sections if s.title.startswith("quality")}
+        diverse = swept["quality against action diversity"]
+        assert set(diverse["action diversity 0"]) == set(diverse["action diversity 0.1"])
+        assert HISTOGRAM in diverse["action diversity 0"] and LOOPING in diverse["action diversity 0"]
+        # The world's own temperature and no diversity: the free play of the report, as far as a sweep plays it.
+        assert diverse["action diversity 0"][LOOPING] == evaluation.figure("free play", LOOPING)
+        assert "ball error, px, h = 1" in swept["quality against temperature"]["temperature 0"]
+        for name in ("horizons.png", "temperature.png", "action_diversity.png"):
+            with Image.open(folder / name) as plot:
+                assert plot.size[0] > 400
+
+    def test_sweeps_can_be_left_out(self) -> None:
+        config = EvaluateConfig("pong", Path("data"), sweeps=False).sized()
+        assert not config.sweeps and config.horizons == (1, 2, 5, 10, 20, 50, 100)
 
     def test_metrics_are_strict_json_of_the_same_figures(self, quick: tuple[Evaluation, Path]) -> None:
         evaluation, folder = quick
@@ -433,7 +543,8 @@ class TestReport:
         with Image.open(folder / "long_dream.gif") as gif:
             assert gif.size == (256, 256)
         text = (folder / "report.md").read_text()
-        assert all((folder / name).exists() and name in text for name in ("strip_3.png", "real_beside_dream.gif"))
+        names = ("strip_3.png", "real_beside_dream_2_to_5.gif", "horizons.png")
+        assert all((folder / name).exists() and f"]({name})" in text for name in names)
 
     @pytest.mark.parametrize("option", [{"horizons": (0, 1)}, {"num_clips": 0}, {"horizons": ()}])
     def test_impossible_sizes_are_refused_by_name(self, option: dict[str, object]) -> None:

@@ -8,34 +8,44 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
-import os
-import subprocess
-import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import gymnasium as gym
 import numpy as np
 import torch
 import tyro
 
-from genie_env.bench import measure
 from genie_env.bundle import find_world, load_world
 from genie_env.config import SamplingConfig
 from genie_env.episodes import EpisodeStore
 from genie_env.world_model import World
-from training import figures
-from training.dataset import FrameDataset
+from training import clips as held_out
+from training.clips import Clips, Reading
 from training.export import set_metrics
-from training.figures import Clips, Reading
-from training.free_play import Play, play_dream, play_figures, play_real
+from training.free_play import Play, play_dream, play_real
 from training.games import Game, game_for
-from training.report import WORLD, Evaluation, Figure, Pictures, Section, write_report
-from training.sprites import detect
+from training.intervals import Figures
+from training.plots import plot_horizons
+from training.report import WORLD, Evaluation, Pictures, write_report
+from training.sections import (
+    REAL,
+    Reach,
+    dynamics_sections,
+    judge_play,
+    play_section,
+    reach_of,
+    reading_sections,
+    tokenizer_section,
+)
+from training.speed import speed_section
+from training.sweeps import Sweep, diversity_sweep, temperature_sweep
 
-ARGMAX, FORCED, COPY, MEDIAN = "this world, argmax", "teacher-forced", "copy-last", "median background"
-REAL, MAJORITY = "real game", "majority class"
+HORIZON_PLOT = "horizons.png"
+SWEEP_ROWS, SWEEP_STEPS = 8, 300
+"""Most rows and steps of the free play that a sweep judges each of its settings by."""
 
 
 @dataclass(frozen=True)
@@ -52,12 +62,18 @@ class EvaluateConfig:
     """Clips for the dynamics; four times as many single frames for tokenizer and latent actions."""
     context: int = 16
     """Real frames that a prediction begins from."""
-    horizons: tuple[int, ...] = (1, 2, 5, 10, 20, 50)
+    horizons: tuple[int, ...] = (1, 2, 5, 10, 20, 50, 100)
     """Steps after which a dream is compared with what really came."""
     num_dreams: int = 16
     """Rows of free play, in the dream and in the real game."""
-    dream_steps: int = 500
+    dream_steps: int = 1000
     """Steps of free play."""
+    sweeps: bool = True
+    """Measure quality against temperature and action diversity; about a third of the whole time."""
+    temperatures: tuple[float, ...] = (0.0, 0.25, 0.5, 0.8, 1.0)
+    """Temperatures of the first sweep."""
+    diversities: tuple[float, ...] = (0.0, 0.1, 0.3, 1.0)
+    """Action diversities of the second."""
     max_frames: int = 40_000
     """Most held-out frames read; clips come from these."""
     temperature: float | None = None
@@ -88,12 +104,17 @@ class EvaluateConfig:
         """With small sizes where ``quick`` asks for them."""
         if not self.quick:
             return self
-        return dataclasses.replace(self, num_clips=8, horizons=(1, 2, 5), num_dreams=2, dream_steps=40, max_frames=600)
+        small = {"num_clips": 8, "horizons": (1, 2, 5), "num_dreams": 2, "dream_steps": 40, "max_frames": 600}
+        return dataclasses.replace(self, **small, temperatures=self.temperatures[:2], diversities=self.diversities[:2])
 
     def sampling(self, own: SamplingConfig) -> SamplingConfig:
         """The world's own sampling, with this evaluation's changes."""
         changes = {"temperature": self.temperature, "top_p": self.top_p, "decode_steps": self.decode_steps}
         return dataclasses.replace(own, **{k: v for k, v in changes.items() if v is not None})
+
+    def options(self) -> dict[str, Any]:
+        """The same changes as options of the environment."""
+        return {name: getattr(self, name) for name in ("temperature", "top_p", "decode_steps", "device")}
 
 
 def evaluate(config: EvaluateConfig, game: Game | None = None) -> Evaluation:
@@ -112,175 +133,69 @@ def evaluate(config: EvaluateConfig, game: Game | None = None) -> Evaluation:
     world, store = load_world(config.world, config.device), EpisodeStore(config.data)
     game = game or game_for(store.manifest.source.env_id)
     sampling = config.sampling(world.config.sampling)
-    readings = figures.read_episodes(world, store, config.max_frames)
-    clips = figures.take_clips(store, readings, config.num_clips, config.context, max(config.horizons), config.seed)
+    readings = held_out.read_episodes(world, store, config.max_frames)
+    sizes = (config.num_clips, config.context, max(config.horizons), config.seed)
+    clips = held_out.take_clips(store, readings, *sizes, game.colours)
     config.out.mkdir(parents=True, exist_ok=True)  # better now than after minutes of measuring
-    dreamed = figures.roll(world, clips, sampling)
+    dreamed = held_out.roll(world, clips, sampling)
     played, notes = free_play(config, world, store.manifest.source.effects)
-    sections = (
-        tokenizer_section(world, store, clips, game, config),
+    reach = reach_of(clips, game)
+    sections = [
+        tokenizer_section(world, store, clips.background_HWC, game, 4 * config.num_clips, config.seed),
         *dynamics_sections(world, clips, game, config.horizons, sampling, dreamed),
-        *reading_sections(world, store, readings, clips, game, config, dreamed),
-        play_section(played, clips, game),
-        speed_section(config),
-    )
+        *reading_sections(world, store, readings, clips, game, sampling, dreamed, config.seed),
+        play_section(world, played, readings, game, reach),
+        speed_section(config.world, config.device, 20 if config.quick else 300),
+    ]
+    plot_horizons(config.out / HORIZON_PLOT, next(s for s in sections if s.title == "horizons"))
+    swept = sweep(config, world, clips, readings, played, game, reach) if config.sweeps else []
+    plots = [HORIZON_PLOT, *(one.plot(config.out) for one in swept)]
+    sections += [one.section for one in swept]
     if game.colours is None:
         notes.append("no ground truth: the sprites of this game are not known, so no figure speaks of objects")
     settings = {**dataclasses.asdict(config), **dataclasses.asdict(sampling)}
     settings = {k: str(v) if isinstance(v, Path) else v for k, v in settings.items() if v is not None}
     notes.append(f"measured in {time.perf_counter() - began:.0f} s")
-    evaluation = Evaluation(world.config.name, settings, sections, tuple(notes))
-    write_report(config.out, evaluation, _pictures(world, clips, dreamed, config, played[WORLD]))
+    evaluation = Evaluation(world.config.name, settings, tuple(sections), tuple(notes))
+    write_report(config.out, evaluation, _pictures(world, clips, dreamed, config, played[WORLD]), plots)
     if config.write_metrics:
         set_metrics(find_world(config.world), evaluation.flat())
     return evaluation
 
 
-def tokenizer_section(world: World, store: EpisodeStore, clips: Clips, game: Game, config: EvaluateConfig) -> Section:
-    """Frames drawn back from their tokens."""
-    frames = FrameDataset(store, "test").frames(np.random.default_rng(config.seed), 4 * config.num_clips)
-    drawn = world.decode(world.encode(frames[None]))[0].cpu().numpy()
-    empty = np.broadcast_to(clips.background_HWC, frames.shape)
-    columns = {
-        name: figures.tokenizer_figures(frames.numpy(), picture, clips.background_HWC, game.colours)
-        for name, picture in ((WORLD, drawn), (MEDIAN, empty))
-    }
-    return Section("tokenizer", "Held-out frames, encoded and decoded.", columns)
-
-
-def dynamics_sections(
-    world: World,
-    clips: Clips,
-    game: Game,
-    horizons: tuple[int, ...],
-    sampling: SamplingConfig,
-    dreamed_CHN: torch.Tensor,
-) -> list[Section]:
-    """One step from real context, and dreams compared with what came."""
-    forced = figures.roll(world, clips, sampling, forced=True)
-    argmax = figures.roll(world, clips, SamplingConfig(temperature=0.0), forced=True)  # in one pass
-    empty = world.encode(clips.background_HWC[None, None]).cpu().expand_as(dreamed_CHN)
-    past = clips.tokens_CTN[:, clips.context - 1 : -1]
-    steps = np.arange(dreamed_CHN.shape[1])
-    next_frames = {WORLD: forced, ARGMAX: argmax, COPY: past, MEDIAN: empty}
-    one_step = {
-        name: figures.step_figures(figures.score(world, clips, tokens, steps)) for name, tokens in next_frames.items()
-    }
-    dreams = {WORLD: dreamed_CHN, FORCED: forced, COPY: past[:, :1].expand_as(past), MEDIAN: empty}
-    later = {
-        name: figures.horizon_figures(world, clips, tokens, horizons, game.colours) for name, tokens in dreams.items()
-    }
-    return [
-        Section(
-            "one step",
-            f"The next frame from at least {clips.context} real frames and the inferred action. The argmax column "
-            "takes one pass at temperature 0, the first the world's own sampling.",
-            one_step,
-        ),
-        Section(
-            "horizons",
-            f"Dreams of h steps from {clips.context} real frames, with the actions inferred from what really came. "
-            "Position errors are medians over clips whose sprite was there at the start and in which nobody scored "
-            "since; a missing sprite counts as a whole picture's width away.",
-            later,
-        ),
-    ]
-
-
-def reading_sections(
-    world: World,
-    store: EpisodeStore,
-    readings: list[Reading],
-    clips: Clips,
-    game: Game,
-    config: EvaluateConfig,
-    dreamed_CHN: torch.Tensor,
-) -> list[Section]:
-    """Latent actions and outcomes read from held-out episodes."""
-    own, seed = world.config, config.seed
-    ours, majority = figures.agreement_figures(readings, store, game, own.dynamics.num_actions)
-    ours["ΔPSNR of its decoder, moving pixels, dB"] = figures.delta_psnr(world, store, 4 * config.num_clips, seed)
-    worth = figures.action_worth(world, clips, config.sampling(own.sampling), dreamed_CHN, seed)
-    ours["ΔPSNR of the dream, foreground, t = 4, dB"] = worth
-    return [
-        Section(
-            "latent actions",
-            "Agreement with the effects of the real actions over whole episodes. ΔPSNR: inferred against random codes.",
-            {WORLD: ours, MAJORITY: majority},
-        ),
-        Section(
-            "outcome", "Events read from real play, to within one frame.", {WORLD: figures.outcome_figures(readings)}
-        ),
-    ]
-
-
 def free_play(config: EvaluateConfig, world: World, effects: tuple[int, ...]) -> tuple[dict[str, Play], list[str]]:
     """Play the dream and, where it is installed, the real game by the same policy; and say where it is not."""
     sizes = (config.num_dreams, config.dream_steps, config.seed)
-    options = {name: getattr(config, name) for name in ("temperature", "top_p", "decode_steps", "device")}
     mapped = world.config.action_map is not None
-    played = {WORLD: play_dream(config.world, *sizes, effects if mapped else None, **options)}
+    played = {WORLD: play_dream(config.world, *sizes, effects if mapped else None, **config.options())}
     try:
         return {**played, REAL: play_real(world.config.source, *sizes, effects)}, []
     except (ImportError, ValueError, gym.error.Error) as error:
         return played, [f"the real game could not be played: {error}"]
 
 
-def play_section(played: dict[str, Play], clips: Clips, game: Game) -> Section:
-    """What happens in free play, dreamed and real."""
-    reach = {}
-    if game.colours is not None:
-        recorded = detect(clips.frames_CTHWC, game.colours)
-        for name in dict.fromkeys(name for _, name, _ in game.obeys):
-            place = recorded.coordinate(name)
-            reach[name] = (float(np.nanmin(place)), float(np.nanmax(place)))
-    return Section(
-        "free play",
-        "The same policy, random actions held for one to eight steps, in the dream and in the real game. A sprite "
-        "obeys if it moves as the command says that has been held for two steps, where it has five pixels of room.",
-        {name: play_figures(play, game, reach) for name, play in played.items()},
-    )
+def sweep(
+    config: EvaluateConfig,
+    world: World,
+    clips: Clips,
+    readings: list[Reading],
+    played: dict[str, Play],
+    game: Game,
+    reach: Reach,
+) -> list[Sweep]:
+    """Quality against temperature and against action diversity."""
+    rows, steps = min(config.num_dreams, SWEEP_ROWS), min(config.dream_steps, SWEEP_STEPS)
+    real = {name: Play(*(part[:, : steps + 1] for part in play)) for name, play in played.items() if name == REAL}
 
+    def free(**changes: Any) -> Figures:
+        # Without effects nobody is said to obey: diversity executes other actions than those asked for.
+        dream = play_dream(config.world, rows, steps, config.seed, None, **{**config.options(), **changes})
+        return judge_play(world, {WORLD: dream, **real}, readings, game, reach)[WORLD]
 
-_START = """
-import time, sys
-begun = time.perf_counter()
-import genie_env
-imported = time.perf_counter()
-import gymnasium
-gymnasium.make("Genie/World-v0", world=sys.argv[1], device=sys.argv[2]).reset(seed=0)
-print(imported - begun, time.perf_counter() - imported)
-"""
-
-
-def speed_section(config: EvaluateConfig) -> Section:
-    """How long a fresh process takes to begin, and how fast one row then steps."""
-    busy = _busy_cores()
-    command = [sys.executable, "-c", _START, config.world, config.device]
-    seconds = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
-    speed = measure(config.world, "rgb", 1, 20 if config.quick else 300, config.device).steps_per_second
-    found = {
-        "import genie_env, s": Figure(float(seconds[0])),
-        "gym.make and reset in a fresh process, s": Figure(float(seconds[1])),
-        "environment steps per second, one row with pictures": Figure(speed),
-        "cores kept busy by others": Figure(busy),
-    }
-    said = "Nothing else ran." if busy < 0.2 else "NOT VALID unless nothing else ran, which is not so or not known."
-    return Section("speed", f"On {os.cpu_count()} cores. {said}", {WORLD: found})
-
-
-def _busy_cores() -> float:
-    """Cores busy while this process sleeps for a second; NaN where the system does not tell."""
-
-    def read() -> tuple[float, float]:
-        ticks = [float(x) for x in Path("/proc/stat").read_text().split("\n")[0].split()[1:8]]
-        return sum(ticks) - ticks[3] - ticks[4], time.perf_counter()
-
-    try:
-        (before, start), _, (after, stop) = read(), time.sleep(1.0), read()
-    except OSError:
-        return float("nan")
-    return (after - before) / os.sysconf("SC_CLK_TCK") / (stop - start)
+    return [
+        temperature_sweep(world, clips, game, config.sampling(world.config.sampling), config.temperatures, free),
+        diversity_sweep(config.diversities, free),
+    ]
 
 
 def _pictures(world: World, clips: Clips, dreamed_CHN: torch.Tensor, config: EvaluateConfig, play: Play) -> Pictures:

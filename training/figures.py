@@ -1,138 +1,36 @@
 """What is measured on held-out recordings: tokenizer, dynamics, latent actions and outcome head of a world.
 
-Each function turns one kind of prediction, by the world or by a baseline, into named figures. Knows nothing of
-command lines, reports and free play.
+Each function turns one kind of prediction, by the world or by a baseline, into named figures with intervals. Knows
+nothing of command lines, reports and free play.
 """
 
 from __future__ import annotations
 
 import copy
+import math
 from typing import NamedTuple
 
 import numpy as np
 import torch
-from tqdm import tqdm
 
 from genie_env.config import SamplingConfig
-from genie_env.episodes import EpisodeEntry, EpisodeStore
+from genie_env.episodes import EpisodeStore
 from genie_env.world_model import World
 from training.action_agreement import hungarian_accuracy, normalised_mutual_information
-from training.dataset import FrameDataset, background, effect_labels
+from training.clips import Clips, Reading, roll
+from training.dataset import FrameDataset
 from training.games import Game, SpriteColours
-from training.report import Figure, Figures, interval, mean, median, over_stretches, psnr, ratio
+from training.intervals import Figure, Figures, decibels, interval, mean, median, over_stretches, psnr, quotient, ratio
+from training.metrics import perplexity, pixel_errors, ssim
 from training.sprites import detect, kept_pixels, position_errors
 from training.train_latent_action import agreement
-from training.train_outcome import F1, judge_episode
+from training.train_outcome import F1
 
-BATCH = 64  # clips predicted together
-
-
-class Reading(NamedTuple):
-    """One held-out episode of T transitions, and what the world reads from it."""
-
-    entry: EpisodeEntry
-    tokens_TN: torch.Tensor
-    """Of all T+1 frames."""
-    codes_T: np.ndarray
-    effects_T: np.ndarray
-    truth_TK: np.ndarray
-    rewards_T: np.ndarray
-    ended_T: np.ndarray
-    read_rewards_T: np.ndarray
-    read_ended_T: np.ndarray
-
-
-def read_episodes(world: World, store: EpisodeStore, max_frames: int) -> list[Reading]:
-    """Read held-out episodes, no more than about ``max_frames`` frames in all."""
-    readings: list[Reading] = []
-    outcome = copy.deepcopy(world.outcome).cpu()
-    with tqdm(total=min(max_frames, sum(e.length for e in store.split("test"))), desc="read", unit="frame") as bar:
-        for entry, arrays in store.episodes("test"):
-            frames = np.array(arrays["frames"][: max_frames - bar.n])
-            steps = len(frames) - 1
-            if steps < 1:
-                continue
-            tokens_TN = world.encode(frames[None])[0].cpu()
-            readings.append(
-                Reading(
-                    entry,
-                    tokens_TN,
-                    world.infer_actions(frames[None])[0].cpu().numpy(),
-                    effect_labels(store, torch.from_numpy(arrays["actions"][:steps].astype(np.int64))).numpy(),
-                    arrays["truth"][:steps],
-                    arrays["rewards"][:steps],
-                    arrays["terminated"][:steps],
-                    *judge_episode(outcome, tokens_TN),
-                )
-            )
-            bar.update(len(frames))
-    return readings
-
-
-class Clips(NamedTuple):
-    """Held-out clips: ``context`` real frames, then the H frames that are to be predicted."""
-
-    context: int
-    background_HWC: np.ndarray
-    frames_CTHWC: np.ndarray
-    tokens_CTN: torch.Tensor
-    actions_CT: torch.Tensor
-    """Inferred latent actions, [C, T-1]."""
-    scored_CH: np.ndarray
-    """Whether a point was scored between the context and each predicted frame."""
-
-
-def take_clips(store: EpisodeStore, readings: list[Reading], count: int, context: int, steps: int, seed: int) -> Clips:
-    """Draw ``count`` clips of ``context + steps`` frames from held-out episodes.
-
-    Raises:
-        ValueError: if none is long enough.
-    """
-    length = context + steps
-    places = [(r, t) for r in readings for t in range(len(r.tokens_TN) - length + 1)]
-    if not places:
-        raise ValueError(f"{store.folder}: no held-out episode has {length} frames; record more or lower the horizons")
-    rng = np.random.default_rng(seed)
-    picks = [places[i] for i in rng.choice(len(places), min(count, len(places)), replace=False)]
-    points = np.stack([r.rewards_T[t + context - 1 : t + length - 1] != 0 for r, t in picks])
-    return Clips(
-        context,
-        background(store),
-        np.stack([store.array("frames", r.entry)[t : t + length] for r, t in picks]),
-        torch.stack([r.tokens_TN[t : t + length] for r, t in picks]),
-        torch.from_numpy(np.stack([r.codes_T[t : t + length - 1] for r, t in picks])),
-        np.logical_or.accumulate(points, axis=1),
-    )
-
-
-@torch.inference_mode()
-def roll(
-    world: World, clips: Clips, sampling: SamplingConfig, forced: bool = False, actions_CT: torch.Tensor | None = None
-) -> torch.Tensor:
-    """Predicted tokens int64 [C, H, N] of the frames after the context.
-
-    Args:
-        forced: predict every frame from real ones only (teacher forcing) instead of dreaming on.
-        actions_CT: instead of the clips' own latent actions.
-    """
-    engine, parts = world.engine(sampling), []
-    batches = torch.arange(len(clips.tokens_CTN)).split(BATCH)
-    steps = range(clips.context, clips.tokens_CTN.shape[1])
-    with tqdm(total=len(batches) * len(steps), desc="forced" if forced else "dreamed", unit="step") as bar:
-        for rows in batches:
-            tokens = clips.tokens_CTN[rows].to(world.device)
-            actions = (clips.actions_CT if actions_CT is None else actions_CT)[rows].to(world.device)
-            state = engine.start(tokens[:, : clips.context], actions[:, : clips.context - 1], rows)
-            heat = torch.full((len(rows),), sampling.temperature, device=world.device)
-            drawn = []
-            for t in steps:
-                drawn.append(engine.step(state, actions[:, t - 1], heat).tokens_BN)
-                if forced:
-                    # The cache takes the present frame in at the next step: what it will remember is then real.
-                    state.recent_BCN[:, -1] = tokens[:, t]
-                bar.update()
-            parts.append(torch.stack(drawn, dim=1).cpu())
-    return torch.cat(parts)
+ACCURACY = "changed-token accuracy"
+FORESEEABLE = " before a new serve"
+"""Ending of figures that leave out frames whose ball was served since: nobody can know where it is."""
+PEAK_2 = (2 / 255) ** 2
+"""From squared errors of uint8 values to those of [-1, 1]."""
 
 
 class Scores(NamedTuple):
@@ -162,22 +60,15 @@ def score(world: World, clips: Clips, predicted_CKN: torch.Tensor, at_K: np.ndar
     return Scores(*(np.concatenate(column) for column in zip(*parts, strict=True)))
 
 
-def pixel_errors(real: np.ndarray, drawn: np.ndarray, background_HWC: np.ndarray) -> tuple[np.ndarray, ...]:
-    """Mean squared error of frames [..., H, W, 3], its sum over foreground pixels, and their number."""
-    square = np.square(real.astype(np.float32) - drawn).mean(-1)
-    # As in training.losses.foreground: 0.06 of the range [-1, 1].
-    mask = np.abs(real.astype(np.int16) - background_HWC).max(-1) > 7
-    return square.mean((-1, -2)), (square * mask).sum((-1, -2)), mask.sum((-1, -2))
-
-
 def step_figures(scores: Scores, at: int | slice = slice(None)) -> Figures:
     """Figures that every game has, of one or all steps."""
     s = Scores(*(column[:, at] for column in scores))
     return {
-        "changed-token accuracy": ratio(s.hits, s.changed),
+        ACCURACY: ratio(s.hits, s.changed),
         "token accuracy": mean(s.right),
         "foreground PSNR, dB": psnr(s.foreground_error, s.foreground),
         "PSNR, dB": psnr(s.error, np.ones_like(s.error)),
+        "MSE of [-1, 1]": mean(PEAK_2 * s.error),
     }
 
 
@@ -187,24 +78,50 @@ def horizon_figures(
     """Figures of predictions after ``horizons`` steps, one row for each figure and horizon."""
     at_K = np.array(horizons) - 1
     scores = score(world, clips, predicted_CHN[:, at_K], at_K)
+    real, drawn = clips.frames_CTHWC[:, clips.context + at_K], world.decode(predicted_CHN[:, at_K]).cpu().numpy()
+    alike_CK, same_ball_CK = ssim(real, drawn), ~clips.served_CH[:, at_K]
+    hits_CK, changed_CK = scores.hits * same_ball_CK, scores.changed * same_ball_CK
     by_step = [step_figures(scores, k) for k in range(len(at_K))]
+    for k, figures in enumerate(by_step):
+        figures["SSIM"] = mean(alike_CK[:, k])
+        figures[ACCURACY + FORESEEABLE] = ratio(hits_CK[:, k], changed_CK[:, k])
+        if k:
+            figures[f"{ACCURACY}{FORESEEABLE}, relative to h = {horizons[0]}"] = quotient(
+                hits_CK[:, k], changed_CK[:, k], hits_CK[:, 0], changed_CK[:, 0]
+            )
     if colours is not None:
-        start = detect(clips.frames_CTHWC[:, clips.context - 1], colours)
-        real = detect(clips.frames_CTHWC[:, clips.context + at_K], colours)
-        seen = detect(world.decode(predicted_CHN[:, at_K]).cpu().numpy(), colours)
-        # A new serve is random: nobody can know where that ball is.
-        known = start.present[:, None] & ~clips.scored_CH[:, at_K, None]
-        errors = np.where(known, position_errors(real, seen, missing=clips.frames_CTHWC.shape[2]), np.nan)
-        for k, figures in enumerate(by_step):
-            for s, name in enumerate(real.names):
-                there, drawn = real.present[:, k, s], seen.present[:, k, s]
-                figures[f"{name} error, px"] = median(errors[:, k, s])
-                figures[f"{name} existence F1"] = ratio(2 * (there & drawn), there.astype(int) + drawn)
-    return {f"{name}, h = {h}": f[name] for name in by_step[0] for h, f in zip(horizons, by_step, strict=True)}
+        objects = object_figures(clips, real, drawn, at_K, colours)
+        by_step = [{**figures, **more} for figures, more in zip(by_step, objects, strict=True)]
+    pairs = list(zip(horizons, by_step, strict=True))
+    return {f"{name}, h = {h}": f[name] for name in by_step[-1] for h, f in pairs if name in f}
 
 
-def action_worth(world: World, clips: Clips, sampling: SamplingConfig, dreamed_CHN: torch.Tensor, seed: int) -> Figure:
-    """ΔtPSNR at t = 4 (Genie, arXiv 2402.15391) on the foreground: inferred against random actions, in dB."""
+def object_figures(
+    clips: Clips, real_CKHWC: np.ndarray, drawn_CKHWC: np.ndarray, at_K: np.ndarray, colours: SpriteColours
+) -> list[Figures]:
+    """Where the sprites of predicted frames are and whether they are there at all, for each of K steps."""
+    start = detect(clips.frames_CTHWC[:, clips.context - 1], colours)
+    real, seen = detect(real_CKHWC, colours), detect(drawn_CKHWC, colours)
+    # After a point even the paddles begin anew.
+    known = start.present[:, None] & ~clips.scored_CH[:, at_K, None]
+    errors = np.where(known, position_errors(real, seen, missing=clips.frames_CTHWC.shape[2]), np.nan)
+    same_ball_CK = ~clips.served_CH[:, at_K]
+    by_step: list[Figures] = [{} for _ in at_K]
+    for k, figures in enumerate(by_step):
+        for s, name in enumerate(real.names):
+            there, drawn = real.present[:, k, s], seen.present[:, k, s]
+            both, either = 2 * (there & drawn), there.astype(int) + drawn
+            figures[f"{name} error, px"] = median(errors[:, k, s])
+            figures[f"{name} existence F1"] = ratio(both, either)
+            if name == "ball":
+                figures[f"{name} existence F1{FORESEEABLE}"] = ratio(
+                    both * same_ball_CK[:, k], either * same_ball_CK[:, k]
+                )
+    return by_step
+
+
+def action_worth(world: World, clips: Clips, sampling: SamplingConfig, dreamed_CHN: torch.Tensor, seed: int) -> Figures:
+    """ΔtPSNR at t = 4 (Genie, arXiv 2402.15391) in dB: how much random actions cost against the inferred ones."""
     steps = min(4, dreamed_CHN.shape[1])
     generator = torch.Generator().manual_seed(seed)
     drawn_CT = torch.randint(world.config.dynamics.num_actions, clips.actions_CT.shape, generator=generator)
@@ -212,12 +129,34 @@ def action_worth(world: World, clips: Clips, sampling: SamplingConfig, dreamed_C
     short = clips._replace(tokens_CTN=clips.tokens_CTN[:, : clips.context + steps])
     last = np.array([steps - 1])
     inferred, random = (
-        score(world, clips, tokens[:, last], last).foreground_error[:, 0]
+        score(world, clips, tokens[:, last], last)
         for tokens in (dreamed_CHN, roll(world, short, sampling, actions_CT=drawn_CT))
     )
-    return interval(
-        lambda rows: float(10 * np.log10(max(random[rows].sum(), 1e-9) / max(inferred[rows].sum(), 1e-9))), len(random)
-    )
+
+    pixels = np.ones(len(inferred.error))
+
+    def gain(cheap_C: np.ndarray, dear_C: np.ndarray, count_C: np.ndarray) -> Figure:
+        def of(rows: np.ndarray) -> float:
+            cheap, dear, count = (column[rows].sum() for column in (cheap_C, dear_C, count_C))
+            return decibels(cheap / count) - decibels(dear / count) if count else math.nan
+
+        return interval(of, len(cheap_C))
+
+    return {
+        "ΔPSNR of the dream, foreground, t = 4, dB": gain(
+            inferred.foreground_error[:, 0], random.foreground_error[:, 0], inferred.foreground[:, 0]
+        ),
+        "ΔPSNR of the dream, whole picture, t = 4, dB": gain(inferred.error[:, 0], random.error[:, 0], pixels),
+    }
+
+
+def usage_figures(counts_V: np.ndarray) -> Figures:
+    """How much of a vocabulary is in use."""
+    return {
+        "tokens in use": Figure(float((counts_V > 0).sum()), count=int(counts_V.sum())),
+        "tokens in use, share of the vocabulary": Figure(float((counts_V > 0).mean())),
+        "tokens in use, perplexity": Figure(perplexity(counts_V)),
+    }
 
 
 def tokenizer_figures(
@@ -254,8 +193,9 @@ def agreement_figures(
         ours[f"Hungarian accuracy{label}"] = over_stretches(hungarian_accuracy, codes_M[picks], effects_M[picks])
         ours[f"NMI{label}"] = over_stretches(normalised_mutual_information, codes_M[picks], effects_M[picks])
         majority[f"Hungarian accuracy{label}"] = over_stretches(_majority, codes_M[picks], effects_M[picks])
-    for code in range(num_codes):
-        ours[f"share of code {code}"] = Figure(float((codes_M == code).mean()))
+    shares = np.bincount(codes_M, minlength=num_codes) / len(codes_M)
+    ours |= {f"share of code {code}": Figure(float(share)) for code, share in enumerate(shares)}
+    ours["codes in use, perplexity"] = Figure(perplexity(shares))
     return ours, majority
 
 

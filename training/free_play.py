@@ -1,4 +1,4 @@
-"""Free play, dreamed and real, by one policy: who is there, who obeys, who scores, and what stands still.
+"""Free play, dreamed and real, by one policy: who is there, who obeys, who scores, and what stands still or loops.
 
 Owns the policy and what is counted in play. Knows nothing of held-out recordings and reports; the dream and the real
 game are both just vector environments here.
@@ -16,12 +16,18 @@ from tqdm import tqdm
 from genie_env.config import SourceConfig
 from genie_env.source_game import make_source_game
 from training.games import Game
-from training.report import Figure, Figures, mean, ratio
+from training.intervals import Figure, Figures, mean, ratio
+from training.metrics import distance, fingerprints, longest_repeat, token_counts
 from training.sprites import detect
 
 WARM_UP = 32
 """Steps a real game is played before it counts: start prompts lie as far into their episodes on average."""
 LONGEST_HOLD = 8
+LONGEST_REPEAT = 60
+"""Steps of showing again what was shown before, from which a row counts as frozen or looping."""
+POINTS = "points per 1000 steps"
+HISTOGRAM = "token histogram, distance to real play"
+LOOPING = f"frozen or looping rows, more than {LONGEST_REPEAT} steps"
 
 
 class Play(NamedTuple):
@@ -98,12 +104,42 @@ def play_figures(play: Play, game: Game, reach: dict[str, tuple[float, float]]) 
                 directions = {effect: sign for effect, moved, sign in game.obeys if moved == name}
                 counts = obedience(seen.coordinate(name), play.effects_BT, play.cut_BT, directions, bounds)
                 found[f"{name.split('_')[0]} obeys"] = ratio(*counts)
+    found[POINTS] = mean(1000 * (play.rewards_BT != 0))
     found["points won per 1000 steps"] = mean(1000 * (play.rewards_BT > 0))
     found["points lost per 1000 steps"] = mean(1000 * (play.rewards_BT < 0))
-    repeat_B = longest_repeat(play.frames_BTHWC)
-    found["longest still stretch, steps"] = mean(repeat_B)
-    found["longest still stretch, worst row"] = Figure(float(repeat_B.max()), count=len(repeat_B))
+    prints_BT = fingerprints(play.frames_BTHWC)
+    still_B, repeat_B = longest_repeat(prints_BT, 1), longest_repeat(prints_BT, prints_BT.shape[1])
+    found["longest still stretch, steps"] = mean(still_B)
+    found["longest still stretch, worst row"] = Figure(float(still_B.max()), count=len(still_B))
+    found["longest repeat of any period, worst row"] = Figure(float(repeat_B.max()), count=len(repeat_B))
+    found[LOOPING] = mean(repeat_B > LONGEST_REPEAT)
     return found
+
+
+def histogram_figures(
+    tokens: dict[str, np.ndarray], vocab: int, reference: str, recorded_MN: np.ndarray
+) -> dict[str, Figures]:
+    """How far each row's tokens, counted at each place, are from those of all other real play.
+
+    Args:
+        tokens: of each play, int64 [B, T, N].
+        vocab: size of the vocabulary.
+        reference: the play that is real; a row of it is compared with its other rows, which tells how far a row is
+            from its like. Where it was not played, the recording takes its place.
+        recorded_MN: tokens of recorded frames.
+    """
+    counts_BX = {name: np.stack([token_counts(row, vocab) for row in rows]) for name, rows in tokens.items()}
+    real_BX = counts_BX.get(reference, np.zeros((1, 1)))
+    compared = {}
+    for name, rows_BX in counts_BX.items():
+        if len(real_BX) < 2:
+            others = np.broadcast_to(token_counts(recorded_MN, vocab), rows_BX.shape)
+        else:
+            others = real_BX.sum(0) - (rows_BX if name == reference else 0 * rows_BX)
+        compared[name] = {
+            HISTOGRAM: mean(np.array([distance(row, other) for row, other in zip(rows_BX, others, strict=True)]))
+        }
+    return compared
 
 
 def obedience(
@@ -136,13 +172,3 @@ def obedience(
         obeyed_B += (asked_BT & (sign * (after_BT - before_BT) > 0.1)).sum(1)
         asked_B += asked_BT.sum(1)
     return obeyed_B, asked_B
-
-
-def longest_repeat(frames_BTHWC: np.ndarray) -> np.ndarray:
-    """Length in steps of each row's longest stretch in which no pixel changed, [B]."""
-    run_B = longest_B = np.zeros(len(frames_BTHWC), dtype=np.int64)
-    for t in range(1, frames_BTHWC.shape[1]):
-        same_B = (frames_BTHWC[:, t] == frames_BTHWC[:, t - 1]).all(axis=(1, 2, 3))
-        run_B = np.where(same_B, run_B + 1, 0)
-        longest_B = np.maximum(longest_B, run_B)
-    return longest_B

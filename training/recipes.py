@@ -27,7 +27,7 @@ class Recipe:
     dynamics_training: dict[str, Any] = field(default_factory=dict)
     """Fields of ``TrainDynamicsConfig`` that differ."""
     dynamics_loop: LoopConfig = LoopConfig(
-        n_updates=14_000, batch_size=4, learning_rate=3e-3, muon_rate=0.02, warmup=100, decay_share=0.4, ema=0.999
+        n_updates=12_500, batch_size=4, learning_rate=3e-3, muon_rate=0.02, warmup=100, decay_share=0.4, ema=0.999
     )
     outcome_loop: LoopConfig = LoopConfig(n_updates=2500, batch_size=128, weight_decay=0.05)
     rewards: tuple[float, ...] = (-1.0, 0.0, 1.0)

@@ -33,7 +33,7 @@ class ScheduledSamplingConfig:
     """``none`` is teacher forcing only."""
     schedule: Literal["linear", "delayed_linear", "inverse_sigmoid", "constant"] = "linear"
     """How the share of real rows falls from 1 to ``end_ratio``."""
-    begin: float = 0.4
+    begin: float = 0.45
     """Share of the training that is teacher forcing only."""
     end_ratio: float = 0.5
     """Teacher-forcing ratio at the end."""

@@ -33,7 +33,7 @@ class TrainDynamicsConfig:
     model: DynamicsConfig = DynamicsConfig()
     """Size of the network."""
     loop: LoopConfig = LoopConfig(
-        n_updates=14_000, batch_size=4, learning_rate=3e-3, muon_rate=0.02, warmup=100, decay_share=0.4, ema=0.999
+        n_updates=12_500, batch_size=4, learning_rate=3e-3, muon_rate=0.02, warmup=100, decay_share=0.4, ema=0.999
     )
     """How long and how fast to train."""
     clip_length: int = 24
@@ -79,7 +79,7 @@ class DynamicsTask:
             figures = dream.figures
         decided_BTN = mask_targets(clip.tokens_BTN[:, 1:], config.parallel_share, self.model.mask_token, generator)
         result = next_frame_loss(self.model, clip, context_BTN, decided_BTN, config.changed_weight)
-        return result.loss, {"changed_accuracy": result.changed_accuracy, **figures}
+        return result.loss, {"changed_accuracy": result.changed_accuracy, "count": result.num_changed, **figures}
 
     def evaluate(self, model: nn.Module) -> tuple[dict[str, float], dict[str, np.ndarray]]:
         """Changed-token accuracy of one parallel pass from real context, on held-out episodes."""

@@ -1,0 +1,193 @@
+"""Why does a world's dream get worse? ``python -m training.diagnose pong --data data/pong`` tests ten theories.
+
+Writes the table of findings, one measured test for each theory, as ``diagnosis.md`` and ``diagnosis.json``, and draws
+how far dreams drift. ``--attention`` draws what the dynamics looks at instead.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import tyro
+from tqdm import tqdm
+
+from genie_env.bundle import load_world
+from genie_env.config import SamplingConfig
+from genie_env.episodes import EpisodeStore, write_json
+from genie_env.world_model import World
+from training.attention_pictures import draw_attention, liveliest
+from training.clips import Clips, Reading, read_episodes, take_clips
+from training.findings import RULE, Finding, table
+from training.games import Game, game_for
+from training.intervals import Figure
+from training.plots import plot_lines
+from training.subject import PASS_FRAMES, Subject
+from training.theories import THEORIES
+
+LONG_WINDOWS = 4
+"""Windows of real frames that make a context longer than any layer can see at once."""
+DRIFT_PLOT = "drift.png"
+
+
+@dataclass(frozen=True)
+class DiagnoseConfig:
+    """Test ten theories of why a world's dream gets worse with every step."""
+
+    world: tyro.conf.Positional[str]
+    """Bundled name or folder."""
+    data: Path
+    """Recording whose held-out episodes are used."""
+    out: Path = Path("report/diagnosis")
+    """Folder for the findings."""
+    num_tests: int = 64
+    """Held-out clips that every theory is tested on."""
+    test_masking: bool = True
+    """Test the first theory, too."""
+    steps: int = 50
+    """Frames dreamed from each clip."""
+    dynamics_path: Path | None = None
+    """Folder of the dynamics stage: its checkpoint's raw weights are then compared with the averaged ones."""
+    attention: bool = False
+    """Draw spatial and temporal attention over a held-out frame, and test nothing."""
+    max_frames: int = 12_000
+    """Most frames read of the held-out episodes, and of the training episodes."""
+    temperature: float | None = None
+    """Instead of the world's own."""
+    device: str = "auto"
+    """``auto`` or a torch device."""
+    module: str = ""
+    """Python module to import first, when importing it registers the real game."""
+    seed: int = 0
+    """Seed of clips, actions and dreams."""
+    quick: bool = False
+    """A few of everything, to see that it runs; no verdict then means much."""
+
+    def __post_init__(self) -> None:
+        for name in ("num_tests", "steps", "max_frames"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name}: expected a whole number >= 1, got {getattr(self, name)}")
+
+    def sized(self) -> DiagnoseConfig:
+        """With small sizes where ``quick`` asks for them."""
+        return dataclasses.replace(self, num_tests=4, steps=6, max_frames=600) if self.quick else self
+
+    def sampling(self, own: SamplingConfig) -> SamplingConfig:
+        """The world's own sampling, with this configuration's change."""
+        return own if self.temperature is None else dataclasses.replace(own, temperature=self.temperature)
+
+
+def diagnose(config: DiagnoseConfig, game: Game | None = None) -> list[Finding]:
+    """Test all theories and write the findings.
+
+    Args:
+        config: what to test, and on how much of it.
+        game: knowledge about the game, where ``training.games`` has none.
+
+    Raises:
+        ValueError: if world, recording or checkpoint cannot be read, or the recording is too short.
+    """
+    config = config.sized()
+    world, store, game = _open(config, game)
+    subject = make_subject(world, store, game, config)
+    findings = [theory(subject) for theory in tqdm(THEORIES, desc="theories", unit="theory")]
+    config.out.mkdir(parents=True, exist_ok=True)
+    (config.out / "diagnosis.md").write_text(report(world, findings, len(subject.clips.tokens_CTN)))
+    write_json(config.out / "diagnosis.json", {"world": config.world, "findings": [f.to_json() for f in findings]})
+    curve = next(f.curve for f in findings if f.curve)
+    lines = {name: [Figure(v) for v in values] for name, values in curve.items() if name != "step"}
+    plot_lines(config.out / DRIFT_PLOT, "step of the dream", "distance to other real play", curve["step"], lines)
+    return findings
+
+
+def attention(config: DiagnoseConfig, game: Game | None = None) -> list[Path]:
+    """Draw what the dynamics looks at when it predicts a held-out frame, and return the pictures' paths.
+
+    Raises:
+        ValueError: as :func:`diagnose`.
+    """
+    config = config.sized()
+    world, store, game = _open(config, game)
+    readings = read_episodes(world, store, min(config.max_frames, 2000))
+    clips = take_clips(store, readings, config.num_tests, world.config.dynamics.window, 1, config.seed, game.colours)
+    return draw_attention(config.out, world, clips, liveliest(clips, game.colours))
+
+
+def make_subject(world: World, store: EpisodeStore, game: Game, config: DiagnoseConfig) -> Subject:
+    """Everything the tests need: held-out clips, as many others, long ones, and what training play looks like."""
+    readings, window = read_episodes(world, store, config.max_frames), world.config.dynamics.window
+    clips = take_clips(store, readings, 2 * config.num_tests, window, config.steps, config.seed, game.colours)
+    half = len(clips.tokens_CTN) // 2
+    if half < 1:
+        raise ValueError(f"{store.folder}: expected at least two held-out clips of {window + config.steps} frames")
+    return Subject(
+        world,
+        config.sampling(world.config.sampling),
+        clips.pick(slice(half), config.steps),
+        clips.pick(slice(half, 2 * half), config.steps),
+        _long_clips(store, readings, half, window, config.seed),
+        seen_tokens(world, store, config.max_frames),
+        config.seed,
+        config.test_masking,
+        config.dynamics_path,
+    )
+
+
+def seen_tokens(world: World, store: EpisodeStore, max_frames: int) -> np.ndarray:
+    """Which token some training frame shows at which place, bool [N, V]."""
+    seen_NV = np.zeros((world.config.tokenizer.num_tokens, world.config.tokenizer.vocab_size), bool)
+    left = max_frames
+    for _, arrays in tqdm(
+        store.episodes("train"), desc="training play", unit="episode", total=len(store.split("train"))
+    ):
+        tokens_MN = world.encode(np.array(arrays["frames"][:left])[None])[0].cpu().numpy()
+        seen_NV[np.arange(tokens_MN.shape[1]), tokens_MN] = True
+        left -= len(tokens_MN)
+        if left <= 0:
+            break
+    return seen_NV
+
+
+def report(world: World, findings: list[Finding], num_tests: int) -> str:
+    """The findings as Markdown."""
+    lines = [
+        f"# Ten theories of why dreams get worse: {world.config.name}",
+        "",
+        f"Measured by `python -m training.diagnose` on {num_tests} held-out clips. {RULE}",
+        "",
+        table(findings),
+        f"![how far dreams drift]({DRIFT_PLOT})",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _open(config: DiagnoseConfig, game: Game | None) -> tuple[World, EpisodeStore, Game]:
+    if config.module:
+        importlib.import_module(config.module)
+    world, store = load_world(config.world, config.device), EpisodeStore(config.data)
+    return world, store, game or game_for(store.manifest.source.env_id)
+
+
+def _long_clips(store: EpisodeStore, readings: list[Reading], count: int, window: int, seed: int) -> Clips | None:
+    try:
+        return take_clips(store, readings, count, LONG_WINDOWS * window, PASS_FRAMES, seed + 1)
+    except ValueError:
+        return None
+
+
+def main() -> None:
+    """Command line."""
+    config = tyro.cli(DiagnoseConfig, description=__doc__)
+    if config.attention:
+        print("\n".join(str(path) for path in attention(config)))
+    else:
+        diagnose(config)
+        print((config.out / "diagnosis.md").read_text())
+
+
+if __name__ == "__main__":
+    main()
