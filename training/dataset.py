@@ -77,6 +77,10 @@ class ClipBatch(NamedTuple):
     rewards_BT: torch.Tensor
     terminated_BT: torch.Tensor
 
+    def to(self, device: torch.device) -> ClipBatch:
+        """The same clips on another device."""
+        return ClipBatch(*(x.to(device, non_blocking=True) for x in self))
+
 
 @dataclass
 class TokenEpisode:

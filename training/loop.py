@@ -1,8 +1,11 @@
 """The one training loop. Every stage hands it a :class:`Task`; it knows nothing of what is being learned.
 
-Owns optimiser, schedule, weight averaging, logging, progress, checkpoints and interruption. A step is a function of
-the weights, the optimiser state and (seed, step), so a run that is killed and resumed gives the same weights as one
-that was not.
+Owns optimiser, schedule, progress and interruption. A step is a function of the weights, the optimiser state and
+(seed, step), so a run that is killed and resumed gives the same weights as one that was not.
+
+A batch consists of parts, each a function of (seed, step, part): ``accumulate`` of them in each process, one after
+another. Their gradients are averaged as if they were one batch, so that two processes with one part each learn what
+one process with two parts learns. The first process evaluates, logs and writes checkpoints.
 """
 
 from __future__ import annotations
@@ -20,12 +23,13 @@ from typing import Any, Protocol
 
 import numpy as np
 import torch
-from safetensors import safe_open
-from safetensors.torch import save_file
 from torch import nn
 from tqdm import tqdm
 
+from training.logger import Logger
 from training.muon import Muon
+from training.processes import Processes, connect
+from training.training_state import TrainingState
 
 CHECKPOINT = "checkpoint.safetensors"
 
@@ -37,7 +41,9 @@ class LoopConfig:
     n_updates: int = 1000
     """Optimiser steps."""
     batch_size: int = 16
-    """Rows of a batch."""
+    """Rows of a batch, or of each of its parts."""
+    accumulate: int = 1
+    """Parts of a batch that each process works on one after another: memory for one, gradients of all."""
     learning_rate: float = 1e-3
     """Peak learning rate of AdamW; it warms up over the first steps and falls to a tenth of a percent at the end."""
     muon_rate: float = 0.0
@@ -69,7 +75,11 @@ class Task(Protocol):
     """May have a method ``hidden_matrices`` that lists the parameters meant for Muon."""
 
     def loss(self, step: int, rng: np.random.Generator, generator: torch.Generator) -> tuple[torch.Tensor, dict]:
-        """Loss of one batch, and figures (numbers or scalar tensors) to log. Random only through the arguments."""
+        """Loss of one batch, and figures (numbers or scalar tensors) to log. Random only through the arguments.
+
+        A figure called ``count`` is not logged: it is what the loss was divided by, and the weight that the batch
+        gets among others (1 where there is none).
+        """
         ...
 
     def evaluate(self, model: nn.Module) -> tuple[dict[str, float], dict[str, np.ndarray]]:
@@ -84,19 +94,24 @@ class Interrupted(Exception):
 def fit(task: Task, config: LoopConfig, folder: Path, name: str) -> nn.Module:
     """Train ``task.model`` to ``config.n_updates`` steps and return the averaged model in eval mode.
 
-    Resumes from ``folder/checkpoint.safetensors`` where there is one.
+    Resumes from ``folder/checkpoint.safetensors`` where there is one; all processes must see the folder.
 
     Raises:
         Interrupted: on Ctrl-C or SIGTERM, after a checkpoint was written.
         ValueError: if the checkpoint belongs to another configuration, or the loss is not finite.
+        ImportError: if there are several processes, but no accelerate.
     """
+    if config.accumulate < 1:
+        raise ValueError(f"accumulate: expected an integer >= 1, got {config.accumulate!r}")
     folder.mkdir(parents=True, exist_ok=True)
-    state = _State.start(task.model, config)
+    everyone = connect()
+    state = TrainingState(task.model, _optimizers(task.model, config), _stamp(config, everyone))
     if (folder / CHECKPOINT).exists():
         state.load(folder / CHECKPOINT)
-    autocast = pick_autocast(config.precision, _device(task.model))
+    _require_same_step(state, everyone, folder)
+    autocast = pick_autocast(config.precision, _device(task.model), everyone)
     with (
-        _Logger(folder) as logger,
+        Logger(folder) if everyone.is_first else contextlib.nullcontext() as logger,
         _interruption() as stop,
         tqdm(
             total=config.n_updates,
@@ -105,50 +120,119 @@ def fit(task: Task, config: LoopConfig, folder: Path, name: str) -> nn.Module:
             unit="step",
             smoothing=0.05,
             mininterval=0.5 if sys.stderr.isatty() else 30,
+            disable=not everyone.is_first,
         ) as bar,
     ):
         while state.step < config.n_updates:
-            figures = _update(task, state, config, autocast)
+            figures = _update(task, state, config, autocast, everyone, stop)
             bar.update()
-            if state.step % 20 == 0 or state.step == config.n_updates:
+            last = state.step == config.n_updates
+            if state.step % 20 == 0 or last:
                 figures = {k: float(v) for k, v in figures.items()}
                 if not math.isfinite(figures["loss"]):
                     raise ValueError(
                         f"{name}: loss became {figures['loss']} at step {state.step}; "
                         f"lower --learning-rate (now {config.learning_rate})"
                     )
-                bar.set_postfix({k: f"{v:.3g}" for k, v in figures.items()})
-                logger.figures("train", figures, state.step)
-            if state.step % config.eval_every == 0 or state.step == config.n_updates:
+                if logger is not None:
+                    bar.set_postfix({k: f"{v:.3g}" for k, v in figures.items()})
+                    logger.figures("train", figures, state.step)
+            if logger is not None and (state.step % config.eval_every == 0 or last):
                 state.average.eval()
                 with torch.no_grad():
                     measured, pictures = task.evaluate(state.average)
                 logger.figures("test", measured, state.step)
                 logger.pictures(pictures, state.step)
-            if state.step % config.checkpoint_every == 0 or state.step == config.n_updates or stop.asked:
+            if everyone.is_first and (state.step % config.checkpoint_every == 0 or last or stop.agreed):
                 state.save(folder / CHECKPOINT)
-            if stop.asked and state.step < config.n_updates:
+            if stop.agreed and not last:
                 raise Interrupted(f"{name}: stopped at step {state.step}; run the same command to go on")
     return state.average.eval()
 
 
-def _update(task: Task, state: _State, config: LoopConfig, autocast: Any) -> dict[str, Any]:
-    rng = np.random.default_rng([config.seed, state.step])
-    generator = torch.Generator().manual_seed(int(rng.integers(2**63)))
+def _update(
+    task: Task, state: TrainingState, config: LoopConfig, autocast: Any, everyone: Processes, stop: _Stop
+) -> dict[str, Any]:
     for optimizer in state.optimizers:
         for group in optimizer.param_groups:
             group["lr"] = group["peak"] * _schedule(state.step, config)
     task.model.train()
-    with autocast():
-        loss, figures = task.loss(state.step, rng, generator)
     task.model.zero_grad(set_to_none=True)
-    loss.backward()
+    # Of all parts: losses before they were divided, what they were divided by, and who wants to stop.
+    sums_3 = torch.tensor([0.0, 0.0, stop.asked], device=_device(task.model))
+    for part in range(everyone.index * config.accumulate, (everyone.index + 1) * config.accumulate):
+        # A zero at the end changes nothing: the first part is the batch of a run that has no other.
+        rng = np.random.default_rng([config.seed, state.step, part])
+        generator = torch.Generator().manual_seed(int(rng.integers(2**63)))
+        with autocast():
+            loss, figures = task.loss(state.step, rng, generator)
+        count = figures.pop("count", 1.0)
+        (loss * count).backward()
+        sums_3[0] += loss.detach() * count
+        sums_3[1] += count
+    sums_3 = _average_gradients(task.model, sums_3, everyone)
     norm = nn.utils.clip_grad_norm_(task.model.parameters(), config.clip_norm)
     for optimizer in state.optimizers:
         optimizer.step()
     state.step += 1
     state.update_average(config.ema)
-    return {"loss": loss.detach(), "gradient_norm": norm, **figures}
+    stop.agreed = stop.asked if everyone.count == 1 else bool(sums_3[2] > 0)
+    # Figures other than the loss are those of the last part alone.
+    return {"loss": sums_3[0] / sums_3[1], "gradient_norm": norm, **figures}
+
+
+def _average_gradients(model: nn.Module, sums_3: torch.Tensor, everyone: Processes) -> torch.Tensor:
+    """Divide gradients summed over all parts and processes by what their losses would have been divided by.
+
+    Losses may be means over unequal numbers of tokens; the mean of their gradients would not be that of one batch.
+    """
+    parameters = [p for p in model.parameters() if p.requires_grad]
+    if everyone.count > 1:
+        # One message: its time is mostly that of beginning.
+        gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in parameters]
+        together = everyone.total(torch.cat([sums_3, *(g.flatten() for g in gradients)]))
+        sums_3, *summed = together.split([len(sums_3), *(p.numel() for p in parameters)])
+        for p, gradient in zip(parameters, summed, strict=True):
+            p.grad = gradient.view_as(p)
+    for p in parameters:
+        if p.grad is not None:
+            p.grad.div_(sums_3[1])
+    return sums_3
+
+
+def _require_same_step(state: TrainingState, everyone: Processes, folder: Path) -> None:
+    if int(everyone.total(torch.tensor(state.step, device=_device(state.model)))) != everyone.count * state.step:
+        raise ValueError(f"{folder}: not all processes see the same checkpoint; use a folder that they share")
+
+
+def _stamp(config: LoopConfig, everyone: Processes) -> str:
+    """The settings that a checkpoint must share. Not the number of updates: a run may be made longer."""
+    names = ("learning_rate", "muon_rate", "batch_size", "seed")
+    parts = config.accumulate * everyone.count
+    return json.dumps({name: getattr(config, name) for name in names} | ({"parts": parts} if parts > 1 else {}))
+
+
+def _optimizers(model: nn.Module, config: LoopConfig) -> list[torch.optim.Optimizer]:
+    """AdamW, and Muon for the matrices that the model names; each group knows its peak rate."""
+    hidden = model.hidden_matrices() if config.muon_rate > 0 else []  # pyright: ignore[reportCallIssue]
+    rest = [p for p in model.parameters() if p.requires_grad and not any(p is h for h in hidden)]
+    optimizers: list[torch.optim.Optimizer] = [
+        torch.optim.AdamW(
+            [
+                {"params": [p for p in rest if p.ndim >= 2], "weight_decay": config.weight_decay},
+                {"params": [p for p in rest if p.ndim < 2], "weight_decay": 0.0},
+            ],
+            lr=config.learning_rate,
+            betas=(0.9, 0.98),
+            fused=True,
+        )
+    ]
+    if hidden:
+        optimizers.append(Muon(hidden, lr=config.muon_rate, weight_decay=config.weight_decay))
+    for optimizer in optimizers:
+        for group in optimizer.param_groups:
+            group["peak"] = group["lr"]
+    return optimizers
 
 
 def _schedule(step: int, config: LoopConfig) -> float:
@@ -160,107 +244,19 @@ def _schedule(step: int, config: LoopConfig) -> float:
     return 0.001 + 0.999 * 0.5 * (1 + math.cos(math.pi * min(1.0, max(0.0, progress))))
 
 
-class _State:
-    """Weights, averaged weights, optimiser moments and the step: all that a resume needs."""
-
-    def __init__(
-        self, model: nn.Module, average: nn.Module, optimizers: list[torch.optim.Optimizer], stamp: str
-    ) -> None:
-        self.model, self.average, self.optimizers, self.stamp, self.step = model, average, optimizers, stamp, 0
-
-    @classmethod
-    def start(cls, model: nn.Module, config: LoopConfig) -> _State:
-        import copy
-
-        average = copy.deepcopy(model).requires_grad_(False)
-        hidden = model.hidden_matrices() if config.muon_rate > 0 else []  # pyright: ignore[reportCallIssue]
-        rest = [p for p in model.parameters() if p.requires_grad and not any(p is h for h in hidden)]
-        optimizers: list[torch.optim.Optimizer] = [
-            torch.optim.AdamW(
-                [
-                    {"params": [p for p in rest if p.ndim >= 2], "weight_decay": config.weight_decay},
-                    {"params": [p for p in rest if p.ndim < 2], "weight_decay": 0.0},
-                ],
-                lr=config.learning_rate,
-                betas=(0.9, 0.98),
-                fused=True,
-            )
-        ]
-        if hidden:
-            optimizers.append(Muon(hidden, lr=config.muon_rate, weight_decay=config.weight_decay))
-        for optimizer in optimizers:
-            for group in optimizer.param_groups:
-                group["peak"] = group["lr"]
-        # Not the number of updates: a run may be made longer.
-        stamp = json.dumps(
-            {
-                "learning_rate": config.learning_rate,
-                "muon_rate": config.muon_rate,
-                "batch_size": config.batch_size,
-                "seed": config.seed,
-            }
-        )
-        return cls(model, average, optimizers, stamp)
-
-    @torch.no_grad()
-    def update_average(self, decay: float) -> None:
-        # Early on the average follows closely; otherwise it would remember the random start.
-        decay = min(decay, (1 + self.step) / (10 + self.step))
-        torch._foreach_lerp_([*self.average.parameters()], [*self.model.parameters()], 1 - decay)
-        for kept, fresh in zip(self.average.buffers(), self.model.buffers(), strict=True):
-            kept.copy_(fresh)
-
-    def save(self, path: Path) -> None:
-        tensors = {f"model.{k}": v for k, v in self.model.state_dict().items()}
-        tensors |= {f"average.{k}": v for k, v in self.average.state_dict().items()}
-        for which, optimizer in enumerate(self.optimizers):
-            for index, moments in optimizer.state_dict()["state"].items():
-                tensors |= {f"optimizer.{which}.{index}.{k}": v for k, v in moments.items()}
-        temporary = path.with_suffix(".tmp")
-        save_file(
-            {k: v.detach().cpu().contiguous() for k, v in tensors.items()},
-            temporary,
-            metadata={"step": str(self.step), "stamp": self.stamp},
-        )
-        temporary.rename(path)
-
-    def load(self, path: Path) -> None:
-        with safe_open(path, framework="pt") as file:
-            metadata = file.metadata()
-            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (no mapping)
-        if metadata["stamp"] != self.stamp:
-            raise ValueError(
-                f"{path}: was made with {metadata['stamp']}, this run has {self.stamp}; use another --out or remove it"
-            )
-        self.model.load_state_dict(_under(tensors, "model."))
-        self.average.load_state_dict(_under(tensors, "average."))
-        for which, optimizer in enumerate(self.optimizers):
-            moments: dict[int, dict[str, torch.Tensor]] = {}
-            for key, value in _under(tensors, f"optimizer.{which}.").items():
-                index, name = key.split(".")
-                moments.setdefault(int(index), {})[name] = value
-            optimizer.load_state_dict({"state": moments, "param_groups": optimizer.state_dict()["param_groups"]})
-        self.step = int(metadata["step"])
-
-
-def _under(tensors: dict[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:
-    return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
-
-
 def _device(model: nn.Module) -> torch.device:
     return next(iter(model.parameters())).device
 
 
-def pick_autocast(precision: str, device: torch.device) -> Any:
+def pick_autocast(precision: str, device: torch.device, everyone: Processes) -> Any:
     """A context factory for the asked precision; ``auto`` times one matrix product in each."""
     if precision not in ("auto", "float32", "bfloat16"):
         raise ValueError(f"precision: expected 'auto', 'float32' or 'bfloat16', got {precision!r}")
     if precision == "auto":
-        precision = (
-            "bfloat16"
-            if _product_seconds(torch.bfloat16, device) < _product_seconds(torch.float32, device)
-            else "float32"
-        )
+        faster = _product_seconds(torch.bfloat16, device) < _product_seconds(torch.float32, device)
+        # One answer for all processes, whatever each of them measured.
+        votes = int(everyone.total(torch.tensor(int(faster), device=device)))
+        precision = "bfloat16" if 2 * votes > everyone.count else "float32"
     if precision == "float32":
         return contextlib.nullcontext
     return lambda: torch.autocast(device.type, dtype=torch.bfloat16)
@@ -278,6 +274,9 @@ def _product_seconds(dtype: torch.dtype, device: torch.device) -> float:
 
 class _Stop:
     asked = False
+    """This process was asked to stop."""
+    agreed = False
+    """All processes know that one of them was."""
 
 
 @contextlib.contextmanager
@@ -299,30 +298,3 @@ def _interruption() -> Iterator[_Stop]:
     finally:
         for signum, handler in previous.items():
             signal.signal(signum, handler)
-
-
-class _Logger:
-    """TensorBoard events and a JSON-lines file of the same figures."""
-
-    def __init__(self, folder: Path) -> None:
-        from torch.utils.tensorboard import SummaryWriter
-
-        self._board = SummaryWriter(str(folder / "tensorboard"))
-        self._lines = (folder / "log.jsonl").open("a")
-
-    def __enter__(self) -> _Logger:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._board.close()
-        self._lines.close()
-
-    def figures(self, group: str, figures: dict[str, float], step: int) -> None:
-        for name, value in figures.items():
-            self._board.add_scalar(f"{group}/{name}", value, step)
-        self._lines.write(json.dumps({"step": step, "group": group, **figures}) + "\n")
-        self._lines.flush()
-
-    def pictures(self, pictures: dict[str, np.ndarray], step: int) -> None:
-        for name, picture_HWC in pictures.items():
-            self._board.add_image(name, picture_HWC, step, dataformats="HWC")

@@ -41,6 +41,8 @@ class TokenLoss(NamedTuple):
 
     loss: torch.Tensor
     changed_accuracy: torch.Tensor
+    num_changed: int
+    """Changed tokens, by which both were divided."""
 
 
 def token_loss(
@@ -84,4 +86,4 @@ def token_loss(
     # Normalising by the number of changed tokens keeps the scale of the loss the same for all games.
     count = max(1, len(chosen))
     loss = ((gate_nll * weight).sum() + (change_nll_M * weight.flatten()[chosen]).sum()) / count
-    return TokenLoss(loss, hit_M.float().sum() / count)
+    return TokenLoss(loss, hit_M.float().sum() / count, count)

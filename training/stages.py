@@ -15,13 +15,16 @@ from torch import nn
 
 from genie_env.config import JsonConfig
 from genie_env.episodes import write_json
+from training.processes import connect
 
 C = TypeVar("C", bound=JsonConfig)
 M = TypeVar("M", bound=nn.Module)
 
 
 def save_stage(folder: Path, model: nn.Module, config: JsonConfig) -> None:
-    """Write weights and config of a finished stage, each whole or absent."""
+    """Write weights and config of a finished stage, each whole or absent; of several processes the first does it."""
+    if not connect().is_first:
+        return
     folder.mkdir(parents=True, exist_ok=True)
     temporary = folder / "model.safetensors.tmp"
     save_file({k: v.cpu().contiguous() for k, v in model.state_dict().items()}, temporary)

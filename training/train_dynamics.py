@@ -18,6 +18,7 @@ from training.corruption import corrupt_context
 from training.dataset import ClipBatch, TokenDataset
 from training.loop import LoopConfig, fit
 from training.losses import TokenLoss, token_loss
+from training.processes import training_device
 from training.scheduled_sampling import ScheduledSamplingConfig, dream_context, roll_out
 from training.stages import load_stage, save_stage
 
@@ -51,6 +52,8 @@ class TrainDynamicsConfig:
     pictures are drawn."""
     data: Path | None = None
     """Recording that the tokens were made from: adds the real frames to the pictures."""
+    device: str = "auto"
+    """Torch device; ``auto`` is the process's own GPU where there is one."""
 
 
 class DynamicsTask:
@@ -65,11 +68,13 @@ class DynamicsTask:
             self._tokenizer, _ = load_stage(config.video_tokenizer_path, TokenizerConfig, make_tokenizer)
             self.model.start_embedding_from(self._tokenizer.descriptors())
         self._train, self._test = TokenDataset(config.tokens, "train"), TokenDataset(config.tokens, "test")
+        self._device = training_device(config.device)
+        self.model.to(self._device)
 
     def loss(self, step: int, rng: np.random.Generator, generator: torch.Generator) -> tuple[torch.Tensor, dict]:
         """Negative log-likelihood of every next frame given its past, from a corrupted or dreamed context."""
         config = self.config
-        clip = self._train.clips(rng, config.loop.batch_size, config.clip_length + 1)
+        clip = self._train.clips(rng, config.loop.batch_size, config.clip_length + 1).to(self._device)
         real_BTN = clip.tokens_BTN[:, :-1]
         context_BTN = corrupt_context(real_BTN, config.corruption, config.model.vocab_size, generator)
         progress, figures = step / config.loop.n_updates, {}
@@ -84,7 +89,7 @@ class DynamicsTask:
     def evaluate(self, model: nn.Module) -> tuple[dict[str, float], dict[str, np.ndarray]]:
         """Changed-token accuracy of one parallel pass from real context, on held-out episodes."""
         assert isinstance(model, Dynamics)
-        clip = self._test.clips(np.random.default_rng(0), 32, self.config.clip_length + 1)
+        clip = self._test.clips(np.random.default_rng(0), 32, self.config.clip_length + 1).to(self._device)
         hits = changed = likely = 0.0
         for rows in torch.arange(32).split(8):
             part = ClipBatch(*(x[rows] for x in clip))
@@ -104,8 +109,8 @@ class DynamicsTask:
         length = self.config.clip_length
         prompt, sampling = max(1, length // 3), self.config.scheduled_sampling.sampling
         picks = self._test.picks(np.random.default_rng(1), num_clips, length)
-        clip = self._test.take(picks, length)
-        keys = torch.arange(num_clips)
+        clip = self._test.take(picks, length).to(self._device)
+        keys = torch.arange(num_clips, device=self._device)
         actions = torch.cat([clip.actions_BT, clip.actions_BT[:, -1:]], 1)
         dreamed = roll_out(model, clip.tokens_BTN, actions, length - prompt, sampling, keys)
         shown = slice(prompt % every, None, every)
@@ -115,7 +120,7 @@ class DynamicsTask:
                 store = EpisodeStore(self.config.data)
                 frames = np.array(store.array("frames", store.split("test")[episode])[start : start + length])
                 rows.append(frames[shown])
-            rows += [tokenizer.decode(x[index, shown]).numpy() for x in (clip.tokens_BTN, dreamed)]
+            rows += [tokenizer.decode(x[index, shown].cpu()).numpy() for x in (clip.tokens_BTN, dreamed)]
         return np.concatenate([np.concatenate(list(row), axis=1) for row in rows])
 
 

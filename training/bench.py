@@ -1,0 +1,204 @@
+"""How fast the dynamics trains: ``python -m training.bench --recipe pong --json bench.json``.
+
+The real loop on tokens made up on the spot, which change as seldom as a game's; speed does not depend on what they
+show. Like ``genie-env bench`` it says what machine it was and whether anything else kept it busy.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+import tyro
+from torch import nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.flop_counter import FlopCounterMode
+
+from genie_env.bench.clock import IDLE_CORES, OtherLoad, machine
+from genie_env.bench.report import FORMAT, as_text, compare, read_report
+from genie_env.bench.work import measure_ceilings
+from genie_env.config import DynamicsConfig
+from genie_env.video import whole_file
+from training.loop import LoopConfig, fit
+from training.processes import connect, training_device
+from training.recipes import RECIPES
+from training.train_dynamics import DynamicsTask, TrainDynamicsConfig
+
+EPISODES, EPISODE_FRAMES, CHANGE_RATE = 8, 200, 1 / 15
+
+
+@dataclass(frozen=True)
+class BenchConfig:
+    """Time updates of the dynamics, early (teacher forcing only) and late (with dreamed contexts) in a training."""
+
+    recipe: str = "pong"
+    """Name of the recipe whose dynamics is trained."""
+    steps: int = 20
+    """Updates measured for each figure, after a few that are not."""
+    batch_size: int | None = None
+    """Rows of a batch; None takes the recipe's."""
+    accumulate: int = 1
+    """Parts of a batch in each process."""
+    precision: str = "auto"
+    """``float32``, ``bfloat16`` or ``auto``."""
+    device: str = "auto"
+    """Torch device."""
+    json: Path | None = None
+    """Also write the figures to this file."""
+    compare: Path | None = None
+    """Also print ratios to the figures of an earlier run, written by --json."""
+
+
+class TrainingSpeed(NamedTuple):
+    """Of all processes together."""
+
+    context: str
+    """``real``: teacher forcing only; ``dreamed``: as at the end of a training."""
+    batch_size: int
+    tokens_per_second: float
+    """Context tokens: rows times frames times tokens of a frame."""
+    updates_per_second: float
+    share_of_loss: float
+    """Of the time, in the batch, the dream and the forward pass; the rest is backward pass and optimiser."""
+    gigaflops_per_update: float
+    """Matrix products forward and backward, in this process."""
+    of_matrix_ceiling: float
+
+
+class _Clocked:
+    """A task that notes when its loss begins and ends. It has nothing to evaluate."""
+
+    def __init__(self, task: DynamicsTask, first_step: int) -> None:
+        self.model: nn.Module = task.model
+        self.begins: list[float] = []
+        self.ends: list[float] = []
+        self._task, self._first_step = task, first_step
+
+    def loss(self, step: int, rng: np.random.Generator, generator: torch.Generator) -> tuple[torch.Tensor, dict]:
+        """The task's loss, as at a later step."""
+        self.begins.append(self._now())
+        result = self._task.loss(self._first_step + step, rng, generator)
+        self.ends.append(self._now())
+        return result
+
+    def evaluate(self, model: nn.Module) -> tuple[dict[str, float], dict[str, np.ndarray]]:
+        """Nothing."""
+        return {}, {}
+
+    def _now(self) -> float:
+        if next(self.model.parameters()).is_cuda:
+            torch.cuda.synchronize()
+        return time.perf_counter()
+
+
+def write_made_up_tokens(folder: Path, size: DynamicsConfig) -> None:
+    """Token files as of a game in which one token in fifteen changes from frame to frame."""
+    rng = np.random.default_rng(0)
+    count = EPISODES * EPISODE_FRAMES
+    tokens_TN = rng.integers(size.vocab_size, size=(count, size.num_tokens)).astype(np.int32)
+    for t in range(1, count):
+        stays = rng.random(size.num_tokens) >= CHANGE_RATE
+        tokens_TN[t, stays] = tokens_TN[t - 1, stays]
+    columns = {
+        "starts": np.arange(0, count, EPISODE_FRAMES),
+        "tokens_TN": tokens_TN,
+        "latent_actions_T": rng.integers(size.num_actions, size=count).astype(np.int16),
+        "actions_T": np.zeros(count, np.int64),
+        "rewards_T": np.zeros(count, np.float32),
+        "terminated_T": np.zeros(count, bool),
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    for split in ("train", "test"):
+        np.savez(folder / f"{split}.npz", **columns)
+
+
+def measure(config: TrainDynamicsConfig, steps: int, dreamed: bool, warm_up: int = 3) -> TrainingSpeed:
+    """Train for some updates and time them.
+
+    Args:
+        config: as for a real training; its loop says how long that would be.
+        steps: measured updates.
+        dreamed: whether to measure the end of the training, not its beginning.
+        warm_up: updates before.
+    """
+    task, everyone = DynamicsTask(config), connect()
+    clocked = _Clocked(task, config.loop.n_updates - 1 - warm_up - steps if dreamed else 0)
+    loop = replace(config.loop, n_updates=warm_up + steps, checkpoint_every=10**9, eval_every=10**9)
+    fit(clocked, loop, config.out / ("dreamed" if dreamed else "real"), "bench")
+    # One more part, not timed, to count what it multiplies; attention is counted where it is written out as products.
+    with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
+        loss, _ = task.loss(clocked._first_step, np.random.default_rng(0), torch.Generator().manual_seed(0))
+        loss.backward()
+    # Parts of one update follow each other; an update is measured from its first part to the next one's.
+    begins, ends = (np.array(x).reshape(-1, loop.accumulate)[warm_up:] for x in (clocked.begins, clocked.ends))
+    seconds = (begins[-1, 0] - begins[0, 0]) / (len(begins) - 1)
+    in_loss = float((ends - begins)[:-1].sum(1).mean())
+    flops = counter.get_total_flops() * loop.accumulate
+    tokens = loop.batch_size * loop.accumulate * everyone.count * config.clip_length * config.model.num_tokens
+    return TrainingSpeed(
+        "dreamed" if dreamed else "real",
+        loop.batch_size * loop.accumulate * everyone.count,
+        tokens / seconds,
+        1 / seconds,
+        in_loss / seconds,
+        flops / 1e9,
+        flops / seconds / measure_ceilings(next(task.model.parameters()).device).flops_per_second,
+    )
+
+
+def run(config: BenchConfig) -> dict[str, Any]:
+    """Measure and return plain data, as ``genie_env.bench.suite`` does.
+
+    Raises:
+        ValueError: if an argument is not as expected.
+    """
+    if config.recipe not in RECIPES:
+        raise ValueError(f"recipe: expected one of {sorted(RECIPES)}, got {config.recipe!r}")
+    if config.steps < 2:
+        raise ValueError(f"steps: expected a whole number >= 2, got {config.steps}")
+    recipe, load = RECIPES[config.recipe], OtherLoad()
+    loop: LoopConfig = replace(recipe.dynamics_loop, precision=config.precision, accumulate=config.accumulate)
+    loop = replace(loop, batch_size=config.batch_size or loop.batch_size)
+    with tempfile.TemporaryDirectory() as name:
+        size = recipe.dynamics_config()
+        write_made_up_tokens(Path(name) / "tokens", size)
+        settings = TrainDynamicsConfig(
+            Path(name) / "tokens", Path(name), size, loop, device=config.device, **recipe.dynamics_training
+        )
+        rows = [measure(settings, config.steps, dreamed)._asdict() for dreamed in (False, True)]
+    others = load.cores()
+    return {
+        "format": FORMAT,
+        "machine": {**machine(training_device(config.device)), "precision": config.precision},
+        "cores_busy_with_others": others,
+        "valid": others is None or others <= IDLE_CORES,
+        "tables": {"training": rows},
+    }
+
+
+def main() -> None:
+    """Command line."""
+    config = tyro.cli(BenchConfig, description=__doc__)
+    try:
+        other = read_report(config.compare) if config.compare is not None else None
+        report = run(config)
+    except (ValueError, OSError) as error:
+        raise SystemExit(str(error)) from None
+    if not connect().is_first:
+        return
+    print(as_text(report))
+    if other is not None:
+        print(compare(report, other))
+    if config.json is not None:
+        with whole_file(config.json) as temporary:
+            temporary.write_text(json.dumps(report, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
