@@ -1,19 +1,34 @@
 """From a few labelled transitions to a map between a game's real actions and a world's latent ones.
 
-Genie (arXiv 2402.15391) needed 200 labelled transitions. Real actions with the same effect share their labels.
+Genie (arXiv 2402.15391) needed 200 labelled transitions. Real actions with the same effect share their labels. A
+latent action that goes with several effects is told apart by the picture: p(real action | latent action, features).
 """
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 
 from genie_env.config import ActionMapConfig
+from genie_env.frames import to_gray
+
+PURE = 0.8
+"""A latent action of lower purity is told apart by features of the picture."""
+FEATURE_SIDE = 8
+ALIKE = 0.3
+"""Real actions whose latent actions are distributed closer than this (total variation) have one effect."""
+FOLDS = 5
 
 
 def fit_action_map(
-    latent_M: np.ndarray, real_M: np.ndarray, effects: tuple[int, ...], num_latent: int
+    latent_M: np.ndarray,
+    real_M: np.ndarray,
+    effects: tuple[int, ...],
+    num_latent: int,
+    frames_MHWC: np.ndarray | None = None,
 ) -> ActionMapConfig:
-    """Fit the map on M transitions.
+    """Fit the map on M transitions, and measure it on those left out in turn.
 
     Stepping with a real action takes the latent action that its effect makes most likely,
     argmax p(latent | effect); a latent action stands for the effect it most often goes with.
@@ -23,22 +38,147 @@ def fit_action_map(
         real_M: real actions.
         effects: effect of each real action.
         num_latent: number of latent actions.
+        frames_MHWC: frame before each transition, uint8; without them no features are used.
 
     Raises:
         ValueError: if the arrays differ in length or are empty.
     """
-    if len(latent_M) != len(real_M) or not len(latent_M):
-        raise ValueError(f"expected as many latent as real actions, at least one; got {len(latent_M)}, {len(real_M)}")
+    columns = [latent_M, real_M, *([] if frames_MHWC is None else [frames_MHWC])]
+    if len({len(column) for column in columns}) != 1 or not len(latent_M):
+        raise ValueError(
+            f"expected as many latent as real actions (and frames), at least one; got {[len(c) for c in columns]}"
+        )
+    plain = _measured(latent_M, real_M, effects, num_latent, None)
+    if frames_MHWC is None or len(latent_M) < 2 or min(plain.purity) >= PURE:
+        return plain
+    seeing = _measured(latent_M, real_M, effects, num_latent, frame_features(frames_MHWC))
+    # Where the picture does not tell either (a paddle at a wall), a few labels only teach it to guess.
+    return seeing if (seeing.agreement or 0) > (plain.agreement or 0) else plain
+
+
+def to_real(mapped: ActionMapConfig, latent_M: np.ndarray, features_MF: np.ndarray | None = None) -> np.ndarray:
+    """Real action for each latent one, told apart by :func:`frame_features` where they are given and needed."""
+    real_M = np.array(mapped.latent_to_real)[latent_M]
+    if features_MF is None:
+        return real_M
+    for code, weights in mapped.by_features.items():
+        here_M = latent_M == int(code)
+        real_M[here_M] = (_with_one(features_MF[here_M]) @ np.array(weights).T).argmax(1)
+    return real_M
+
+
+def frame_features(frames_MHWC: np.ndarray) -> np.ndarray:
+    """A coarse grey picture of each frame uint8 [M, H, W, 3]: float [M, 64] in [0, 1]."""
+    grey_MHW = to_gray(frames_MHWC)[..., 0] / 255.0
+    high, wide = (edge // FEATURE_SIDE for edge in grey_MHW.shape[1:])
+    whole_MHW = grey_MHW[:, : high * FEATURE_SIDE, : wide * FEATURE_SIDE]
+    blocks = whole_MHW.reshape(len(grey_MHW), FEATURE_SIDE, high, FEATURE_SIDE, wide)
+    return blocks.mean((2, 4)).reshape(len(grey_MHW), -1)
+
+
+def infer_effects(latent_M: np.ndarray, real_M: np.ndarray, num_real: int, num_latent: int) -> tuple[int, ...]:
+    """Effect of each real action, where nothing is known of the game: actions followed by alike latent ones are one.
+
+    An action joins the first of those before it whose distribution of latent actions is like its own; one that
+    never occurs is an effect of its own.
+    """
+    counts_RA = np.zeros((num_real, num_latent))
+    np.add.at(counts_RA, (real_M, latent_M), 1)
+    effects: list[int] = []
+    groups: list[np.ndarray] = []
+    for counts_A in counts_RA:
+        near = [
+            index
+            for index, group_A in enumerate(groups)
+            if counts_A.any() and group_A.any() and _variation(counts_A, group_A) < ALIKE
+        ]
+        if near:
+            groups[near[0]] = groups[near[0]] + counts_A
+        else:
+            groups.append(counts_A)
+        effects.append(near[0] if near else len(groups) - 1)
+    return tuple(effects)
+
+
+def _measured(
+    latent_M: np.ndarray, real_M: np.ndarray, effects: tuple[int, ...], num_latent: int, features_MF: np.ndarray | None
+) -> ActionMapConfig:
+    """The map fitted on all labels, with its agreement on those left out in turn."""
+    fitted = _fit(latent_M, real_M, effects, num_latent, features_MF)
+    if len(latent_M) < 2:
+        return fitted
+    effect_of, hits = np.asarray(effects), 0
+    folds_M = np.arange(len(latent_M)) % FOLDS
+    for fold in range(min(FOLDS, len(latent_M))):
+        seen_M, out_M = folds_M != fold, folds_M == fold
+        part = _fit(latent_M[seen_M], real_M[seen_M], effects, num_latent, _rows(features_MF, seen_M))
+        said_M = to_real(part, latent_M[out_M], _rows(features_MF, out_M))
+        hits += int((effect_of[said_M] == effect_of[real_M[out_M]]).sum())
+    return dataclasses.replace(fitted, agreement=round(hits / len(latent_M), 4))
+
+
+def _fit(
+    latent_M: np.ndarray,
+    real_M: np.ndarray,
+    effects: tuple[int, ...],
+    num_latent: int,
+    features_MF: np.ndarray | None,
+) -> ActionMapConfig:
     effect_of = np.asarray(effects)
     counts_EA = np.zeros((effect_of.max() + 1, num_latent))
     np.add.at(counts_EA, (effect_of[real_M], latent_M), 1)
     latent_given_effect = counts_EA / counts_EA.sum(1, keepdims=True).clip(1)
-    best_effect_A = counts_EA.argmax(0)
+    best_effect_A, best_latent_E = counts_EA.argmax(0), latent_given_effect.argmax(1)
     purity_A = counts_EA.max(0) / counts_EA.sum(0).clip(1)
     first_real = [int(np.flatnonzero(effect_of == e)[0]) for e in range(len(counts_EA))]
+    by_features = {}
+    for code in np.flatnonzero((purity_A < PURE) & (counts_EA.sum(0) > 0)):
+        if features_MF is None:
+            break
+        here_M = latent_M == code
+        weights_EF = _softmax_regression(features_MF[here_M], effect_of[real_M[here_M]], len(counts_EA))
+        # Stored for real actions; those that are not the first of their effect are never named.
+        weights_RF = np.zeros((len(effect_of), weights_EF.shape[1]))
+        weights_RF[:, -1] = -1e3
+        weights_RF[first_real] = weights_EF
+        by_features[str(code)] = tuple(tuple(round(float(w), 4) for w in row) for row in weights_RF)
     return ActionMapConfig(
-        real_to_latent=tuple(int(latent_given_effect[e].argmax()) for e in effect_of),
+        real_to_latent=tuple(int(best_latent_E[e]) for e in effect_of),
         latent_to_real=tuple(first_real[e] for e in best_effect_A),
         purity=tuple(round(float(p), 4) for p in purity_A),
         num_labels=len(latent_M),
+        coverage=round(float(np.mean(best_effect_A[best_latent_E] == np.arange(len(counts_EA)))), 4),
+        by_features=by_features,
     )
+
+
+def _softmax_regression(
+    features_MF: np.ndarray, classes_M: np.ndarray, num_classes: int, decay: float = 1e-3
+) -> np.ndarray:
+    """Weights [classes, F + 1] of a linear classifier, by gradient descent on standardised features."""
+    middle_F, scale_F = features_MF.mean(0), features_MF.std(0) + 1e-3
+    inputs_MF = _with_one((features_MF - middle_F) / scale_F)
+    wanted_MC = np.eye(num_classes)[classes_M]
+    weights_CF = np.zeros((num_classes, inputs_MF.shape[1]))
+    step = 1.0 / max(1.0, float(np.square(inputs_MF).sum(1).mean()) / 2)
+    for _ in range(500):
+        logits_MC = inputs_MF @ weights_CF.T
+        chances_MC = np.exp(logits_MC - logits_MC.max(1, keepdims=True))
+        chances_MC /= chances_MC.sum(1, keepdims=True)
+        weights_CF -= step * ((chances_MC - wanted_MC).T @ inputs_MF / len(inputs_MF) + decay * weights_CF)
+    # A class that never occurred here is not to be named because its weights are zero.
+    weights_CF[~wanted_MC.any(0), -1] = -1e3
+    plain_CF = weights_CF[:, :-1] / scale_F
+    return np.concatenate([plain_CF, weights_CF[:, -1:] - plain_CF @ middle_F[:, None]], axis=1)
+
+
+def _with_one(features_MF: np.ndarray) -> np.ndarray:
+    return np.concatenate([features_MF, np.ones((len(features_MF), 1))], axis=1)
+
+
+def _rows(features_MF: np.ndarray | None, chosen_M: np.ndarray) -> np.ndarray | None:
+    return None if features_MF is None else features_MF[chosen_M]
+
+
+def _variation(counts_A: np.ndarray, others_A: np.ndarray) -> float:
+    return float(np.abs(counts_A / counts_A.sum() - others_A / others_A.sum()).sum() / 2)

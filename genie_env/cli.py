@@ -31,7 +31,7 @@ class Play:
 
     Arrows and WASD play what the actions mean, R resets, P pauses (N then plays one step), [ and ] change
     the temperature, ; and ' the action diversity, F5 takes a snapshot and F9 returns to it, F12 saves a
-    screenshot, V starts and stops a film, Esc quits.
+    screenshot, V starts and stops a film, H hides the bar of text, Esc quits.
     """
 
     world: str = "pong"
@@ -52,6 +52,12 @@ class Play:
     """Torch device."""
     out: Path = Path()
     """Folder for screenshots and films."""
+    record: Path | None = None
+    """Folder to make of everything played, for training: frames, actions, rewards."""
+    beside_real: bool = False
+    """Show the real game beside the dream: it begins like the dream and plays the same actions."""
+    hud: bool = True
+    """Show figures and keys beneath the game."""
 
 
 @dataclass(frozen=True)
@@ -102,18 +108,31 @@ class Info:
 
 @dataclass(frozen=True)
 class Bench:
-    """Measure environment steps per second and the time of a step, with pictures and with tokens only."""
+    """Measure how fast a world steps, what the time goes into and how far that is from the machine's limit.
+
+    Steps per second with pictures and with tokens only, of environments and of the engine alone; the same without
+    the key-value cache and as single environments; shares of the time; bytes per row; useful floating-point
+    operations and bytes against a matrix product and a copy timed in the same run. Run it on an idle machine.
+    """
 
     world: str = "pong"
     """Bundled name or folder."""
-    rows: tuple[int, ...] = (1, 4, 16, 64)
+    rows: tuple[int, ...] = (1, 4, 16, 64, 256)
     """Numbers of environments stepped together."""
-    steps: int = 200
-    """Steps measured for each."""
+    steps: int = 500
+    """Steps measured for each figure."""
+    seconds: float = 4.0
+    """Measure fewer steps where they would take longer than about this."""
     device: str = "auto"
     """Torch device."""
+    compile: bool = False
+    """Let torch.compile build the environments' step."""
+    long: bool = False
+    """Also time step 10,000 of an episode against step 10."""
     json: Path | None = None
     """Also write the figures to this file."""
+    compare: Path | None = None
+    """Also print ratios to the figures of an earlier run, written by --json."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -147,13 +166,35 @@ def _make(world: str, **options: Any) -> gym.Env[Any, Any]:
 
 def _play(args: Play) -> None:
     from genie_env.play import play
+    from genie_env.recording import PlayRecorder
+    from genie_env.twin import Twin
 
     chosen = {"temperature": args.temperature, "action_diversity": args.action_diversity}
     env = _make(args.world, **chosen, action_type=args.action_type, device=args.device)
+    game: Any = env.unwrapped
+    settings = game.config, game.options.action_type
+    recorder = twin = None
     try:
-        play(env, fps=args.fps, scale=args.scale, seed=args.seed, out=args.out)
+        twin = Twin(*settings) if args.beside_real else None
+        recorder = PlayRecorder(args.record, *settings) if args.record else None
+        play(
+            env,
+            fps=args.fps,
+            scale=args.scale,
+            seed=args.seed,
+            out=args.out,
+            recorder=recorder,
+            twin=twin,
+            hud=args.hud,
+        )
     finally:
         env.close()
+        if twin is not None:
+            twin.close()
+        if recorder is not None:
+            store = recorder.close()
+            steps = sum(entry.length - 1 for entry in store.manifest.episodes) if store else 0
+            print(f"{steps} steps recorded in {args.record}" if store else "nothing recorded")
 
 
 def _demo(args: Demo) -> None:
@@ -284,15 +325,16 @@ def _flat(metrics: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]
 
 
 def _bench(args: Bench) -> None:
-    from genie_env.bench import machine, measure_all
+    from genie_env.bench.report import as_text, compare, read_report
+    from genie_env.bench.suite import run
     from genie_env.video import whole_file
 
-    figures = list(measure_all(args.world, args.rows, args.steps, args.device))
-    print(f"{'observation':<12}{'rows':>6}{'steps/s':>10}{'p50 ms':>9}{'p99 ms':>9}")
-    for f in figures:
-        print(f"{f.obs_type:<12}{f.rows:>6}{f.steps_per_second:>10.0f}{f.p50_ms:>9.2f}{f.p99_ms:>9.2f}")
+    # Read first: a bad file should fail before the work rather than after it.
+    other = read_report(args.compare) if args.compare is not None else None
+    report = run(args.world, args.rows, args.steps, args.seconds, args.device, args.compile, args.long)
+    print(as_text(report))
+    if other is not None:
+        print(compare(report, other))
     if args.json is not None:
-        report = {"world": args.world, "device": args.device, "steps": args.steps, **machine()}
-        report["figures"] = [f._asdict() for f in figures]
         with whole_file(args.json) as temporary:
             temporary.write_text(json.dumps(report, indent=2) + "\n")

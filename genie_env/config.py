@@ -232,6 +232,12 @@ class ActionMapConfig(JsonConfig):
     purity: tuple[float, ...]
     """For each latent action the share of its transitions that carry its most frequent effect."""
     num_labels: int
+    coverage: float | None = None
+    """Share of the effects for which some latent action stands; an effect without one cannot be played."""
+    agreement: float | None = None
+    """Share of labelled transitions, each left out of the fit in turn, whose effect the map names."""
+    by_features: dict[str, tuple[tuple[float, ...], ...]] = field(default_factory=dict)
+    """For latent actions of low purity, by their number: weights [real actions, features + 1] of p(real | picture)."""
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,8 @@ one random generator a row. It knows nothing of episodes' limits, autoreset or r
 
 from __future__ import annotations
 
-import contextlib
 import copy
-from collections.abc import Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -22,8 +21,9 @@ from genie_env.bundle import load_world
 from genie_env.config import WorldConfig
 from genie_env.frames import check_frames, to_gray
 from genie_env.options import DreamOptions, check_diversity, check_temperature
-from genie_env.rollout import RolloutEngine, RolloutState
+from genie_env.rollout import RolloutEngine, RolloutState, StepOutput
 from genie_env.sampling import LANE_ACTION, counter_uniform, diversify
+from genie_env.torch_use import compiled_step, refuse_fork, suitable_threads
 from genie_env.world_model import Prompts, World
 
 
@@ -71,11 +71,17 @@ class Snapshot:
     recent_BK: torch.Tensor
     temperature_B: torch.Tensor
     diversity_B: torch.Tensor
-    generators: list[np.random.Generator]
+    generators: list[np.random.Generator | None]
+    world: str
 
 
 class Dreams:
-    """``num_rows`` dreams in one world, opened on first use."""
+    """``num_rows`` dreams in one world, opened on first use.
+
+    A deep copy shares the world, which nothing ever changes. A pickled one leaves it behind and opens it again.
+    """
+
+    _SHARED = ("world", "_engine", "_step", "_to_latent")
 
     def __init__(self, world: str, config: WorldConfig, options: DreamOptions, num_rows: int) -> None:
         self.config, self.options, self.num_rows = config, options, num_rows
@@ -94,6 +100,10 @@ class Dreams:
         return self.world.engine(self.options.sampling)
 
     @cached_property
+    def _step(self) -> Callable[..., StepOutput]:
+        return compiled_step(self._engine) if self.options.compile else self._engine.step
+
+    @cached_property
     def _to_latent(self) -> torch.Tensor:
         real = self.options.action_type == "real" and self.config.action_map is not None
         table = self.config.action_map.real_to_latent if real else range(self._num_actions)  # type: ignore[union-attr]
@@ -102,6 +112,7 @@ class Dreams:
     @property
     def state(self) -> RolloutState:
         """The rollout, once reset."""
+        refuse_fork()
         if self._state is None:
             raise gym.error.ResetNeeded("call reset() before step(), render() or snapshot()")
         return self._state
@@ -113,7 +124,12 @@ class Dreams:
             rows: int [R].
             generators: the rows' own generators; each gives its row a key and, without a prompt, a start.
             options: checked names; ``frames`` uint8 [R, T, H, W, 3], ``start``, ``temperature``, ``action_diversity``.
+
+        Raises:
+            ValueError: if an option's value is not as expected; no dream changes then.
+            ForkedError: in a process that was forked after torch was imported.
         """
+        refuse_fork()
         # Check everything before anything changes: a bad option leaves the dreams as they were.
         temperature = check_temperature(options.get("temperature", self.options.temperature))
         diversity = check_diversity(options.get("action_diversity", self.options.action_diversity))
@@ -150,8 +166,8 @@ class Dreams:
         action_B = diversify(asked_B, self._recent_BK, self._num_actions, self._diversity_B, uniform_B2)
         self._recent_BK = torch.cat([self._recent_BK[:, 1:], action_B[:, None]], dim=1)
         latent_B = self._to_latent[action_B]
-        with _suitable_threads(self.num_rows, self.world.device):
-            output = self._engine.step(state, latent_B, self._temperature_B)
+        with suitable_threads(self.num_rows, self.world.device):
+            output = self._step(state, latent_B, self._temperature_B)
         return DreamStep(
             output.reward_B.cpu().numpy().astype(np.float64),
             output.terminated_B.cpu().numpy().copy(),
@@ -204,44 +220,40 @@ class Dreams:
             self._temperature_B.clone(),
             self._diversity_B.clone(),
             copy.deepcopy(self.generators),
-        )  # type: ignore[arg-type]
+            self.config.name,
+        )
 
     def restore(self, snapshot: Snapshot) -> None:
         """Go back to a snapshot, which stays usable.
 
         Raises:
-            ValueError: if it is of an environment with another number of rows.
+            ValueError: if it is none, or of another world, number of rows or diversity window.
         """
-        if len(snapshot.recent_BK) != self.num_rows:
-            raise ValueError(f"snapshot: expected {self.num_rows} rows, got {len(snapshot.recent_BK)}")
+        if not isinstance(snapshot, Snapshot):
+            raise ValueError(f"snapshot: expected what snapshot() returned, got {snapshot!r}")
+        expected = self.config.name, self.num_rows, self.options.diversity_window
+        found = snapshot.world, *snapshot.recent_BK.shape
+        if found != expected:
+            raise ValueError(f"snapshot: expected world, rows and diversity window {expected}, got {found}")
         self._state = snapshot.rollout.clone()
         self._recent_BK = snapshot.recent_BK.clone()
         self._temperature_B, self._diversity_B = snapshot.temperature_B.clone(), snapshot.diversity_B.clone()
-        self.generators = copy.deepcopy(snapshot.generators)  # type: ignore[assignment]
+        self.generators = copy.deepcopy(snapshot.generators)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name not in self._SHARED}
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Dreams:
+        twin = object.__new__(Dreams)
+        for name, value in self.__dict__.items():
+            twin.__dict__[name] = value if name in self._SHARED else copy.deepcopy(value, memo)
+        return twin
 
     def _starts(self, generators: list[np.random.Generator], start: int | None) -> Prompts:
         starts = self.world.starts
         assert starts is not None
         picks = [int(g.integers(len(starts.tokens_SPN))) if start is None else start for g in generators]
         return Prompts(starts.tokens_SPN[picks].to(self.world.device), starts.actions_SP[picks].to(self.world.device))
-
-
-@contextlib.contextmanager
-def _suitable_threads(rows: int, device: torch.device) -> Iterator[None]:
-    """One CPU thread for a few rows.
-
-    A row's products are too small to share out: two threads gain a tenth on an idle machine, and lose a factor of
-    ten as soon as anything else keeps one of the cores busy, for they wait for each other at every product.
-    """
-    threads = torch.get_num_threads()
-    if device.type != "cpu" or rows > 4 or threads == 1:
-        yield
-        return
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
 
 
 def _check_start(start: Any, world: World) -> int | None:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import gymnasium as gym
 import numpy as np
 
 from genie_env.bundle import read_config
+from genie_env.config import WorldConfig
 from genie_env.dreams import Dreams, Snapshot, action_meanings, action_space, observation_space
 from genie_env.keyboard import key_code
-from genie_env.options import check_reset_options, resolve_options
+from genie_env.options import Options, check_reset_options, resolve_options
+from genie_env.pacer import Pacer
 from genie_env.renderer import Hud, Renderer
 
 
@@ -61,9 +63,21 @@ class GenieEnv(gym.Env[np.ndarray, np.int64]):
     | ``action_type`` | ``"latent"`` or ``"real"`` | ``"real"`` where the world has a map |
     | ``obs_type`` | ``"rgb"``, ``"grayscale"``, ``"tokens"`` | ``"rgb"`` |
     | ``device`` | torch device, or ``"auto"`` | ``"auto"`` |
+    | ``compile`` | build the step with ``torch.compile`` | ``False`` |
     | ``render_mode`` | ``None``, ``"rgb_array"``, ``"human"`` | ``None`` |
 
     ``reset(options=…)`` also takes ``temperature`` and ``action_diversity`` for the episode.
+
+    ## Vectorized environment
+    ``gym.make_vec("Genie/Pong-v0", num_envs=64)`` makes a :class:`~genie_env.vector_env.GenieVectorEnv`: one batched
+    forward a step for all rows, ended rows handled by ``autoreset_mode`` ``"NextStep"``, ``"SameStep"`` or
+    ``"Disabled"``. Gymnasium's own ``vectorization_mode="sync"`` and ``"async"`` work too; processes for ``"async"``
+    must be started with ``vector_kwargs={"context": "spawn"}`` or ``"forkserver"``.
+
+    ## Copies
+    ``snapshot()`` and ``restore()`` branch a dream; ``copy.deepcopy`` and ``pickle`` give an environment that goes on
+    alike, the first sharing the weights and the second opening them again. A snapshot is of the environment itself:
+    a wrapper around it, such as ``TimeLimit``, goes on counting; a copy takes the wrappers along.
 
     ## Version History
     - v0: first version.
@@ -75,44 +89,36 @@ class GenieEnv(gym.Env[np.ndarray, np.int64]):
         self,
         world: str | Path | None = None,
         *,
-        temperature: float | None = None,
-        top_p: float | None = None,
-        decode_steps: int | None = None,
-        action_diversity: float = 0.0,
-        diversity_window: int = 5,
-        action_type: str | None = None,
-        obs_type: str = "rgb",
-        device: str = "auto",
         render_mode: str | None = None,
+        **options: Unpack[Options],
     ) -> None:
         """Check the options; weights are loaded at the first reset.
 
+        Args:
+            world: bundled name or folder.
+            render_mode: None, ``"rgb_array"`` or ``"human"``.
+            options: see "Arguments" above.
+
         Raises:
             ValueError: if an option or the world's bundle is not as expected.
+            TypeError: if there is no such option.
         """
         config = read_config(require_world(world))
-        options = resolve_options(
-            config,
-            temperature=temperature,
-            top_p=top_p,
-            decode_steps=decode_steps,
-            action_diversity=action_diversity,
-            diversity_window=diversity_window,
-            action_type=action_type,
-            obs_type=obs_type,
-            device=device,
-        )
+        resolved = resolve_options(config, **options)
         if render_mode is not None and render_mode not in self.metadata["render_modes"]:
             raise ValueError(
                 f"render_mode: expected None or one of {self.metadata['render_modes']}, got {render_mode!r}"
             )
         self.render_mode = render_mode
-        self.metadata = {**type(self).metadata, "render_fps": config.source.fps}
-        self.observation_space = observation_space(config, options.obs_type)
-        self.action_space = action_space(config, options.action_type)
-        self.config, self.options = config, options
-        self._dreams = Dreams(str(world), config, options, num_rows=1)
+        self.metadata = {**type(self).metadata, "render_fps": whole_fps(config)}
+        self.observation_space = observation_space(config, resolved.obs_type)
+        self.action_space = action_space(config, resolved.action_type)
+        self.config, self.options = config, resolved
+        self._dreams = Dreams(str(world), config, resolved, num_rows=1)
+        self.show_hud = True
         self._renderer: Renderer | None = None
+        self._pacer: Pacer | None = None
+        self._episode = 0
         self._total = 0.0
         self._last_reward = 0.0
         self._last_info: dict[str, Any] = {"action": -1, "latent_action": -1, "entropy": 0.0, "step": 0}
@@ -140,6 +146,7 @@ class GenieEnv(gym.Env[np.ndarray, np.int64]):
         except Exception:
             self._np_random, self._np_random_seed = generator, known_seed
             raise
+        self._episode += 1
         self._total, self._last_reward = 0.0, 0.0
         self._last_info = {"action": -1, "latent_action": -1, "entropy": 0.0, "step": 0}
         if self.render_mode == "human":
@@ -169,23 +176,32 @@ class GenieEnv(gym.Env[np.ndarray, np.int64]):
         return self._dreams.observations()[0], self._last_reward, terminated, False, dict(self._last_info)
 
     def render(self) -> np.ndarray | None:
-        """Return the present frame (``rgb_array``) or show it in a window (``human``)."""
+        """Return the present frame (``rgb_array``), or show it and wait until the next is due (``human``).
+
+        The bar of text beneath a shown frame is there while ``show_hud`` is True.
+        """
         if self.render_mode is None:
             gym.logger.warn("render() was called without a render_mode; pass render_mode='rgb_array' or 'human'")
             return None
         frame_HWC = self._dreams.frames()[0]
         if self.render_mode == "rgb_array":
             return frame_HWC
-        if self._renderer is None:
+        if self._renderer is None or self._pacer is None:
             self._renderer = Renderer(title=f"Genie Env: {self.config.name}", window=True)
-        self._renderer.draw(frame_HWC, self._hud())
+            self._pacer = Pacer(self.config.source.fps)
+        self._renderer.draw(frame_HWC, self._hud(self._pacer.rate) if self.show_hud else None)
+        self._pacer.wait()
         return None
 
     def close(self) -> None:
         """Close the window, if there is one. May be called again."""
         if self._renderer is not None:
             self._renderer.close()
-            self._renderer = None
+            self._renderer = self._pacer = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        # A copy opens a window of its own.
+        return {**self.__dict__, "_renderer": None, "_pacer": None}
 
     @property
     def world(self) -> Any:
@@ -239,23 +255,26 @@ class GenieEnv(gym.Env[np.ndarray, np.int64]):
         """Go back to a snapshot, generator included.
 
         Raises:
-            ValueError: if it was made by an environment with another number of rows.
+            ValueError: if it was not made by an environment of this world and diversity window.
         """
         self._dreams.restore(state)
         generator = self._dreams.generators[0]
         assert generator is not None
         self.np_random = generator
 
-    def _hud(self) -> Hud:
+    def _hud(self, fps: float) -> Hud:
         action = self._last_info["action"]
         name = self.get_action_meanings()[action] if action >= 0 else "–"
         return Hud(
+            episode=self._episode,
             step=self._last_info["step"],
             reward=self._last_reward,
             total=self._total,
             action=name,
             temperature=self.temperature,
+            action_diversity=self.action_diversity,
             entropy=self._last_info["entropy"],
+            fps=fps,
         )
 
 
@@ -266,6 +285,11 @@ def require_world(world: str | Path | None) -> str | Path:
             'world: expected a bundled name or a folder, as in gym.make("Genie/World-v0", world="worlds/my_game")'
         )
     return world
+
+
+def whole_fps(config: WorldConfig) -> int:
+    """The source game's frames per second, as a whole number: ``gymnasium.utils.play`` takes no other."""
+    return max(1, round(config.source.fps))
 
 
 def as_clip(frames: Any) -> np.ndarray:

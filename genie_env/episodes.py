@@ -82,7 +82,8 @@ class EpisodeWriter:
         """Prepare ``<folder>.partial``.
 
         Args:
-            test_every: every n-th episode is held out (split ``test``); the rest is ``train``.
+            test_every: every n-th episode is held out (split ``test``); the rest is ``train``. Of fewer episodes
+                the one is held out that comes nearest to this share of all frames.
 
         Raises:
             ValueError: if ``folder`` exists, or a partial recording with other settings lies beside it.
@@ -120,11 +121,14 @@ class EpisodeWriter:
 
     def finish(self, num_shards: int) -> EpisodeStore:
         """Write the manifest, publish the folder and open it."""
-        entries: list[EpisodeEntry] = []
-        for shard in range(num_shards):
-            for entry in json.loads(self._shard_json(shard).read_text()):
-                held_out = len(entries) % self._test_every == self._test_every - 1
-                entries.append(EpisodeEntry(shard=shard, split="test" if held_out else "train", **entry))
+        found = [
+            (shard, entry) for shard in range(num_shards) for entry in json.loads(self._shard_json(shard).read_text())
+        ]
+        held_out = _held_out([entry["length"] for _, entry in found], self._test_every)
+        entries = [
+            EpisodeEntry(shard=shard, split="test" if index in held_out else "train", **entry)
+            for index, (shard, entry) in enumerate(found)
+        ]
         manifest = Manifest(self._source, self._truth_names, num_shards, tuple(entries), self._settings)
         write_json(self.partial / "manifest.json", manifest.to_json())
         for shard in range(num_shards):
@@ -209,6 +213,14 @@ def write_json(path: Path, data: Any) -> None:
     temporary = path.with_suffix(path.suffix + ".tmp")
     temporary.write_text(json.dumps(data, indent=1))
     temporary.rename(path)
+
+
+def _held_out(lengths: list[int], every: int) -> set[int]:
+    """Indices of the episodes to test on; none of a single episode."""
+    if len(lengths) >= every or len(lengths) < 2:
+        return set(range(every - 1, len(lengths), every))
+    share = sum(lengths) / every
+    return {min(range(len(lengths)), key=lambda index: abs(lengths[index] - share))}
 
 
 def _rows(episode: Episode, num_truth: int) -> dict[str, np.ndarray]:

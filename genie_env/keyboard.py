@@ -24,6 +24,7 @@ class Command(Enum):
     RESTORE = auto()
     SCREENSHOT = auto()
     RECORD = auto()
+    HUD = auto()
 
 
 COMMAND_KEYS: dict[str, Command] = {
@@ -39,6 +40,7 @@ COMMAND_KEYS: dict[str, Command] = {
     "f9": Command.RESTORE,
     "f12": Command.SCREENSHOT,
     "v": Command.RECORD,
+    "h": Command.HUD,
 }
 """Key name, or character typed, to command. These win over a world's own keys."""
 

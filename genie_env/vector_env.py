@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import gymnasium as gym
 import numpy as np
@@ -13,15 +13,21 @@ from gymnasium.vector.utils import batch_space
 
 from genie_env.bundle import read_config
 from genie_env.dreams import Dreams, DreamStep, Snapshot, action_meanings, action_space, observation_space
-from genie_env.env import require_world
-from genie_env.options import RESET_OPTIONS, check_reset_options, check_whole, resolve_options
+from genie_env.env import require_world, whole_fps
+from genie_env.options import RESET_OPTIONS, Options, check_reset_options, check_whole, resolve_options
+from genie_env.world_model import World
 
 
 class GenieVectorEnv(gym.vector.VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
     """``num_envs`` dreams of one world, advanced together: ``gym.make_vec("Genie/Pong-v0", num_envs=64)``.
 
     Spaces, options and information are those of :class:`~genie_env.env.GenieEnv`; row i behaves like a single
-    environment seeded with seed + i. ``options={"frames": …}`` takes one clip a row, uint8 [B, T, H, W, 3].
+    environment seeded with seed + i. ``options={"frames": …}`` takes one clip a row, uint8 [B, T, H, W, 3], or one
+    picture a row, uint8 [B, H, W, 3].
+
+    That likeness is exact on a CPU in float32, whatever the number of rows and whenever they are reset, while torch
+    uses one thread, which up to four rows do by themselves. More threads split a sum differently, so that a draw that
+    hangs on its last bit may fall otherwise.
     """
 
     metadata: dict[str, Any] = {"render_modes": ["rgb_array"], "render_fps": 15}  # noqa: RUF012
@@ -33,54 +39,41 @@ class GenieVectorEnv(gym.vector.VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         *,
         max_episode_steps: int | None = None,
         autoreset_mode: str | AutoresetMode = AutoresetMode.NEXT_STEP,
-        temperature: float | None = None,
-        top_p: float | None = None,
-        decode_steps: int | None = None,
-        action_diversity: float = 0.0,
-        diversity_window: int = 5,
-        action_type: str | None = None,
-        obs_type: str = "rgb",
-        device: str = "auto",
         render_mode: str | None = None,
+        **options: Unpack[Options],
     ) -> None:
         """Check the options; weights are loaded at the first reset.
 
         Args:
             world: bundled name or folder.
             num_envs: rows.
-            max_episode_steps: rows truncate by themselves after so many steps; None never does.
-            autoreset_mode: ``NEXT_STEP``, ``SAME_STEP`` or ``DISABLED``.
-            temperature, top_p, decode_steps, action_diversity, diversity_window, action_type, obs_type, device,
-                render_mode: as in the single environment.
+            max_episode_steps: rows truncate by themselves after so many steps; None, or Gymnasium's -1, never does.
+            autoreset_mode: when rows that ended begin anew; by its name (``"NextStep"``, ``"SameStep"``,
+                ``"Disabled"``) it leaves ``spec`` JSON-plain.
+            render_mode: None or ``"rgb_array"``.
+            options: as in the single environment.
 
         Raises:
             ValueError: if an option or the world's bundle is not as expected.
+            TypeError: if there is no such option.
         """
         num_envs = check_whole("num_envs", num_envs)
-        self._max_steps = None if max_episode_steps is None else check_whole("max_episode_steps", max_episode_steps)
+        endless = max_episode_steps is None or max_episode_steps == -1
+        self._max_steps = None if endless else check_whole("max_episode_steps", max_episode_steps)
         if render_mode not in (None, "rgb_array"):
             raise ValueError(f"render_mode: a vector environment knows None and 'rgb_array', got {render_mode!r}")
         config = read_config(require_world(world))
-        options = resolve_options(
-            config,
-            temperature=temperature,
-            top_p=top_p,
-            decode_steps=decode_steps,
-            action_diversity=action_diversity,
-            diversity_window=diversity_window,
-            action_type=action_type,
-            obs_type=obs_type,
-            device=device,
-        )
+        resolved = resolve_options(config, **options)
         self.num_envs, self.render_mode = num_envs, render_mode
-        self.autoreset_mode = AutoresetMode(autoreset_mode)
-        self.metadata = {**type(self).metadata, "render_fps": config.source.fps, "autoreset_mode": self.autoreset_mode}
-        self.single_observation_space = observation_space(config, options.obs_type)
-        self.single_action_space = action_space(config, options.action_type)
+        self.autoreset_mode = _autoreset_mode(autoreset_mode)
+        own = {"render_fps": whole_fps(config), "autoreset_mode": self.autoreset_mode}
+        self.metadata = {**type(self).metadata, **own}
+        self.single_observation_space = observation_space(config, resolved.obs_type)
+        self.single_action_space = action_space(config, resolved.action_type)
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)
-        self.config, self.options = config, options
-        self._dreams = Dreams(str(world), config, options, num_envs)
+        self.config, self.options = config, resolved
+        self._dreams = Dreams(str(world), config, resolved, num_envs)
         self._ended_B = np.zeros(num_envs, dtype=bool)
 
     def reset(
@@ -97,6 +90,8 @@ class GenieVectorEnv(gym.vector.VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         """
         wanted = check_reset_options(options, (*RESET_OPTIONS, "reset_mask"))
         rows = self._masked_rows(wanted.pop("reset_mask", None))
+        if wanted.get("frames") is not None:
+            wanted["frames"] = _as_clips(wanted["frames"])
         seeds = self._row_seeds(seed)
         known = self._dreams.generators
         generators = [
@@ -137,6 +132,11 @@ class GenieVectorEnv(gym.vector.VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         """The present frame of every row, uint8 [H, W, 3] each."""
         return tuple(self._dreams.frames()) if self.render_mode == "rgb_array" else None
 
+    @property
+    def world(self) -> World:
+        """The opened world; it is this environment's own, so its ``starts`` may be replaced."""
+        return self._dreams.world
+
     def get_action_meanings(self) -> list[str]:
         """Names of the actions."""
         return action_meanings(self.config, self.options.action_type)
@@ -146,7 +146,13 @@ class GenieVectorEnv(gym.vector.VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         return self._dreams.snapshot(), self._ended_B.copy()
 
     def restore(self, state: tuple[Snapshot, np.ndarray]) -> None:
-        """Go back to a snapshot, generators included."""
+        """Go back to a snapshot, generators included.
+
+        Raises:
+            ValueError: if it was not made by a vector environment of this world and number of rows.
+        """
+        if not isinstance(state, tuple) or len(state) != 2:
+            raise ValueError(f"snapshot: expected what snapshot() returned, got {state!r}")
         self._dreams.restore(state[0])
         self._ended_B = state[1].copy()
 
@@ -201,6 +207,20 @@ class GenieVectorEnv(gym.vector.VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         if len(seeds) != self.num_envs or not fits:
             raise ValueError(f"seed: expected an integer >= 0, or one for each of {self.num_envs} rows, got {seed!r}")
         return [None if s is None else int(s) for s in seeds]
+
+
+def _as_clips(frames: Any) -> np.ndarray:
+    """Clips [R, T, H, W, 3], one a row, from clips or single pictures [R, H, W, 3]."""
+    frames = np.asarray(frames)
+    return frames[:, None] if frames.ndim == 4 else frames
+
+
+def _autoreset_mode(value: Any) -> AutoresetMode:
+    try:
+        return AutoresetMode(value)
+    except ValueError:
+        names = [mode.value for mode in AutoresetMode]
+        raise ValueError(f"autoreset_mode: expected one of {names}, got {value!r}") from None
 
 
 _RESET_VALUES = {"action": -1, "latent_action": -1, "entropy": 0.0, "step": 0}

@@ -16,6 +16,9 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import pytest
 
 if TYPE_CHECKING:
+    import torch
+
+    from genie_env.models.outcome import OutcomeHead
     from tests.worlds import TinyWorld
 
 
@@ -25,6 +28,20 @@ def random_world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from tests.worlds import make_random_world
 
     return make_random_world(tmp_path_factory.mktemp("worlds") / "random")
+
+
+@pytest.fixture(scope="session")
+def endless_world(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of a bundle like ``random_world``, whose dreams never end."""
+    import torch
+
+    from genie_env.bundle import save_world
+    from tests.worlds import random_world
+
+    world = random_world()
+    with torch.no_grad():
+        world.outcome.out.bias[-1] = -1e4
+    return save_world(world, tmp_path_factory.mktemp("worlds") / "endless")
 
 
 @pytest.fixture(scope="session")
@@ -42,3 +59,15 @@ def tiny_world(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Tiny
     with FileLock(f"{root}.lock"):
         make_world(TINY_RECIPE, *tiny)
     return tiny
+
+
+@pytest.fixture
+def lively(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rewards of all kinds and an end about every tenth step, each read from the row's own tokens alone."""
+    from genie_env.models.outcome import OutcomeHead
+
+    def judge(self: OutcomeHead, tokens_BCN: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        sums_B = tokens_BCN[:, -1].sum(-1)
+        return (sums_B % 3 - 1).float(), sums_B % 10 == 0
+
+    monkeypatch.setattr(OutcomeHead, "judge", judge)

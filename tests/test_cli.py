@@ -1,12 +1,14 @@
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import gymnasium as gym
 import numpy as np
+import pygame
 import pytest
 import torch
 from PIL import Image
@@ -22,10 +24,14 @@ from genie_env.config import (
     TokenizerConfig,
     WorldConfig,
 )
+from genie_env.episodes import EpisodeStore
 from genie_env.keyboard import Command
 from genie_env.play import PlaySession
+from genie_env.renderer import Renderer
+from genie_env.twin import Twin
 from genie_env.video import GIF_FRAMES
 from genie_env.world_model import Prompts, World
+from training import train_tokenizer
 
 COMMANDS = ["play", "demo", "rollout", "info", "bench"]
 
@@ -117,6 +123,61 @@ def test_person_can_do_everything_in_a_genie_env(world: str, tmp_path: Path) -> 
     env.close()
 
 
+@pytest.fixture
+def player(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
+    """Somebody who presses keys of a real pygame queue, then quits after a number of pictures."""
+
+    def plays(pictures: int) -> None:
+        shown = [0]
+
+        def draw(self: Renderer, *frames: Any) -> np.ndarray:
+            shown[0] += 1
+            pygame.display.init()
+            key = pygame.K_UP if shown[0] // 2 % 2 else pygame.K_DOWN
+            kind = pygame.KEYDOWN if shown[0] % 2 else pygame.KEYUP
+            pygame.event.post(pygame.event.Event(kind, key=key, unicode=""))
+            if shown[0] == pictures:
+                pygame.event.post(pygame.event.Event(pygame.QUIT))
+            return frames[0]
+
+        monkeypatch.setattr(Renderer, "draw", draw)
+        monkeypatch.setattr(Renderer, "draw_pair", draw)
+
+    return plays
+
+
+def test_played_world_becomes_a_recording_from_which_a_tokenizer_learns(
+    endless_world: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], player: Callable[[int], None]
+) -> None:
+    player(60)
+    folder = tmp_path / "played"
+    argv = ["play", "--world", str(endless_world), "--fps", "500", "--seed", "1", "--record", str(folder), "--no-hud"]
+    assert main(argv) == 0
+    assert "steps recorded in" in capsys.readouterr().out
+    store = EpisodeStore(folder)
+    assert store.split("train") and store.split("test")
+    assert {e.player for e in store.manifest.episodes} == {"human"}
+    actions = np.concatenate([store.array("actions", e)[:-1] for e in store.manifest.episodes])
+    assert {1, 2} <= set(actions.tolist()) <= {0, 1, 2}
+    out = tmp_path / "tokenizer"
+    train_tokenizer.train(train_tokenizer.TrainTokenizerConfig(folder, out, TokenizerConfig(vocab_size=64)))
+    assert (out / "config.json").exists()
+    assert main(argv) == 2
+    assert "exists already" in capsys.readouterr().err
+
+
+def test_real_game_plays_along_beside_the_dream(
+    endless_world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, player: Callable[[int], None]
+) -> None:
+    player(12)
+    games: list[Twin] = []
+    made = Twin.__init__
+    monkeypatch.setattr(Twin, "__init__", lambda self, *rest: (made(self, *rest), games.append(self))[0])
+    assert main(["play", "--world", str(endless_world), "--fps", "500", "--beside-real", "--out", str(tmp_path)]) == 0
+    (game,) = games
+    assert len(game.snapshot().actions) >= 10
+
+
 def test_rollout_writes_strip_and_animation_and_repeats_itself(world: str, tmp_path: Path) -> None:
     for name in ("a", "b"):
         argv = ["rollout", "--world", world, "--generation-steps", "20", "--temperature", "0.8"]
@@ -153,13 +214,3 @@ def test_info_names_networks_actions_and_figures(world: str, capsys: pytest.Capt
         assert label in labels
     assert any("UP → latent 2, 80% pure" in line for line in lines)
     assert lines[-1].split() == ["measured", "dream.obedience", "0.9877"]
-
-
-def test_bench_reports_every_combination(world: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    report = tmp_path / "bench.json"
-    assert main(["bench", "--world", world, "--rows", "1", "3", "--steps", "5", "--json", str(report)]) == 0
-    figures = json.loads(report.read_text())["figures"]
-    assert [(f["obs_type"], f["rows"]) for f in figures] == [("rgb", 1), ("rgb", 3), ("tokens", 1), ("tokens", 3)]
-    assert all(f["steps_per_second"] > 0 and 0 < f["p50_ms"] <= f["p99_ms"] for f in figures)
-    assert len(capsys.readouterr().out.splitlines()) == 5
-    assert np.isfinite([f["steps_per_second"] for f in figures]).all()

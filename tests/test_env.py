@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import copy
+import functools
+import inspect
 import json
 import pickle
 import random
+import re
 import shutil
 import subprocess
 import sys
@@ -26,6 +29,8 @@ import genie_env
 from genie_env.env import GenieEnv
 from genie_env.frames import to_gray
 from genie_env.keyboard import key_code
+from genie_env.options import Options, resolve_options
+from genie_env.renderer import Hud, Renderer
 from tests.worlds import NUM_ACTIONS, NUM_STARTS, REAL_TO_LATENT, VOCAB, fingerprint, make_random_world
 
 ID = "Genie/World-v0"
@@ -70,7 +75,17 @@ def test_environment_passes_both_checkers(
     env.close()
 
 
-@pytest.mark.parametrize("env_id", ["Genie/World-v0", "Genie/Pong-v0"])
+IDS = sorted(env_id for env_id in gym.registry if env_id.startswith("Genie/"))
+
+
+@pytest.mark.parametrize("obs_type", ["rgb", "grayscale", "tokens"])
+@pytest.mark.parametrize("env_id", [env_id for env_id in IDS if env_id != ID])
+def test_bundled_worlds_pass_both_checkers(env_id: str, obs_type: str) -> None:
+    check_env(gym.make(env_id, obs_type=obs_type, render_mode="rgb_array").unwrapped)
+    sb3.check_env(gym.make(env_id, obs_type=obs_type).unwrapped)
+
+
+@pytest.mark.parametrize("env_id", IDS)
 def test_registered_ids_have_plain_settings_and_a_step_limit(env_id: str) -> None:
     spec = gym.spec(env_id)
     assert json.loads(json.dumps(spec.kwargs)) == spec.kwargs
@@ -138,6 +153,11 @@ def test_weights_are_loaded_at_the_first_reset_only(random_world: Path, tmp_path
         ({"action_diversity": 1.5}, r"action_diversity.*1\.5"),
         ({"diversity_window": 0}, r"diversity_window.*0"),
         ({"decode_steps": 0}, r"decode_steps.*0"),
+        ({"decode_steps": 65}, r"decode_steps.*from 1 to 64.*65"),
+        ({"diversity_window": 10**30}, r"diversity_window.*from 1 to 1000"),
+        ({"compile": "yes"}, r"compile.*'yes'"),
+        ({"device": None}, r"device.*None"),
+        ({"obs_type": []}, r"obs_type.*\[\]"),
         ({"action_type": "imagined"}, r"action_type.*'imagined'"),
         ({"obs_type": "sound"}, r"obs_type.*'sound'"),
         ({"render_mode": "ansi"}, r"render_mode.*'ansi'|ansi"),
@@ -332,7 +352,8 @@ def test_rendered_picture_is_the_present_frame(random_world: Path, obs_type: str
         env.step(action)
         frame = env.render()
         assert np.array_equal(frame, rgb.step(action)[0])
-    assert env.metadata["render_fps"] == 30.0
+    # `gymnasium.utils.play` takes whole numbers only.
+    assert env.metadata["render_fps"] == 30 and type(env.metadata["render_fps"]) is int
     frame[:] = 0  # type: ignore[index]
     assert env.render().any()  # type: ignore[union-attr]
 
@@ -411,13 +432,20 @@ def test_restored_environment_shows_itself_even_before_a_reset(random_world: Pat
     fresh.close()
 
 
-def test_snapshot_of_another_number_of_rows_is_refused(random_world: Path) -> None:
-    env = make(random_world)
-    envs = gym.make_vec(ID, num_envs=2, world=str(random_world))
-    env.reset(seed=0), envs.reset(seed=0)
-    with pytest.raises(ValueError, match="snapshot"):
-        env.restore(envs.unwrapped.snapshot()[0])
-    play(env, 2)
+def test_snapshot_of_something_else_is_refused_and_changes_nothing(random_world: Path, tmp_path: Path) -> None:
+    env, twin = make(random_world), make(random_world)
+    envs: Any = gym.make_vec(ID, num_envs=2, world=str(random_world)).unwrapped
+    window = make(random_world, diversity_window=3)
+    elsewhere = make(make_random_world(tmp_path / "other", name="other"))
+    for each in (env, twin, envs, window, elsewhere):
+        each.reset(seed=0)
+    for state in (envs.snapshot()[0], envs.snapshot(), window.snapshot(), elsewhere.snapshot(), None, 3):
+        with pytest.raises(ValueError, match="snapshot: expected"):
+            env.restore(state)
+    for state in (env.snapshot(), (env.snapshot(), np.zeros(2, bool)), None):
+        with pytest.raises(ValueError, match="snapshot: expected"):
+            envs.restore(state)
+    assert play(env, 2) == play(twin, 2)
 
 
 def test_spec_survives_json_and_makes_the_same_environment(random_world: Path) -> None:
@@ -435,20 +463,106 @@ def test_environment_travels_by_its_spec(random_world: Path) -> None:
     assert dream(gym.make(spec), 9, seed=1) == dream(env, 9, seed=1)
 
 
-def test_fresh_environment_pickles_and_carries_no_weights(random_world: Path) -> None:
-    env = make(random_world)
+@pytest.mark.parametrize("begun", [False, True])
+def test_pickled_environment_goes_on_alike_and_carries_no_weights(random_world: Path, begun: bool) -> None:
+    env = make(random_world, action_diversity=0.3, render_mode="human")
+    if begun:
+        dream(env, 3, seed=0)
     content = pickle.dumps(env)
-    assert len(content) < 0.5 * (random_world / "dynamics.safetensors").stat().st_size
-    assert dream(pickle.loads(content), 5, seed=1) == dream(env, 5, seed=1)
+    assert len(content) < (random_world / "dynamics.safetensors").stat().st_size
+    twin = pickle.loads(content)
+    if begun:
+        assert play(twin, 6) == play(env, 6)
+        assert dream(twin, 6) == dream(env, 6)
+    assert dream(twin, 6, seed=1) == dream(env, 6, seed=1)
+    env.close(), twin.close()
 
 
-def test_deep_copy_goes_on_alike_and_independently(random_world: Path) -> None:
+def test_wrapped_environment_pickles_and_copies_too(random_world: Path) -> None:
+    env = gym.wrappers.FrameStackObservation(gym.make(ID, world=str(random_world), max_episode_steps=6), 2)
+    dream(env, 3, seed=0)
+    twins = pickle.loads(pickle.dumps(env)), copy.deepcopy(env)
+    future = play(env, 3)
+    assert future[-1][3] is True and all(play(twin, 3) == future for twin in twins)
+
+
+def test_deep_copy_goes_on_alike_and_independently_and_shares_the_weights(random_world: Path) -> None:
     env = make(random_world, action_diversity=0.3)
     dream(env, 5, seed=0)
     twin, spare = copy.deepcopy(env), copy.deepcopy(env)
+    assert twin.world is env.world
     future = [*play(env, 8), *dream(env, 8)]
     assert [*play(twin, 8), *dream(twin, 8)] == future
     assert [*play(spare, 8), *dream(spare, 8)] == future
+
+
+def test_every_option_is_declared_with_its_default() -> None:
+    defaults = inspect.signature(resolve_options).parameters
+    assert [name for name in defaults if name != "config"] == list(Options.__annotations__)
+    assert {"world", "render_mode", *Options.__annotations__} == set(
+        re.findall(r"^ *\| ``(\w+)`` \|", GenieEnv.__doc__ or "", re.MULTILINE)
+    )
+
+
+@pytest.mark.parametrize(
+    "section",
+    [
+        "Description",
+        "Action Space",
+        "Observation Space",
+        "Rewards",
+        "Starting State",
+        "Episode End",
+        "Information",
+        "Arguments",
+        "Vectorized environment",
+        "Version History",
+    ],
+)
+def test_class_says_what_gymnasiums_classes_say(section: str) -> None:
+    assert f"## {section}\n" in inspect.cleandoc(GenieEnv.__doc__ or "")
+
+
+def test_compiled_step_dreams_the_same(random_world: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # The tracing is torch.compile's own; its code generation would take half a minute.
+    monkeypatch.setattr(torch, "compile", functools.partial(torch.compile, backend="eager"))
+    options = {"obs_type": "tokens", "temperature": 0.0}
+    env, compiled = make(random_world, **options), make(random_world, **options, compile=True)
+    assert dream(env, 5, seed=0) == dream(compiled, 5, seed=0)
+    assert dream(env, 3) == dream(compiled, 3)
+    assert play(copy.deepcopy(compiled), 3) == play(env, 3)
+
+
+def test_failing_compiler_is_named_with_the_way_out(random_world: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_compiler(*_: Any) -> None:
+        raise torch._dynamo.exc.InternalTorchDynamoError("no C++ compiler")
+
+    monkeypatch.setattr(torch, "compile", lambda _step: no_compiler)
+    env = make(random_world, compile=True)
+    env.reset(seed=0)
+    with pytest.raises(RuntimeError, match=r"compile=False.*no C\+\+ compiler"):
+        env.step(0)
+
+
+def test_shown_bar_tells_the_episode_and_can_be_switched_off(
+    random_world: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    huds: list[Hud | None] = []
+    monkeypatch.setattr(Renderer, "draw", lambda self, frame, hud=None: huds.append(hud))
+    env = make(random_world, render_mode="human", action_diversity=0.25)
+    env.reset(seed=0), env.reset()
+    _, reward, _, _, info = env.step(1)
+    env.show_hud = False
+    env.step(1)
+    first, *_, told, nothing = huds
+    assert first is not None and first.episode == 1 and first.action == "–"
+    assert nothing is None and told is not None and {label for label, _ in told.cells()} == {
+        "episode", "step", "reward", "total", "action", "temperature", "diversity", "entropy", "fps",
+    }  # fmt: skip
+    assert (told.episode, told.step, told.reward, told.entropy) == (2, 1, reward, info["entropy"])
+    assert told.action == env.get_action_meanings()[info["action"]] and told.action_diversity == 0.25
+    assert told.fps is not None and 0 < told.fps <= 31
+    env.close()
 
 
 def test_step_limit_truncates(random_world: Path) -> None:
@@ -457,25 +571,7 @@ def test_step_limit_truncates(random_world: Path) -> None:
     assert [env.step(0)[3] for _ in range(4)] == [False, False, False, True]
 
 
-@pytest.mark.parametrize(
-    "wrap",
-    [
-        gym.wrappers.RecordEpisodeStatistics,
-        gym.wrappers.GrayscaleObservation,
-        lambda env: gym.wrappers.FrameStackObservation(env, 4),
-        lambda env: gym.wrappers.TransformReward(env, lambda reward: 2 * reward),
-        lambda env: gym.wrappers.TimeLimit(env, 3),
-    ],
-)
-def test_standard_wrappers_work_unchanged(random_world: Path, wrap: Callable[[gym.Env[Any, Any]], Any]) -> None:
-    env = wrap(gym.make(ID, world=str(random_world)))
-    obs, _ = env.reset(seed=0)
-    assert obs in env.observation_space
-    for action in actions(5):
-        assert env.step(action)[0] in env.observation_space
-
-
-def test_step_leaves_the_number_of_torch_threads_as_it_was(random_world) -> None:
+def test_step_leaves_the_number_of_torch_threads_as_it_was(random_world: Path) -> None:
     before = torch.get_num_threads()
     torch.set_num_threads(2)
     try:

@@ -242,7 +242,7 @@ def test_transitions_hold_the_past_of_their_action_and_never_another_episode(tmp
     made = [episode(n, seed=n) for n in (3, 1, 6)]
     for index, one in enumerate(made):
         one.frames_THWC[:] = 50 * index + np.arange(len(one.frames_THWC), dtype=np.uint8)[:, None, None, None]
-    dataset = FrameDataset(store(tmp_path / "data", [made]), "train")
+    dataset = FrameDataset(store(tmp_path / "data", [[*made, episode(2)]], test_every=4), "train")
     assert len(dataset) == 10
     context = 4
     batch = dataset.at(np.arange(len(dataset)), context)
@@ -255,7 +255,16 @@ def test_transitions_hold_the_past_of_their_action_and_never_another_episode(tmp
             assert int(batch.actions_B[index]) == action
             index += 1
     with pytest.raises(ValueError, match="no 'test' episode"):
-        FrameDataset(dataset.store, "test")
+        FrameDataset(store(tmp_path / "single", [[episode(9)]]), "test")
+
+
+@pytest.mark.parametrize(("lengths", "held_out"), [([30, 50], 0), ([9, 1, 80, 20], 0), ([5] * 10, 9), ([7], None)])
+def test_few_episodes_hold_one_out_that_is_about_a_tenth(
+    tmp_path: Path, lengths: list[int], held_out: int | None
+) -> None:
+    opened = store(tmp_path / "data", [[episode(n)] for n in lengths])
+    expected = ["test" if index == held_out else "train" for index in range(len(lengths))]
+    assert [entry.split for entry in opened.manifest.episodes] == expected
 
 
 @pytest.fixture

@@ -7,7 +7,14 @@ from pathlib import Path
 import pytest
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
-SHORT = {"random_dream.py": ["--steps", "20"], "look_ahead.py": ["--steps", "2", "--depth", "2"]}
+SHORT = {
+    "random_dream.py": ["--steps", "20"],
+    "look_ahead.py": ["--steps", "2", "--depth", "2"],
+    "play_and_record.py": ["--steps", "30"],
+    # The loop of 2,000 steps without a warning that the environment promises to serve.
+    "train_ppo.py": ["--steps", "128", "--rows", "8"],
+    "cleanrl_ppo.py": ["--steps", "2048", "--rows", "16", "--epochs", "1"],
+}
 
 
 def test_every_example_has_a_short_form() -> None:

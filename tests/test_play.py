@@ -8,9 +8,7 @@ import pygame
 import pytest
 from PIL import Image
 
-from genie_env.keyboard import (
-    Command,
-)
+from genie_env.keyboard import Command
 from genie_env.play import PlaySession, play
 from genie_env.renderer import Hud, Renderer, upscale
 from tests.fake_game import NOOP, START_Y, UP, FakeGame, picture
@@ -195,15 +193,31 @@ class ScriptedRenderer(Renderer):
 
     def __init__(self, script: dict[int, list[pygame.event.Event]]) -> None:
         super().__init__(scale=2, window=True)
-        self.script, self.huds = script, list[Hud]()
+        self.script, self.huds = script, list[Hud | None]()
 
     def draw(self, frame_HWC: np.ndarray, hud: Hud | None = None) -> np.ndarray:
         shown = super().draw(frame_HWC, hud)
-        assert hud is not None
         for event in self.script.get(len(self.huds), []):
             pygame.event.post(event)
         self.huds.append(hud)
         return shown
+
+
+def test_bar_hides_and_comes_back_by_key_and_by_argument(tmp_path: Path) -> None:
+    session, canvas = make_session(tmp_path)[0], Renderer(2)
+    heights = []
+    for key in (None, "h", "h"):
+        if key is not None:
+            session.handle(key_event(key, typed=key))
+        session.run(Command.SCREENSHOT)
+        session.draw(canvas, 30.0)
+        with Image.open(tmp_path / f"genie-{len(heights) + 1:03d}.png") as image:
+            heights.append(image.height)
+    assert heights[1] == 64 and heights[0] == heights[2] > 64
+    renderer = ScriptedRenderer({})
+    play(FakeGame(), fps=0, renderer=renderer, out=tmp_path, max_steps=2, hud=False)
+    renderer.close()
+    assert renderer.huds == [None] * 3
 
 
 def test_key_pressed_while_a_picture_shows_plays_in_the_very_next_step(tmp_path: Path) -> None:

@@ -5,7 +5,9 @@ import numpy as np
 import pytest
 
 import genie_env
+from agents.policies import make_policy
 from agents.real_env import make_real_env
+from genie_env.bundle import read_config
 
 pytest.importorskip("ale_py")
 
@@ -44,3 +46,16 @@ def test_dream_begins_where_a_real_clip_ends() -> None:
     # All but the tokenizer's rare inexact patches is the clip's last frame to the byte.
     assert np.mean(np.any(observation != clip[-1], axis=-1)) < 0.02
     real.close()
+
+
+def test_the_heuristic_finds_ball_and_paddle_in_the_picture_and_outplays_random_play() -> None:
+    def points(name: str) -> float:
+        real, policy, total = make_real_env("pong"), make_policy(name, read_config("pong"), seed=0), 0.0
+        frame, _ = real.reset(seed=0)
+        for _ in range(400):
+            frame, reward, *_ = real.step(policy.act(frame))
+            total += float(reward)
+        real.close()
+        return total
+
+    assert points("heuristic") > points("random") + 3

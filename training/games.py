@@ -1,4 +1,5 @@
-"""What is known about particular games: ground truth, effects of actions, keys, a crop that suits the patch grid.
+"""What recording and measuring know about particular games: ground truth, effects of actions, keys, a crop that
+suits the patch grid. What any picture of them shows is in :mod:`genie_env.known_games`.
 
 Everything else in ``training`` works for any game; a game that is not listed here simply has no ground truth and
 treats each of its actions as an effect of its own.
@@ -14,17 +15,9 @@ import gymnasium as gym
 import numpy as np
 
 from genie_env.config import SourceConfig
+from genie_env.known_games import KNOWN_GAMES, SpriteColours
 
 Truth = Callable[[gym.Env[Any, Any], dict[str, Any]], dict[str, float]]
-
-
-@dataclass(frozen=True)
-class SpriteColours:
-    """Colours by which a sprite is found in a frame, and the rows of the frame it lives in."""
-
-    background: tuple[int, int, int]
-    sprites: dict[str, tuple[int, int, int]]
-    rows: tuple[int, int]
 
 
 @dataclass(frozen=True)
@@ -80,12 +73,8 @@ _PONG = Game(
     ),
     truth_names=("ball_x", "ball_y", "own_x", "own_y", "opp_x", "opp_y"),
     truth=_pong_truth,
-    colours=SpriteColours(
-        background=(144, 72, 17),
-        sprites={"ball": (236, 236, 236), "own": (92, 186, 92), "opp": (213, 130, 74)},
-        rows=(11, 62),
-    ),
-    follow=(0, 2, 3),
+    colours=KNOWN_GAMES["ALE/Pong-v5"].colours,
+    follow=KNOWN_GAMES["ALE/Pong-v5"].follow,
     obeys=((1, "own_y", -1), (2, "own_y", +1)),
 )
 

@@ -130,7 +130,14 @@ def _stages(
             "outcome",
             lambda: is_done(run / "outcome"),
             lambda: train_outcome.train(
-                train_outcome.TrainOutcomeConfig(tokens, run / "outcome", recipe.outcome_config(), recipe.outcome_loop)
+                train_outcome.TrainOutcomeConfig(
+                    tokens,
+                    run / "outcome",
+                    recipe.outcome_config(),
+                    recipe.outcome_loop,
+                    dynamics=run / "dynamics",
+                    sampling=recipe.sampling,
+                )
             ),
         ),
         (

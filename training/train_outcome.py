@@ -1,9 +1,14 @@
-"""Train the outcome head: ``python -m training.train_outcome --tokens runs/pong/tokens --out runs/pong/outcome``."""
+"""Train the outcome head: ``python -m training.train_outcome --tokens runs/pong/tokens --out runs/pong/outcome``.
+
+With ``--dynamics`` it learns, and is measured, partly on frames that the world dreamed itself, which is what it will
+have to judge.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -11,12 +16,15 @@ import torch.nn.functional as F
 import tyro
 from torch import nn
 
-from genie_env.config import OutcomeConfig
+from genie_env.config import DynamicsConfig, OutcomeConfig, SamplingConfig
+from genie_env.models.dynamics import Dynamics
 from genie_env.models.outcome import OutcomeHead
+from genie_env.rollout import RolloutEngine
 from training.corruption import corrupt_context
-from training.dataset import TokenDataset
+from training.dataset import ClipBatch, TokenDataset
 from training.loop import LoopConfig, fit
-from training.stages import save_stage
+from training.outcome_clips import OutcomeClips, dream_clips
+from training.stages import load_stage, save_stage
 
 
 @dataclass(frozen=True)
@@ -29,12 +37,36 @@ class TrainOutcomeConfig:
     """Folder for checkpoint, logs and the finished model."""
     model: OutcomeConfig = OutcomeConfig()
     """Size of the head, and the reward of each class."""
-    loop: LoopConfig = LoopConfig(n_updates=2500, batch_size=128, learning_rate=1e-3, weight_decay=0.05)
-    """How long and how fast to train."""
+    loop: LoopConfig = LoopConfig(n_updates=2500, batch_size=64, learning_rate=1e-3, weight_decay=0.05)
+    """How long and how fast to train; a batch counts clips of several transitions."""
     event_share: float = 0.5
-    """Share of batches drawn around rewards and ends; the loss is corrected for it."""
-    corruption: float = 0.03
+    """Share of clips drawn around rewards, ends and beginnings; the loss is corrected for it."""
+    corruption: float = 0.01
     """Highest share of corrupted tokens."""
+    foreign: float = 0.1
+    """Highest share of places whose tokens come from another clip, or are renamed throughout the clip."""
+    frozen: float = 0.5
+    """Highest share of places that are shown without change. A point is then read from all that tells of it, the
+    ball's leaving too, and not from the score alone, which is what a dream draws worst."""
+    dynamics: Path | None = None
+    """Finished stage of the dynamics, whose dreams are learned from too; None: recorded frames only."""
+    dreamed_share: float = 0.3
+    """Share of clips whose last frames are dreamed."""
+    dreams: int = 3000
+    """Dreamed clips, made once at the beginning."""
+    tolerance: int = 3
+    """A dream has left the recording when more tokens of its last frame than this are wrong."""
+    sampling: SamplingConfig = SamplingConfig()
+    """How dreams are drawn."""
+
+
+class Labels(NamedTuple):
+    """What happened in the last transition of each of a clip's W windows."""
+
+    classes_BW: torch.Tensor
+    ended_BW: torch.Tensor
+    before_B: torch.Tensor
+    """Class of the transition before the first window's."""
 
 
 class OutcomeTask:
@@ -42,66 +74,135 @@ class OutcomeTask:
 
     def __init__(self, config: TrainOutcomeConfig) -> None:
         torch.manual_seed(config.loop.seed)
-        self.config = config
-        self.model = OutcomeHead(config.model)
+        self.config, context = config, config.model.context_frames
+        head = OutcomeHead(config.model)
+        self.model: nn.Module = head
+        self._nothing = config.model.rewards.index(0.0) if 0.0 in config.model.rewards else None
         self._train, self._test = TokenDataset(config.tokens, "train"), TokenDataset(config.tokens, "test")
+        shape = (2 * context, max(0, context - 2), config.event_share)
+        self._clips = OutcomeClips(self._train, *shape)
         self._reward_offset, self._end_offset = self._prior_offsets()
+        self._dreamed = self._dreamed_test = None
+        if config.dynamics is not None:
+            dynamics, _ = load_stage(config.dynamics, DynamicsConfig, Dynamics)
+            engine, rng = RolloutEngine(dynamics, head, config.sampling), np.random.default_rng(2)
+            self._dreamed = dream_clips(engine, self._clips, rng, config.dreams, config.tolerance)
+            held_out = OutcomeClips(self._test, *shape)
+            self._dreamed_test = dream_clips(engine, held_out, rng, config.dreams // 3, config.tolerance)
 
     def loss(self, step: int, rng: np.random.Generator, generator: torch.Generator) -> tuple[torch.Tensor, dict]:
-        """Cross-entropy of reward class and termination of each window's last transition."""
+        """Cross-entropy of reward class and termination of every window's last transition."""
         config = self.config
-        # Windows around events give near misses too: the event may lie a few frames before or after the end.
-        length = 2 * config.model.context_frames
-        clip = self._train.clips(rng, config.loop.batch_size, length, config.event_share)
-        end = rng.integers(config.model.context_frames, length + 1, size=config.loop.batch_size)
-        tokens_BCN, classes_B, ended_B = self._windows(clip, torch.from_numpy(end))
-        tokens_BCN = corrupt_context(tokens_BCN, config.corruption, config.model.vocab_size, generator)
-        logits = self.model(tokens_BCN)
+        clip = self._batch(rng)
+        windows_BWCN, labels = self._windows(clip)
+        windows_BWCN = self._disguise(windows_BWCN, generator)
+        windows_MCN = corrupt_context(windows_BWCN.flatten(0, 1), config.corruption, config.model.vocab_size, generator)
+        logits = self.model(windows_MCN)
         # Events are drawn more often than they happen. Training with the logarithm of that ratio added to the logits
         # leaves the head itself calibrated to how often they really happen (logit adjustment, arXiv 2007.07314).
-        reward_loss = F.cross_entropy(logits.reward_BR + self._reward_offset, classes_B)
-        end_loss = F.binary_cross_entropy_with_logits(logits.terminated_B + self._end_offset, ended_B.float())
+        shape = labels.classes_BW.shape
+        reward_loss = aligned_loss((logits.reward_BR + self._reward_offset).unflatten(0, shape), labels, self._nothing)
+        end_loss = F.binary_cross_entropy_with_logits(
+            logits.terminated_B.unflatten(0, shape) + self._end_offset, labels.ended_BW.float()
+        )
         return reward_loss + end_loss, {"reward_loss": reward_loss.detach(), "end_loss": end_loss.detach()}
 
     def evaluate(self, model: nn.Module) -> tuple[dict[str, float], dict[str, np.ndarray]]:
-        """F1 of reward events (within one frame) and of terminations over whole held-out episodes."""
+        """F1 and AUPRC of events (within one frame) over whole held-out episodes, and inside dreams."""
         assert isinstance(model, OutcomeHead)
-        rewards, ends = F1(), F1()
+        played = EventScores(self.config.model.rewards)
         for episode in self._test.episodes:
-            predicted_T, ended_T = judge_episode(model, torch.from_numpy(episode.tokens_TN).long())
-            for value in self.config.model.rewards:
-                if value:
-                    rewards.add(predicted_T == value, episode.rewards_T[:-1] == value)
-            ends.add(ended_T, episode.terminated_T[:-1])
-        return {"reward_f1": rewards.value(), "termination_f1": ends.value()}, {}
+            tokens_TN = torch.from_numpy(episode.tokens_TN).long()
+            played.add(*outcome_chances(model, tokens_TN), episode.rewards_T[:-1], episode.terminated_T[:-1])
+        figures = played.figures()
+        if self._dreamed_test is not None and len(self._dreamed_test.tokens_BTN):
+            dreamed = EventScores(self.config.model.rewards)
+            skipped = self.config.model.context_frames - 2
+            for tokens_TN, _, rewards_T, ended_T in zip(*self._dreamed_test, strict=True):
+                chances_TR, ends_T = outcome_chances(model, tokens_TN)
+                # Windows that the clip's beginning cuts off are those of no dream.
+                dreamed.add(
+                    chances_TR[skipped:], ends_T[skipped:], rewards_T.numpy()[skipped:], ended_T.numpy()[skipped:]
+                )
+            figures |= {f"dream_{name}": value for name, value in dreamed.figures().items()}
+        return figures, {}
 
-    def _windows(self, clip, end_B: torch.Tensor):
-        """Cut the ``context_frames`` frames that end before ``end`` out of each clip, with their last outcome."""
+    def _batch(self, rng: np.random.Generator) -> ClipBatch:
+        rows = self.config.loop.batch_size
+        dreamed = self._dreamed
+        if dreamed is None or not len(dreamed.tokens_BTN):
+            return self._clips.take(self._clips.draw(rng, rows))
+        share = rng.binomial(rows, self.config.dreamed_share)
+        real = self._clips.take(self._clips.draw(rng, rows - share))
+        picks = torch.from_numpy(rng.integers(len(dreamed.tokens_BTN), size=share))
+        return ClipBatch(*(torch.cat([a, b[picks]]) for a, b in zip(real, dreamed, strict=True)))
+
+    def _windows(self, clip: ClipBatch) -> tuple[torch.Tensor, Labels]:
+        """All windows of ``context_frames`` frames, int64 [B, W, C, N], and what happened at their ends."""
         context = self.config.model.context_frames
-        rows = torch.arange(len(end_B))
-        index = end_B[:, None] - context + torch.arange(context)
-        rewards_B = clip.rewards_BT[rows, end_B - 2]
-        return (
-            clip.tokens_BTN[rows[:, None], index],
-            reward_classes(rewards_B, self.config.model.rewards),
-            clip.terminated_BT[rows, end_B - 2],
-        )
+        windows_BWCN = clip.tokens_BTN.unfold(1, context, 1).transpose(2, 3)
+        classes_BT = reward_classes(clip.rewards_BT.flatten(), self.config.model.rewards).view(clip.rewards_BT.shape)
+        nothing = torch.full_like(classes_BT[:, 0], self._nothing or 0)
+        before_B = classes_BT[:, context - 3] if context > 2 else nothing
+        return windows_BWCN, Labels(classes_BT[:, context - 2 :], clip.terminated_BT[:, context - 2 :], before_B)
+
+    def _disguise(self, windows_BWCN: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+        """Give some places another clip's tokens, rename those of others, and let some stand still."""
+        rows, vocab, places = len(windows_BWCN), self.config.model.vocab_size, windows_BWCN.shape[-1]
+
+        def chosen(highest: float) -> torch.Tensor:
+            rate_B111 = highest * torch.rand(rows, 1, 1, 1, generator=generator)
+            return torch.rand(rows, 1, 1, places, generator=generator) < rate_B111
+
+        other = windows_BWCN[torch.randperm(rows, generator=generator)]
+        mixed = torch.where(chosen(self.config.foreign), other, windows_BWCN)
+        shift = torch.randint(vocab, (rows, 1, 1, places), generator=generator)
+        mixed = torch.where(chosen(self.config.foreign), (mixed + shift) % vocab, mixed)
+        return torch.where(chosen(self.config.frozen), mixed[:, :, :1], mixed)
 
     def _prior_offsets(self) -> tuple[torch.Tensor, torch.Tensor]:
         """Logarithms of how much more often each class is drawn than it happens."""
-        rng = np.random.default_rng(1)
-        context = self.config.model.context_frames
         rewards_M = torch.from_numpy(np.concatenate([e.rewards_T[:-1] for e in self._train.episodes]))
-        ends_M = np.concatenate([e.terminated_T[:-1] for e in self._train.episodes])
-        drawn = self._train.clips(rng, 4096, 2 * context, self.config.event_share)
-        end = torch.from_numpy(rng.integers(context, 2 * context + 1, size=4096))
-        _, classes, ended = self._windows(drawn, end)
+        ends_M = torch.from_numpy(np.concatenate([e.terminated_T[:-1] for e in self._train.episodes]))
+        _, drawn = self._windows(self._clips.take(self._clips.draw(np.random.default_rng(1), 4096)))
         count = len(self.config.model.rewards)
         natural = torch.bincount(reward_classes(rewards_M, self.config.model.rewards), minlength=count) + 1.0
-        sampled = torch.bincount(classes, minlength=count) + 1.0
+        sampled = torch.bincount(drawn.classes_BW.flatten(), minlength=count) + 1.0
         ratio = (sampled / sampled.sum()) / (natural / natural.sum())
-        odds_drawn, odds_true = (ended.sum() + 1.0) / (~ended).sum(), (ends_M.sum() + 1.0) / (~ends_M).sum()
+        odds_drawn = (drawn.ended_BW.sum() + 1.0) / (~drawn.ended_BW).sum().clamp_min(1)
+        odds_true = (ends_M.sum() + 1.0) / (~ends_M).sum().clamp_min(1)
         return ratio.log(), (odds_drawn / odds_true).log()
+
+
+def aligned_loss(logits_BWR: torch.Tensor, labels: Labels, nothing: int | None) -> torch.Tensor:
+    """Cross-entropy in which an event may be read in its own frame or in the next one, but only in one of them.
+
+    A game counts a point when it likes and draws it when it gets there: in Pong half of the points show one frame
+    late. Asked for the exact frame a head can only say "perhaps" twice, and stays below one half both times. Here the
+    label's position is a hidden variable that is summed over, as in connectionist temporal classification (Graves et
+    al. 2006), and the head settles on what the picture shows.
+
+    Args:
+        logits_BWR: of W consecutive transitions.
+        labels: what happened, and when the recording says it did.
+        nothing: class of reward 0; None (there is none): every label stays where it is.
+    """
+    nll_BWR = -logits_BWR.log_softmax(-1)
+    classes_BW = labels.classes_BW
+    own_BW = nll_BWR.gather(-1, classes_BW[..., None])[..., 0]
+    if nothing is None:
+        return own_BW.mean()
+    event_BW, idle_BW = classes_BW != nothing, nll_BWR[..., nothing]
+    # Whether the first window shows an event of the transition before it, and the last one's will only show in the
+    # next frame, cannot be told here. An end has no next frame.
+    weights_BW = torch.ones_like(own_BW)
+    weights_BW[:, 0] -= (labels.before_B != nothing).float()
+    weights_BW[:, -1] *= 1 - (event_BW[:, -1] & ~labels.ended_BW[:, -1]).float()
+    on_time = own_BW[:, :-1] + own_BW[:, 1:]
+    late = idle_BW[:, :-1] + nll_BWR[:, 1:].gather(-1, classes_BW[:, :-1, None])[..., 0]
+    movable = event_BW[:, :-1] & ~event_BW[:, 1:] & (weights_BW[:, :-1] * weights_BW[:, 1:] > 0)
+    gain = torch.where(movable, F.softplus(on_time - late), 0.0)
+    return ((own_BW * weights_BW).sum() - gain.sum()) / weights_BW.sum()
 
 
 class F1:
@@ -129,19 +230,77 @@ class F1:
         return 2 * precision * recall / max(1e-9, precision + recall)
 
 
+class EventScores:
+    """F1 and area under the precision-recall curve of reward events and ends, over any number of episodes."""
+
+    def __init__(self, rewards: tuple[float, ...]) -> None:
+        self._rewards = np.array(rewards)
+        self._f1 = {"reward": F1(), "termination": F1()}
+        self._chances: dict[str, list[tuple[np.ndarray, np.ndarray]]] = {"reward": [], "termination": []}
+
+    def add(self, chances_TR: np.ndarray, ends_T: np.ndarray, rewards_T: np.ndarray, ended_T: np.ndarray) -> None:
+        """Count one episode: what the head thinks of each transition, and what happened."""
+        read_T = chances_TR.argmax(1)
+        real_T = np.abs(rewards_T[:, None] - self._rewards).argmin(1)
+        for index in np.flatnonzero(self._rewards):
+            self._f1["reward"].add(read_T == index, real_T == index)
+            self._chances["reward"].append((chances_TR[:, index], real_T == index))
+        self._f1["termination"].add(ends_T > 0.5, ended_T)
+        self._chances["termination"].append((ends_T, ended_T))
+
+    def figures(self) -> dict[str, float]:
+        """``reward_f1``, ``reward_auprc``, ``termination_f1``, ``termination_auprc``."""
+        found = {f"{name}_f1": f1.value() for name, f1 in self._f1.items()}
+        return found | {f"{name}_auprc": average_precision(parts) for name, parts in self._chances.items()}
+
+
+def average_precision(parts: list[tuple[np.ndarray, np.ndarray]], tolerance: int = 1) -> float:
+    """Area under the precision-recall curve, where a frame is right if an event lies within ``tolerance`` of it.
+
+    Args:
+        parts: per episode, scores [T] and whether an event happened, bool [T].
+        tolerance: frames.
+
+    Returns:
+        NaN where there is no event.
+    """
+    scores, right, found = [], [], []
+    for scores_T, real_T in parts:
+        padded = np.pad(np.asarray(scores_T, dtype=np.float64), tolerance, constant_values=-np.inf)
+        around = np.lib.stride_tricks.sliding_window_view(padded, 2 * tolerance + 1)
+        near = np.lib.stride_tricks.sliding_window_view(np.pad(real_T, tolerance), 2 * tolerance + 1)
+        scores.append(scores_T)
+        right.append(near.any(1))
+        found.append(around[np.asarray(real_T, dtype=bool)].max(1))
+    score_M, right_M, found_E = np.concatenate(scores), np.concatenate(right), np.concatenate(found)
+    if not len(found_E):
+        return float("nan")
+    order_M = np.argsort(-score_M, kind="stable")
+    precision_M = right_M[order_M].cumsum() / np.arange(1, len(score_M) + 1)
+    # Each event adds the precision at the threshold that just finds it.
+    taken_E = np.searchsorted(-score_M[order_M], -found_E, side="right")
+    return float(precision_M[taken_E - 1].mean())
+
+
 def reward_classes(rewards_B: torch.Tensor, rewards: tuple[float, ...]) -> torch.Tensor:
     """Index of the nearest reward class, int64."""
     return (rewards_B[:, None].float() - torch.tensor(rewards)).abs().argmin(1)
 
 
 @torch.inference_mode()
-def judge_episode(model: OutcomeHead, tokens_TN: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
-    """Reward [T-1] and termination [T-1] the head reads from a tokenized episode."""
+def outcome_chances(model: OutcomeHead, tokens_TN: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
+    """Probability of each reward class [T-1, R] and of the end [T-1] after each transition of an episode."""
     context = model.config.context_frames
     padded = torch.cat([tokens_TN[:1].expand(context - 2, -1), tokens_TN]) if context > 2 else tokens_TN
-    windows_TCN = padded.unfold(0, context, 1).permute(0, 2, 1)
-    parts = [model.judge(part) for part in windows_TCN.split(2048)]
-    return torch.cat([p[0] for p in parts]).numpy(), torch.cat([p[1] for p in parts]).numpy()
+    parts = [model(part) for part in padded.unfold(0, context, 1).permute(0, 2, 1).split(2048)]
+    rewards_TR = torch.cat([p.reward_BR for p in parts]).softmax(-1)
+    return rewards_TR.numpy(), torch.cat([p.terminated_B for p in parts]).sigmoid().numpy()
+
+
+def judge_episode(model: OutcomeHead, tokens_TN: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
+    """Reward [T-1] and termination [T-1] the head reads from a tokenized episode."""
+    chances_TR, ends_T = outcome_chances(model, tokens_TN)
+    return np.array(model.config.rewards, dtype=np.float32)[chances_TR.argmax(1)], ends_T > 0.5
 
 
 def train(config: TrainOutcomeConfig) -> OutcomeHead:

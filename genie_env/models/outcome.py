@@ -22,7 +22,11 @@ class OutcomeLogits(NamedTuple):
 
 
 class OutcomeHead(nn.Module):
-    """A small MLP over the tokens of ``context_frames`` frames, the last being the one just reached."""
+    """A small MLP over the tokens of ``context_frames`` frames, the last being the one just reached.
+
+    Beside what each token is, it is told where tokens changed: that a digit of the score is another one now says that
+    a point was scored, even if a score that high was never seen before.
+    """
 
     rewards_R: torch.Tensor
 
@@ -30,7 +34,7 @@ class OutcomeHead(nn.Module):
         super().__init__()
         self.config = c = config
         self.embed = nn.Embedding(c.vocab_size, c.token_dim)
-        self.place = nn.Linear(c.context_frames * c.token_dim, c.token_dim)
+        self.place = nn.Linear(c.context_frames * c.token_dim + c.context_frames - 1, c.token_dim)
         self.norm = nn.LayerNorm(c.num_tokens * c.token_dim)
         self.mix = nn.Linear(c.num_tokens * c.token_dim, c.width)
         self.out = nn.Linear(c.width, len(c.rewards) + 1)
@@ -39,7 +43,8 @@ class OutcomeHead(nn.Module):
     def forward(self, tokens_BCN: torch.Tensor) -> OutcomeLogits:
         """int64 tokens [B, context_frames, N], oldest first (the first frame repeats where there are fewer)."""
         x = self.embed(tokens_BCN).permute(0, 2, 1, 3).flatten(2)
-        x = self.norm(F.silu(self.place(x)).flatten(1))
+        changed = (tokens_BCN[:, 1:] != tokens_BCN[:, :-1]).transpose(1, 2).to(x.dtype)
+        x = self.norm(F.silu(self.place(torch.cat([x, changed], dim=-1))).flatten(1))
         out = self.out(F.silu(self.mix(x)))
         return OutcomeLogits(out[:, :-1], out[:, -1])
 

@@ -1,0 +1,126 @@
+"""Who plays when nobody learns: random, sticky random, diverse, and one that follows the ball.
+
+Each has a generator of its own. They act on what they are told is seen, places by name (``ball_y``); whether those
+come from a console's memory or from a picture is the caller's business, and the random ones do not look at all.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Any, Protocol
+
+import numpy as np
+
+
+class Player(Protocol):
+    """Chooses actions."""
+
+    def reset(self) -> None:
+        """Forget the episode before."""
+        ...
+
+    def act(self, seen: Any, /) -> int:
+        """Return the next action."""
+        ...
+
+
+class RandomPlayer:
+    """Draws every action uniformly."""
+
+    def __init__(self, num_actions: int, rng: np.random.Generator) -> None:
+        self._num_actions, self._rng = num_actions, rng
+
+    def reset(self) -> None:
+        """Nothing is remembered."""
+
+    def act(self, seen: Any) -> int:
+        """Return a uniform action."""
+        return int(self._rng.integers(self._num_actions))
+
+
+class StickyRandomPlayer:
+    """Repeats a random action for a while; the mean length of the repeats is drawn anew each episode."""
+
+    def __init__(self, num_actions: int, rng: np.random.Generator) -> None:
+        self._num_actions, self._rng = num_actions, rng
+        self.reset()
+
+    def reset(self) -> None:
+        """Draw a new length of repeats."""
+        self._switch = 1.0 / self._rng.uniform(2.0, 10.0)
+        self._action = 0
+
+    def act(self, seen: Any) -> int:
+        """Return the held action, or now and then a new one."""
+        if self._rng.random() < self._switch:
+            self._action = int(self._rng.integers(self._num_actions))
+        return self._action
+
+
+class DiversePlayer:
+    """Draws uniformly, and with probability ``weight`` one of the actions used least among the last ``window``."""
+
+    def __init__(self, num_actions: int, rng: np.random.Generator, weight: float = 0.1, window: int = 5) -> None:
+        """Start without a past.
+
+        Raises:
+            ValueError: if ``weight`` is no probability or ``window`` no size.
+        """
+        if not 0 <= weight <= 1 or window < 1:
+            raise ValueError(f"expected a weight from 0 to 1 and a window >= 1, got {weight} and {window}")
+        self._num_actions, self._rng, self._weight = num_actions, rng, weight
+        self._recent: deque[int] = deque(maxlen=window)
+
+    def reset(self) -> None:
+        """Forget the recent actions."""
+        self._recent.clear()
+
+    def act(self, seen: Any) -> int:
+        """Return the next action."""
+        candidates = np.arange(self._num_actions)
+        if self._rng.random() < self._weight:
+            used = np.bincount(np.array(self._recent, dtype=np.int64), minlength=self._num_actions)
+            candidates = np.flatnonzero(used == used.min())
+        self._recent.append(int(self._rng.choice(candidates)))
+        return self._recent[-1]
+
+
+class FollowPlayer:
+    """Follows the ball vertically, aims with a changing part of the paddle, and errs at a rate.
+
+    The aim is drawn anew whenever the ball is away, so that balls leave at all angles and both sides score.
+    """
+
+    def __init__(
+        self, actions: tuple[int, int, int], rng: np.random.Generator, mistakes: float = 0.0, reach: float = 0.0
+    ) -> None:
+        """Start without a past.
+
+        Args:
+            actions: stay, up, down.
+            rng: the player's own generator.
+            mistakes: probability of a random one of the three.
+            reach: how far from the ball's centre the paddle's may aim, in pixels.
+        """
+        self._stay, self._up, self._down = actions
+        self._rng, self._mistakes, self._reach = rng, mistakes, reach
+        self.reset()
+
+    def reset(self) -> None:
+        """Aim with the middle."""
+        self._aim, self._previous_x = 0.0, 0.0
+
+    def act(self, seen: dict[str, float]) -> int:
+        """Move towards where the ball is, up to the present aim; ``ball_x``, ``ball_y``, ``own_y``, NaN: not seen."""
+        if self._rng.random() < self._mistakes:
+            return int(self._rng.choice([self._stay, self._up, self._down]))
+        ball_x, ball_y, own_y = seen["ball_x"], seen["ball_y"], seen["own_y"]
+        if not np.isfinite(ball_y):
+            return self._stay
+        leaving, self._previous_x = ball_x < self._previous_x, ball_x
+        if leaving and self._rng.random() < 0.1:
+            self._aim = float(self._rng.uniform(-self._reach, self._reach))
+        offset = ball_y + self._aim - own_y
+        if abs(offset) < 1.5:
+            return self._stay
+        return self._down if offset > 0 else self._up
