@@ -25,9 +25,9 @@ class GenieVectorEnv(gym.vector.VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
     environment seeded with seed + i. ``options={"frames": …}`` takes one clip a row, uint8 [B, T, H, W, 3], or one
     picture a row, uint8 [B, H, W, 3].
 
-    That likeness is exact on a CPU in float32, whatever the number of rows and whenever they are reset, while torch
-    uses one thread, which up to four rows do by themselves. More threads split a sum differently, so that a draw that
-    hangs on its last bit may fall otherwise.
+    On a CPU in float32 that likeness is exact to the byte, whatever the number of rows and of torch threads, and
+    whenever the rows are reset. On other devices and with ``compile=True`` a draw that hangs on its last bit may fall
+    otherwise.
     """
 
     metadata: dict[str, Any] = {"render_modes": ["rgb_array"], "render_fps": 15}  # noqa: RUF012

@@ -23,12 +23,13 @@ from tests.worlds import TINY_RECIPE, TinyWorld
 from training import record as record_module
 from training.action_agreement import hungarian_accuracy
 from training.dataset import TokenDataset
+from training.event_scores import F1
 from training.loop import CHECKPOINT, Interrupted, LoopConfig, fit
 from training.record import RecordConfig, record
 from training.train import make_world
 from training.train_dynamics import DynamicsTask, TrainDynamicsConfig, parallel_log_probs
 from training.train_dynamics import train as train_dynamics
-from training.train_outcome import F1, judge_episode
+from training.train_outcome import judge_episode
 
 
 @pytest.fixture(scope="module")

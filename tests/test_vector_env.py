@@ -5,13 +5,14 @@ from __future__ import annotations
 import copy
 import json
 import pickle
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
 import numpy as np
 import pytest
+import torch
 from gymnasium.envs.registration import EnvSpec
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
@@ -111,12 +112,27 @@ def test_reset_options_reach_every_row_as_they_reach_single_envs(
             same(ours.reset(options=wanted), theirs.reset(options={**wanted}))
 
 
-@pytest.mark.parametrize(("rows", "steps"), [(1, 120), (5, 500), (64, 120)])
-def test_row_is_the_single_env_with_its_seed(random_world: Path, rows: int, steps: int, lively: None) -> None:
-    """Byte for byte, resets included."""
+@pytest.fixture
+def threads(request: pytest.FixtureRequest) -> Iterator[int]:
+    """So many torch threads, for one test."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(request.param)
+    yield request.param
+    torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize(("rows", "steps", "threads"), [(1, 120, 1), (5, 500, 2), (64, 120, 2)], indirect=["threads"])
+def test_row_is_the_single_env_with_its_seed(
+    random_world: Path, rows: int, steps: int, threads: int, lively: None
+) -> None:
+    """Byte for byte, entropies and resets included, whatever the number of threads."""
     options = {"max_episode_steps": 30, "action_diversity": 0.2}
     envs, actions = native(random_world, rows, **options), moves(steps, rows)
-    seen = [envs.reset(seed=40)[0]] + [envs.step(chosen)[0] for chosen in actions]
+    seen, entropies = [envs.reset(seed=40)[0]], []
+    for chosen in actions:
+        obs, _, _, _, info = envs.step(chosen)
+        seen.append(obs)
+        entropies.append(info["entropy"])
     for row in {0, rows // 2, rows - 1}:
         env = gym.make(ID, world=str(random_world), **options)
         obs, _ = env.reset(seed=40 + row)
@@ -126,8 +142,9 @@ def test_row_is_the_single_env_with_its_seed(random_world: Path, rows: int, step
             if ended:
                 obs, ended = env.reset()[0], False
             else:
-                obs, _, terminated, truncated, _ = env.step(chosen)
+                obs, _, terminated, truncated, info = env.step(chosen)
                 ended = terminated or truncated
+                assert entropies[step][row] == info["entropy"], f"row {row}, step {step}"
             assert np.array_equal(seen[step + 1][row], obs), f"row {row}, step {step}"
 
 

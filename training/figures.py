@@ -19,12 +19,12 @@ from genie_env.world_model import World
 from training.action_agreement import hungarian_accuracy, normalised_mutual_information
 from training.clips import Clips, Reading, roll
 from training.dataset import FrameDataset
+from training.event_scores import F1
 from training.games import Game, SpriteColours
 from training.intervals import Figure, Figures, decibels, interval, mean, median, over_stretches, psnr, quotient, ratio
 from training.metrics import perplexity, pixel_errors, ssim
 from training.sprites import detect, kept_pixels, position_errors
 from training.train_latent_action import agreement
-from training.train_outcome import F1
 
 ACCURACY = "changed-token accuracy"
 FORESEEABLE = " before a new serve"

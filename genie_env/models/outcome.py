@@ -13,6 +13,8 @@ from torch import nn
 
 from genie_env.config import OutcomeConfig
 
+ROW_BLOCK = 16
+
 
 class OutcomeLogits(NamedTuple):
     """Scores of the reward classes [B, R] and of termination [B]."""
@@ -45,7 +47,9 @@ class OutcomeHead(nn.Module):
         x = self.embed(tokens_BCN).permute(0, 2, 1, 3).flatten(2)
         changed = (tokens_BCN[:, 1:] != tokens_BCN[:, :-1]).transpose(1, 2).to(x.dtype)
         x = self.norm(F.silu(self.place(torch.cat([x, changed], dim=-1))).flatten(1))
-        out = self.out(F.silu(self.mix(x)))
+        # In whole blocks of rows, or a row would be rounded differently in a batch of another size.
+        x = F.pad(x, (0, 0, 0, -len(x) % ROW_BLOCK))
+        out = self.out(F.silu(self.mix(x)))[: len(tokens_BCN)]
         return OutcomeLogits(out[:, :-1], out[:, -1])
 
     def judge(self, tokens_BCN: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

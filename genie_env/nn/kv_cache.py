@@ -19,7 +19,7 @@ class Present(NamedTuple):
     """int64, frames the row has seen before it."""
     places: torch.Tensor
     """int64 [2 * B * P], where its keys and values go in a layer's ring seen as [2 * B * P * window, D/heads]."""
-    bias_B11W: torch.Tensor
+    bias_B1W: torch.Tensor
     """float, added to attention scores: 0 for slots it may attend to, its own included, else minus infinity."""
 
 
@@ -65,7 +65,7 @@ class KVCache:
         bias_BW = torch.zeros(hidden_BW.shape, dtype=self.rings.dtype, device=device)
         starts = torch.arange(0, 2 * len(time_B) * places * self.window, self.window, device=device)
         places_2BP = starts.view(2, len(time_B), places) + slot_B[:, None]
-        return Present(time_B, places_2BP.flatten(), bias_BW.masked_fill_(hidden_BW, -torch.inf)[:, None, None])
+        return Present(time_B, places_2BP.flatten(), bias_BW.masked_fill_(hidden_BW, -torch.inf)[:, None])
 
     def advance(self) -> None:
         """Count the frame just written by every layer."""
