@@ -147,11 +147,22 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         actions[type(command)](command)
     except (ValueError, ImportError, OSError) as error:
-        print(f"genie-env: error: {' '.join(str(error).split())}", file=sys.stderr)
-        return 2
+        return _report(error)
+    except RuntimeError as error:
+        # Not imported above: that would import torch, which most commands' --help does without.
+        from genie_env.torch_use import CompileError
+
+        if not isinstance(error, CompileError):
+            raise
+        return _report(error)
     except KeyboardInterrupt:
         return 130
     return 0
+
+
+def _report(error: Exception) -> int:
+    print(f"genie-env: error: {' '.join(str(error).split())}", file=sys.stderr)
+    return 2
 
 
 def _make(world: str, **options: Any) -> gym.Env[Any, Any]:
