@@ -1,0 +1,99 @@
+"""The folder of a learning run: checkpoint, policies by step, and the log of what they scored.
+
+A checkpoint holds weights, the optimizer's moments and the number of steps as plain tensors, so a run that was
+stopped goes on; dreams and games begin anew then, and a DQN fills its replay buffer again.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+from stable_baselines3.common.base_class import BaseAlgorithm
+
+from agents.policy_file import PolicyConfig, fill_weights, save_policy, weights_of
+from genie_env.episodes import write_json
+
+CHECKPOINT, LOG, SETTINGS = "checkpoint.safetensors", "log.jsonl", "run.json"
+
+
+class LearningRun:
+    """One run's folder."""
+
+    def __init__(self, folder: Path, settings: dict[str, Any]) -> None:
+        """Open or make the folder.
+
+        Args:
+            folder: of the run.
+            settings: JSON-plain; everything that a run cannot change when it goes on.
+
+        Raises:
+            ValueError: if a run with other settings lies there.
+        """
+        self.folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+        stamp = folder / SETTINGS
+        if stamp.exists():
+            before = json.loads(stamp.read_text())
+            changed = sorted(k for k in {*before, *settings} if before.get(k) != settings.get(k))
+            if changed:
+                raise ValueError(f"{folder} holds a run with other {changed}; use another --out or remove it")
+        write_json(stamp, settings)
+
+    def save(self, learner: BaseAlgorithm) -> None:
+        """Write the checkpoint, whole or not at all."""
+        tensors = {f"policy.{k}": v for k, v in weights_of(learner.policy).items()}
+        for index, moments in learner.policy.optimizer.state_dict()["state"].items():
+            tensors |= {f"optimizer.{index}.{k}": torch.as_tensor(v) for k, v in moments.items()}
+        temporary = (self.folder / CHECKPOINT).with_suffix(".tmp")
+        plain = {k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()}
+        save_file(plain, temporary, metadata={"steps": str(learner.num_timesteps)})
+        temporary.rename(self.folder / CHECKPOINT)
+
+    def load(self, learner: BaseAlgorithm) -> bool:
+        """Put ``learner`` where the checkpoint left off, if there is one.
+
+        Raises:
+            ValueError: if the checkpoint does not fit the learner.
+        """
+        path = self.folder / CHECKPOINT
+        if not path.exists():
+            return False
+        with safe_open(path, framework="pt") as file:
+            steps = int(file.metadata()["steps"])
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (no mapping)
+        weights = {k.removeprefix("policy."): v for k, v in tensors.items() if k.startswith("policy.")}
+        moments: dict[int, dict[str, torch.Tensor]] = {}
+        for key, value in tensors.items():
+            if key.startswith("optimizer."):
+                _, index, name = key.split(".")
+                moments.setdefault(int(index), {})[name] = value
+        optimizer = learner.policy.optimizer
+        try:
+            fill_weights(learner.policy, weights)
+            optimizer.load_state_dict({"state": moments, "param_groups": optimizer.state_dict()["param_groups"]})
+        except (RuntimeError, ValueError) as error:
+            raise ValueError(f"{path}: does not fit this run's network: {error}") from None
+        learner.num_timesteps = steps
+        return True
+
+    def keep_policy(self, learner: BaseAlgorithm, config: PolicyConfig) -> Path:
+        """Save the present policy under its number of steps."""
+        folder = self.folder / "policies" / f"{learner.num_timesteps:09d}"
+        save_policy(folder, learner.policy, config)
+        return folder
+
+    def log(self, line: dict[str, Any]) -> None:
+        """Add a line to the log."""
+        with (self.folder / LOG).open("a") as file:
+            file.write(json.dumps(line) + "\n")
+
+    def logged(self) -> list[dict[str, Any]]:
+        """All lines, oldest first; of two for the same step (after a resume) the later one counts."""
+        path = self.folder / LOG
+        lines = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+        return list({line["steps"]: line for line in lines}.values())

@@ -1,0 +1,105 @@
+"""Playing games and counting: scores, points per 1,000 steps, and how sure the world was meanwhile.
+
+Works on any stable-baselines3 environment, dream or real game, and on anything that chooses a batch of actions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.policies import BasePolicy
+from stable_baselines3.common.vec_env import VecEnv
+
+from genie_env.players import Player
+
+DRAWS = 2000
+Chooser = Callable[[Any, np.ndarray], np.ndarray]
+"""From observations [B, …] and which rows just began anew (bool [B]) to actions [B]."""
+
+
+class Scores(NamedTuple):
+    """What came of some play."""
+
+    games: np.ndarray
+    """Score of each game counted."""
+    steps: int
+    """Steps of all rows together."""
+    won: int
+    """Steps with a positive reward; in Pong, points won."""
+    lost: int
+    """Steps with a negative reward."""
+    entropy: float
+    """Mean token entropy of the dream in nats; NaN in a real game."""
+
+    @property
+    def per_1000(self) -> float:
+        """Points won minus points lost in 1,000 steps."""
+        return 1000 * (self.won - self.lost) / max(1, self.steps)
+
+
+def play(choose: Chooser, venv: VecEnv, games: int = 0, steps: int = 0) -> Scores:
+    """Play whole games, or for a number of steps.
+
+    Every row plays the same number of games, so that short games do not count for more than long ones.
+
+    Args:
+        choose: the policy.
+        venv: where.
+        games: games in all; rounded up to a multiple of the rows.
+        steps: instead, steps of each row; games that end meanwhile are counted.
+
+    Raises:
+        ValueError: unless exactly one of ``games`` and ``steps`` is given.
+    """
+    if (games > 0) == (steps > 0):
+        raise ValueError(f"expected either games or steps, got {games} and {steps}")
+    rows, quota = venv.num_envs, -(-games // venv.num_envs)
+    observations, began = venv.reset(), np.ones(venv.num_envs, dtype=bool)
+    running, finished = np.zeros(rows), np.zeros(rows, dtype=int)
+    scores: list[float] = []
+    played = won = lost = 0
+    entropies: list[float] = []
+    while played < rows * steps if steps else (finished < quota).any():
+        observations, rewards, dones, infos = venv.step(choose(observations, began))
+        counted = (finished < quota) if games else np.ones(rows, dtype=bool)
+        played += int(counted.sum())
+        won, lost = won + int((rewards[counted] > 0).sum()), lost + int((rewards[counted] < 0).sum())
+        entropies += [info["entropy"] for info in infos if "entropy" in info]
+        running += rewards
+        for row in np.flatnonzero(dones):
+            cut_off = steps and infos[row].get("TimeLimit.truncated", False)
+            if counted[row] and not cut_off:
+                scores.append(float(running[row]))
+            running[row], finished[row] = 0.0, finished[row] + 1
+        began = dones
+    entropy = float(np.mean(entropies)) if entropies else float("nan")
+    return Scores(np.array(scores), played, won, lost, entropy)
+
+
+def chooser(learner: BaseAlgorithm | BasePolicy, deterministic: bool = False) -> Chooser:
+    """How a learned policy chooses; by default it draws, as it did while it learned."""
+    return lambda observations, began: learner.predict(observations, deterministic=deterministic)[0]
+
+
+def row_by_row(players: list[Player]) -> Chooser:
+    """One player a row, each for itself; observations as :mod:`agents.policies` takes them."""
+
+    def choose(observations: np.ndarray, began: np.ndarray) -> np.ndarray:
+        for player in np.array(players, dtype=object)[began]:
+            player.reset()
+        return np.array([player.act(obs) for player, obs in zip(players, observations, strict=True)])
+
+    return choose
+
+
+def interval(values: np.ndarray) -> tuple[float, float, float]:
+    """Mean and its 95 % percentile-bootstrap interval (Efron 1979); NaN where there is nothing to draw from."""
+    if not len(values):
+        return float("nan"), float("nan"), float("nan")
+    rng = np.random.default_rng(0)
+    means = values[rng.integers(len(values), size=(DRAWS, len(values)))].mean(1)
+    low, high = np.percentile(means, [2.5, 97.5])
+    return float(values.mean()), float(low), float(high)

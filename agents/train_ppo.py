@@ -1,0 +1,281 @@
+"""Learn to play inside a dream: ``python -m agents.train_ppo --env Genie/Pong-v0``.
+
+The agent never acts in the real game while it learns; with ``--real-games`` its policies are only scored there, side
+by side with the dream, and the checkpoint is chosen by dreams alone (see :mod:`agents.exploit`). For comparison
+``--env ALE/Pong-v5`` lets the same learner train in the real game. Run the same command again to go on after a stop.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import shutil
+import signal
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal
+
+import tyro
+from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.logger import configure
+from stable_baselines3.common.vec_env import VecEnv, VecMonitor
+
+from agents.environments import make_dreams, make_real_games, recorded_starts, usual_entropy
+from agents.exploit import choose, report
+from agents.learning_run import LearningRun
+from agents.networks import TokenNet, policy_settings
+from agents.policy_file import ALGORITHMS, PolicyConfig, policy_config
+from agents.scores import Scores, chooser, play
+from agents.senses import make_senses
+from agents.watch import Watch
+from genie_env.bundle import load_world
+from genie_env.world_model import World
+
+DREAMS = ("Genie/Pong-v0", "Genie/World-v0")
+JUDGE_SEED = 1_000_003
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """Train an agent in a dream (or, for comparison, in the real game)."""
+
+    env: str = "Genie/Pong-v0"
+    """``Genie/Pong-v0``, ``Genie/World-v0`` (with ``--world``), or the id of the world's real game."""
+    world: str = "pong"
+    """Bundled world or folder: the dream, or what makes the real game look like it."""
+    out: Path = Path("runs/ppo")
+    """Folder of the run."""
+    algo: Literal["ppo", "a2c", "dqn"] = "ppo"
+    """Algorithm of stable-baselines3."""
+    policy: Literal["cnn", "small_cnn", "tokens"] = "cnn"
+    """Network: NatureCNN on grey pictures, a smaller one, or a table look-up on the world's tokens."""
+    action_type: Literal["real", "latent"] = "real"
+    """``real``: the game's actions, those of equal effect merged; ``latent``: the codes learned without labels."""
+    steps: int = 2_000_000
+    """Environment steps in all."""
+    n_envs: int = 32
+    """Rows that learn at once."""
+    n_steps: int = 64
+    """PPO, A2C: steps of each row between updates."""
+    batch_size: int = 256
+    """PPO, DQN: transitions of a gradient step."""
+    n_epochs: int = 4
+    """PPO: passes over what was collected."""
+    learning_rate: float = 5e-4
+    """At the beginning; it falls linearly to zero."""
+    gamma: float = 0.99
+    """Discount."""
+    gae_lambda: float = 0.95
+    """PPO, A2C: generalised advantage estimation."""
+    ent_coef: float = 0.01
+    """PPO, A2C: worth of the policy's entropy."""
+    clip_range: float = 0.1
+    """PPO: how far a policy may move per update."""
+    frame_stack: int = 4
+    """Frames that the policy sees."""
+    horizon: int = 500
+    """Steps after which a dream is cut off, with a bootstrapped value; a new one begins elsewhere."""
+    starts: Path | None = None
+    """Recording whose training episodes dreams begin in; the default is the world's own beginnings."""
+    num_starts: int = 2048
+    """Beginnings drawn from that recording."""
+    entropy_percentile: float | None = None
+    """Cut dreams off where their token entropy exceeds this percentile of predictions on real data, such as 99."""
+    temperature: float | None = None
+    """Of the dream, instead of the world's own."""
+    eval_every: int = 100_000
+    """Steps between evaluations; each saves a policy."""
+    eval_steps: int = 500
+    """Steps of each of the 16 dreams in which policies are judged."""
+    judge_world: str | None = None
+    """World that judges; the default is the same one under another seed."""
+    real_games: int = 4
+    """Real games in every evaluation, for the side-by-side curve only (0: none)."""
+    seed: int = 0
+    """Of network, policy and dreams."""
+    device: str = "auto"
+    """``auto`` or a torch device."""
+
+    @property
+    def in_dream(self) -> bool:
+        """Whether the agent learns in a dream."""
+        return self.env in DREAMS
+
+
+NOT_PART_OF_THE_RUN = ("out", "steps", "eval_every", "eval_steps", "real_games", "device")
+"""Settings that may differ when a run goes on."""
+
+
+def train(config: TrainConfig) -> Path:
+    """Train, or go on training, and return the folder of the policy chosen.
+
+    Raises:
+        ValueError: if world, environment or run do not fit, or a setting is not as expected.
+        ImportError: if the real game is asked for and not installed.
+        KeyboardInterrupt: on Ctrl-C or SIGTERM, after a checkpoint was written.
+    """
+    world = _open_world(config)
+    settings = {k: v for k, v in dataclasses.asdict(config).items() if k not in NOT_PART_OF_THE_RUN}
+    run = LearningRun(config.out, {k: str(v) if isinstance(v, Path) else v for k, v in settings.items()})
+    senses = make_senses(world.config, _obs_type(config), config.action_type, config.frame_stack)
+    kept = policy_config(world.config, config.world, config.algo, config.policy, senses)
+    kept = dataclasses.replace(kept, trained={"env": config.env, "steps": config.steps, "seed": config.seed})
+    with _interruptible():
+        venv = _learning_env(config, world, kept)
+        learner = make_learner(config, venv, world)
+        run.load(learner)
+        learner.set_logger(configure(str(run.folder / "tensorboard"), ["tensorboard"]))
+        judge, real = _judges(config, world, kept)
+        watch = Watch(run, kept, config.steps, config.eval_every, judge, real)
+        try:
+            if learner.num_timesteps < config.steps:
+                learner.learn(config.steps - learner.num_timesteps, callback=watch, reset_num_timesteps=False)
+        except KeyboardInterrupt:
+            run.save(learner)
+            raise
+        finally:
+            venv.close()
+    report(run.folder)
+    return _publish(run)
+
+
+def make_learner(config: TrainConfig, venv: VecEnv, world: World) -> BaseAlgorithm:
+    """The algorithm, untrained."""
+    common: dict[str, Any] = {
+        "learning_rate": lambda left: config.learning_rate * max(left, 0.01),
+        "gamma": config.gamma,
+        "policy_kwargs": policy_settings(config.policy, world.config.tokenizer.num_tokens),
+        "seed": config.seed,
+        "device": config.device,
+    }
+    on_policy = {"n_steps": config.n_steps, "gae_lambda": config.gae_lambda, "ent_coef": config.ent_coef}
+    own: dict[str, dict[str, Any]] = {
+        "ppo": {
+            **on_policy,
+            "batch_size": config.batch_size,
+            "n_epochs": config.n_epochs,
+            "clip_range": config.clip_range,
+        },
+        "a2c": on_policy,
+        # One gradient step for every four transitions, as in Mnih et al. 2015.
+        "dqn": {
+            "batch_size": config.batch_size,
+            "buffer_size": 50_000,
+            "learning_starts": min(10_000, config.steps // 10),
+            "train_freq": 1,
+            "gradient_steps": max(1, config.n_envs // 4),
+            "target_update_interval": 10_000,
+        },
+    }
+    learner = ALGORITHMS[config.algo]("CnnPolicy", venv, **common, **own[config.algo])
+    for module in learner.policy.modules():
+        if isinstance(module, TokenNet):
+            module.start_from_looks(world.tokenizer.descriptors())
+    return learner
+
+
+def _open_world(config: TrainConfig) -> World:
+    world = load_world(config.world, config.device)
+    if config.env == "Genie/Pong-v0" and config.world != "pong":
+        raise ValueError(f"Genie/Pong-v0 is the bundled world; with --world {config.world} use --env Genie/World-v0")
+    if not config.in_dream and config.env != world.config.source.env_id:
+        raise ValueError(
+            f"env: expected one of {list(DREAMS)} or the world's own game {world.config.source.env_id!r}, "
+            f"got {config.env!r}"
+        )
+    return world
+
+
+def _obs_type(config: TrainConfig) -> str:
+    return "tokens" if config.policy == "tokens" else "grayscale"
+
+
+def _learning_env(config: TrainConfig, world: World, kept: PolicyConfig) -> VecEnv:
+    if not config.in_dream:
+        return VecMonitor(make_real_games(world, kept.senses, config.n_envs))
+    starts = None
+    if config.starts is not None:
+        starts = recorded_starts(world, config.starts, config.num_starts, seed=config.seed)
+    most = math.inf
+    if config.entropy_percentile is not None:
+        known = starts or world.starts
+        assert known is not None
+        most = usual_entropy(world, known, config.entropy_percentile)
+    return VecMonitor(
+        make_dreams(
+            config.world,
+            kept.senses,
+            config.n_envs,
+            horizon=config.horizon,
+            starts=starts,
+            max_entropy=most,
+            temperature=config.temperature,
+            device=config.device,
+        )
+    )
+
+
+def _judges(
+    config: TrainConfig, world: World, kept: PolicyConfig
+) -> tuple[Callable[[Any], Scores], Callable[[Any], Scores] | None]:
+    """Play in dreams the agent does not learn in, and, where asked for, in the real game."""
+    dreams = make_dreams(config.judge_world or config.world, kept.senses, 16, device=config.device)
+
+    def judge(venv: VecEnv, learner: BaseAlgorithm, **much: int) -> Scores:
+        # The same dreams for every checkpoint: their differences are then the policies'.
+        venv.seed(JUDGE_SEED)
+        return play(chooser(learner), venv, **much)
+
+    real = None
+    if config.real_games:
+        try:
+            games = make_real_games(world, kept.senses, min(config.real_games, 4))
+        except ImportError as error:
+            raise ImportError(f"{error}; or score in dreams alone with --real-games 0") from error
+        real = partial(judge, games, games=config.real_games)
+    return partial(judge, dreams, steps=config.eval_steps), real
+
+
+def _publish(run: LearningRun) -> Path:
+    """Copy the policy chosen by the judge to ``policy``."""
+    target = run.folder / "policy"
+    shutil.rmtree(target, ignore_errors=True)
+    shutil.copytree(run.folder / "policies" / f"{choose(run.logged())['steps']:09d}", target)
+    return target
+
+
+class _interruptible:
+    """SIGTERM then does what Ctrl-C does."""
+
+    def __enter__(self) -> None:
+        def stop(*_: Any) -> None:
+            raise KeyboardInterrupt
+
+        try:
+            self._before = signal.signal(signal.SIGTERM, stop)
+        except ValueError:  # Signals reach the main thread only; elsewhere the caller handles them.
+            self._before = None
+
+    def __exit__(self, *_: object) -> None:
+        if self._before is not None:
+            signal.signal(signal.SIGTERM, self._before)
+
+
+def main() -> None:
+    """Command line."""
+    config = tyro.cli(TrainConfig, description=__doc__)
+    # Rows times steps need not be a multiple of the batch; the last batch is then smaller, which does no harm.
+    warnings.filterwarnings("ignore", message=".*mini-batch size.*")
+    try:
+        folder = train(config)
+    except KeyboardInterrupt:
+        raise SystemExit(f"stopped; run the same command to go on ({config.out})") from None
+    print((config.out / "exploit.md").read_text())
+    print(f"policy: {folder}")
+
+
+if __name__ == "__main__":
+    main()

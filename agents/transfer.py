@@ -1,0 +1,174 @@
+"""What a policy learned in a dream is worth in the real game: ``python -m agents.transfer runs/ppo/policy``.
+
+Plays the real game through the twin, beside random play, the scripted heuristic and, where one is given, a policy
+that learned in the real game. Writes ``transfer.json``, ``transfer.md`` and ``transfer.gif`` (the real game on the
+left, the dream on the right, from the same first frames, the policy playing both).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tyro
+from stable_baselines3.common.vec_env import VecEnv
+
+from agents.environments import make_dreams, make_real_games
+from agents.policies import make_policy
+from agents.policy_file import PolicyConfig, load_policy
+from agents.scores import Chooser, Scores, chooser, interval, play, row_by_row
+from agents.senses import Senses
+from genie_env.bundle import load_world
+from genie_env.episodes import write_json
+from genie_env.known_games import KNOWN_GAMES
+from genie_env.video import write_gif
+from genie_env.world_model import World
+
+ROWS = 10
+LEAD = 8
+"""Real frames that the dream in the picture begins from."""
+
+
+@dataclass(frozen=True)
+class TransferConfig:
+    """Score a policy in the real game."""
+
+    policy: tyro.conf.Positional[Path]
+    """Folder of the policy."""
+    episodes: int = 30
+    """Real games of each player."""
+    out: Path | None = None
+    """Folder for the results; the default is the policy's own."""
+    real_policy: Path | None = None
+    """Policy trained in the real game (``agents.train_ppo --env ALE/Pong-v5``), to stand beside it."""
+    world: str | None = None
+    """World, where it is not found under the name that the policy remembers."""
+    dream_steps: int = 1000
+    """Steps of each of 10 dreams that the policy is scored in (0: none)."""
+    deterministic: bool = False
+    """Take the likeliest action instead of drawing."""
+    gif_steps: int = 300
+    """Length of the GIF (0: none)."""
+    seed: int = 0
+    """Of games and players."""
+    device: str = "auto"
+    """Of the dreams."""
+
+
+def transfer(config: TransferConfig) -> dict[str, Any]:
+    """Play, write the results and return them.
+
+    Raises:
+        ValueError: if a policy, the world or its game cannot be used.
+        ImportError: if the game is not installed.
+    """
+    policy, kept = load_policy(config.policy)
+    world = load_world(config.world or kept.world, config.device)
+    out = config.out or config.policy
+    out.mkdir(parents=True, exist_ok=True)
+    rows = min(ROWS, config.episodes)
+    players = {f"this policy ({kept.algo}, learned in {kept.trained.get('env', '?')})": (kept.senses, policy)}
+    if config.real_policy is not None:
+        real, other = load_policy(config.real_policy)
+        players[f"{other.algo}, learned in {other.trained.get('env', '?')}"] = (other.senses, real)
+    results: dict[str, Any] = {}
+    for name, (senses, network) in players.items():
+        games = make_real_games(world, senses, rows)
+        results[name] = _figures(_score(games, chooser(network, config.deterministic), config))
+    for name in ("random", "heuristic") if world.config.source.env_id in KNOWN_GAMES else ("random",):
+        scripted = [make_policy(name, world.config, config.seed + row) for row in range(rows)]
+        games = make_real_games(world, plain_senses(world), rows)
+        results[name] = _figures(_score(games, row_by_row(scripted), config))
+    found: dict[str, Any] = {"policy": kept.to_json(), "seed": config.seed, "real": results}
+    if config.dream_steps:
+        dreams = make_dreams(config.world or kept.world, kept.senses, ROWS, device=config.device)
+        dreams.seed(config.seed)
+        scores = play(chooser(policy, config.deterministic), dreams, steps=config.dream_steps)
+        found["dream"] = _figures(scores)
+    write_json(out / "transfer.json", found)
+    (out / "transfer.md").write_text(markdown(found))
+    if config.gif_steps:
+        frames = side_by_side(world, config.world or kept.world, kept, policy, config)
+        write_gif(out / "transfer.gif", frames, world.config.source.fps, scale=4)
+    return found
+
+
+def plain_senses(world: World) -> Senses:
+    """One colour frame, and the game's own actions: what players that learn nothing take."""
+    actions = tuple(range(len(world.config.source.action_meanings)))
+    return Senses("rgb", "real", actions, actions, frame_stack=1)
+
+
+def markdown(found: dict[str, Any]) -> str:
+    """The table of scores."""
+    lines = [
+        "| player | where | games | mean score | 95 % interval | net points per 1,000 steps |",
+        "|---|---|---|---|---|---|",
+    ]
+    rows = [(name, "real game", figures) for name, figures in found["real"].items()]
+    if "dream" in found:
+        rows.append((next(iter(found["real"])), "dream", found["dream"]))
+    for name, where, f in rows:
+        span = "–" if f["mean"] is None else f"[{f['low']:.1f}, {f['high']:.1f}]"
+        mean = "–" if f["mean"] is None else f"{f['mean']:.1f}"
+        lines.append(f"| {name} | {where} | {f['games']} | {mean} | {span} | {f['per_1000']:+.1f} |")
+    return "\n".join(lines) + "\n"
+
+
+def side_by_side(world: World, name: str, kept: PolicyConfig, policy: Any, config: TransferConfig) -> list[np.ndarray]:
+    """Frames uint8 [H, 2W+2, 3] of a real game and of a dream that goes on from its first frames by itself."""
+    games = make_real_games(world, kept.senses, 1)
+    games.seed(config.seed)
+    real = _watch(games, chooser(policy), LEAD + config.gif_steps)
+    dreams = make_dreams(name, kept.senses, 1, device=config.device, render_mode="rgb_array")
+    dreams.seed(config.seed)
+    dreams.set_options({"frames": np.stack(real[:LEAD])})
+    dream = _watch(dreams, chooser(policy), config.gif_steps)
+    pairs = zip(real[LEAD - 1 :], dream, strict=False)
+    return [np.concatenate([np.pad(a, ((0, 0), (0, 2), (0, 0)), constant_values=200), b], axis=1) for a, b in pairs]
+
+
+def _score(venv: VecEnv, choose: Chooser, config: TransferConfig) -> Scores:
+    venv.seed(config.seed)
+    scores = play(choose, venv, games=config.episodes)
+    venv.close()
+    return scores
+
+
+def _figures(scores: Scores) -> dict[str, Any]:
+    mean, low, high = (None if np.isnan(x) else x for x in interval(scores.games))
+    return {
+        "games": len(scores.games),
+        "mean": mean,
+        "low": low,
+        "high": high,
+        "scores": scores.games.tolist(),
+        "steps": scores.steps,
+        "per_1000": scores.per_1000,
+    }
+
+
+def _watch(venv: VecEnv, choose: Chooser, steps: int) -> list[np.ndarray]:
+    """Pictures uint8 [H, W, 3] of one row of play, the first one included."""
+    observations, began = venv.reset(), np.ones(1, dtype=bool)
+    frames = []
+    for _ in range(steps):
+        picture = venv.get_images()[0]
+        assert picture is not None
+        frames.append(picture.copy())
+        observations, _, began, _ = venv.step(choose(observations, began))
+    venv.close()
+    return frames
+
+
+def main() -> None:
+    """Command line."""
+    config = tyro.cli(TransferConfig, description=__doc__)
+    found = transfer(config)
+    print(markdown(found))
+
+
+if __name__ == "__main__":
+    main()

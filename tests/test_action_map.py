@@ -1,0 +1,123 @@
+"""Action maps from few labels."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from agents.action_map import Labelled, fit, markdown, played_labels
+from agents.senses import make_senses
+from genie_env.action_map import fit_action_map, frame_features, infer_effects, to_real
+from genie_env.bundle import read_config, save_world
+from genie_env.config import ActionMapConfig
+from tests.worlds import random_config, random_world
+
+EFFECTS = (0, 0, 1, 2, 1, 2)
+"""Pong's: six names, three effects."""
+
+
+def noisy(count: int, codes: tuple[int, ...], noise: float, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Latent and real actions; effect e becomes ``codes[e]``, or with probability ``noise`` any code."""
+    rng = np.random.default_rng(seed)
+    real = rng.integers(len(EFFECTS), size=count)
+    latent = np.array(codes)[np.array(EFFECTS)[real]]
+    return np.where(rng.random(count) < noise, rng.integers(3, size=count), latent), real
+
+
+def test_two_hundred_labels_find_the_map_of_six_names_with_three_effects() -> None:
+    latent, real = noisy(200, (2, 0, 1), 0.1)
+    mapped = fit_action_map(latent, real, EFFECTS, 3)
+    assert mapped.real_to_latent == (2, 2, 0, 1, 0, 1)
+    assert mapped.latent_to_real == (2, 3, 0)
+    assert mapped.coverage == 1.0 and mapped.num_labels == 200
+    assert min(mapped.purity) > 0.8 and not mapped.by_features
+    assert mapped.agreement is not None and mapped.agreement > 0.85
+
+
+def test_an_effect_without_a_latent_action_is_not_covered() -> None:
+    latent, real = noisy(200, (0, 1, 1), 0.0)
+    mapped = fit_action_map(latent, real, EFFECTS, 3)
+    assert mapped.coverage == pytest.approx(2 / 3, abs=1e-3)
+
+
+def test_a_code_of_low_purity_is_told_apart_by_the_picture() -> None:
+    rng = np.random.default_rng(0)
+    effects, real = (0, 1), rng.integers(2, size=200)
+    latent = np.zeros(200, dtype=int)
+    frames = rng.integers(0, 40, (200, 64, 64, 3), dtype=np.uint8)
+    # The same code is "up" where the upper half is bright, "down" where the lower is.
+    frames[real == 0, :32] += 120
+    frames[real == 1, 32:] += 120
+    blind, seeing = (fit_action_map(latent, real, effects, 2, f) for f in (None, frames))
+    assert max(blind.purity) < 0.8 and not blind.by_features
+    assert set(seeing.by_features) == {"0"}
+    assert blind.agreement is not None and blind.agreement < 0.7
+    assert seeing.agreement == 1.0
+    assert np.array_equal(to_real(seeing, latent, frame_features(frames)), real)
+    assert len(set(to_real(seeing, latent))) == 1, "without a picture a code stands for one action"
+
+
+def test_the_picture_never_names_an_action_that_did_not_occur() -> None:
+    rng = np.random.default_rng(0)
+    real = rng.choice([0, 2], size=100)
+    frames = rng.integers(0, 256, (100, 64, 64, 3), dtype=np.uint8)
+    mapped = fit_action_map(np.zeros(100, dtype=int), real, (0, 1, 2), 2, frames)
+    said = to_real(mapped, np.zeros(50, dtype=int), frame_features(frames[:50]))
+    assert set(said) <= {0, 2}
+
+
+def test_effects_are_inferred_from_labels_alone() -> None:
+    latent, real = noisy(400, (2, 0, 1), 0.05)
+    assert infer_effects(latent, real, 6, 3) == EFFECTS
+    assert infer_effects(latent[real != 1], real[real != 1], 6, 3)[1] not in (0, 2, 3), "never seen: its own effect"
+
+
+def test_a_map_survives_json() -> None:
+    rng = np.random.default_rng(0)
+    frames = rng.integers(0, 256, (60, 64, 64, 3), dtype=np.uint8)
+    mapped = fit_action_map(rng.integers(2, size=60), rng.integers(3, size=60), (0, 1, 2), 2, frames)
+    assert mapped.by_features
+    assert ActionMapConfig.from_json(mapped.to_json()) == mapped
+
+
+@pytest.mark.parametrize("counts", [(0, 0, 0), (3, 2, 3), (3, 3, 2)])
+def test_labels_of_unequal_number_are_refused(counts: tuple[int, int, int]) -> None:
+    latent, real, frames = (np.zeros(n, dtype=int) for n in counts)
+    with pytest.raises(ValueError, match="expected as many"):
+        fit_action_map(latent, real, EFFECTS, 3, frames.reshape(-1, 1, 1, 1))
+
+
+def test_a_fitted_map_is_stored_and_gives_the_dream_its_real_actions(tmp_path) -> None:
+    world = random_world(action_map=None)
+    world.config = dataclasses.replace(world.config, source=dataclasses.replace(world.config.source, effects=()))
+    latent, real = noisy(300, (2, 0, 1), 0.0)
+    keep = np.isin(real, (0, 2, 3))
+    real = np.searchsorted((0, 2, 3), real[keep])
+    labelled = Labelled(latent[keep], real, np.zeros((len(real), 64, 64, 3), np.uint8))
+    fitted = fit(world, labelled, labelled)
+    assert fitted.held_out == 1.0 and fitted.config.source.effects == (0, 1, 2)
+    assert "3 labels" not in markdown(fitted) and f"{len(real)} labels" in markdown(fitted)
+    world.config = fitted.config
+    folder = save_world(world, tmp_path / "mapped")
+    assert read_config(folder).action_map == fitted.mapped
+    assert make_senses(read_config(folder), "tokens", "real").dream_actions == (0, 1, 2)
+
+
+def test_labels_can_be_played_for() -> None:
+    labelled = played_labels(random_world(), 20, seed=0)
+    assert labelled.latent_M.shape == labelled.real_M.shape == (20,)
+    assert labelled.frames_MHWC.shape == (20, 64, 64, 3)
+    assert set(labelled.real_M) <= {0, 1, 2}
+
+
+def test_senses_merge_actions_of_equal_effect() -> None:
+    config = random_config()
+    source = dataclasses.replace(config.source, effects=(0, 1, 0))
+    senses = make_senses(dataclasses.replace(config, source=source), "grayscale", "real")
+    assert senses.dream_actions == senses.real_actions == (0, 1)
+    latent = make_senses(config, "grayscale", "latent")
+    assert latent.dream_actions == (0, 1, 2) and latent.real_actions == (2, 0, 1)
+    with pytest.raises(ValueError, match="no action map"):
+        make_senses(dataclasses.replace(config, action_map=None), "grayscale", "real")

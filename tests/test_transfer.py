@@ -1,0 +1,143 @@
+"""Scores in the real game beside other players', as JSON, a table and a picture."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from agents.environments import NoopStart, make_real_games
+from agents.policy_file import build_policy, load_policy, policy_config, save_policy
+from agents.real_env import make_real_env
+from agents.scores import play, row_by_row
+from agents.senses import Senses, make_senses
+from agents.transfer import TransferConfig, markdown, plain_senses, transfer
+from genie_env.bundle import load_world, read_config, save_world
+from tests.worlds import random_world as make_world
+
+
+@pytest.fixture(scope="module")
+def policy(random_world: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An untrained policy on tokens."""
+    config = read_config(random_world)
+    kept = policy_config(config, str(random_world), "ppo", "tokens", make_senses(config, "tokens", "real"))
+    folder = tmp_path_factory.mktemp("policies") / "untrained"
+    save_policy(folder, build_policy(kept), kept)
+    return folder
+
+
+def test_transfer_writes_json_table_and_picture(policy: Path, tmp_path: Path) -> None:
+    found = transfer(
+        TransferConfig(policy, episodes=2, out=tmp_path, real_policy=policy, dream_steps=5, gif_steps=6, device="cpu")
+    )
+    assert json.loads((tmp_path / "transfer.json").read_text()) == json.loads(json.dumps(found))
+    # The tiny game has no scripted heuristic; Pong's is tested with the twin.
+    assert [len(figures["scores"]) for figures in found["real"].values()] == [2, 2, 2]
+    for figures in found["real"].values():
+        assert figures["low"] <= figures["mean"] <= figures["high"]
+    table = (tmp_path / "transfer.md").read_text()
+    assert table == markdown(found) and table.count("\n") == 2 + 3 + 1
+    with Image.open(tmp_path / "transfer.gif") as picture:
+        assert picture.n_frames > 1 and picture.width > picture.height  # type: ignore[attr-defined]
+
+
+def test_transfer_repeats_itself(policy: Path, tmp_path: Path) -> None:
+    config = TransferConfig(policy, episodes=2, dream_steps=0, gif_steps=0, deterministic=True, device="cpu")
+    first, second = (transfer(dataclasses.replace(config, out=tmp_path / name)) for name in "ab")
+    assert first == second
+
+
+def test_real_games_show_what_the_dream_shows(random_world: Path) -> None:
+    world = load_world(random_world, "cpu")
+    for obs_type in ("tokens", "grayscale", "rgb"):
+        games = make_real_games(world, make_senses(world.config, obs_type, "real", frame_stack=2), 2, noops=False)
+        games.seed(4)
+        observations = games.reset()
+        frame, _ = make_real_env(world).reset(seed=4)
+        tokens = world.encode(frame[None, None])[0, 0].numpy()
+        expected = {"tokens": tokens, "grayscale": None, "rgb": frame}[obs_type]
+        assert observations.shape[0] == 2  # type: ignore[union-attr]
+        if expected is not None:
+            np.testing.assert_array_equal(observations[0, ..., -expected.shape[-1] :], expected)  # type: ignore[index]
+        np.testing.assert_array_equal(games.get_images()[0], frame)
+        games.close()
+
+
+def test_terminal_observations_of_real_games_are_seen_the_same_way(random_world: Path) -> None:
+    world = load_world(random_world, "cpu")
+    games = make_real_games(world, make_senses(world.config, "tokens", "real"), 1)
+    games.reset()
+    for _ in range(3000):
+        _, _, dones, infos = games.step(np.zeros(1, dtype=int))
+        if dones[0]:
+            break
+    assert dones[0] and infos[0]["terminal_observation"].shape == (4 * 64,)
+
+
+def test_latent_actions_reach_the_real_game_through_the_map(random_world: Path) -> None:
+    world = load_world(random_world, "cpu")
+    mapped = world.config.action_map
+    assert mapped is not None
+    latent = make_senses(world.config, "rgb", "latent", frame_stack=1)
+    real = Senses("rgb", "real", (0, 1, 2), mapped.latent_to_real, frame_stack=1)
+    frames = []
+    # A code that the picture tells apart: up where anything is seen at all.
+    by_features = {"0": tuple((0.0,) * 64 + (bias,) for bias in (0.0, 5.0, 0.0))}
+    told = dataclasses.replace(world.config, action_map=dataclasses.replace(mapped, by_features=by_features))
+    for config, senses, actions in (
+        (world.config, latent, (0, 1, 2, 0)),
+        (world.config, real, (0, 1, 2, 0)),
+        (told, latent, (0, 0, 0, 0)),
+        (world.config, Senses("rgb", "real", (1,), (1,), frame_stack=1), (0, 0, 0, 0)),
+    ):
+        world.config = config
+        games = make_real_games(world, senses, 1, noops=False)
+        games.seed(0)
+        games.reset()
+        frames.append([games.step(np.array([action]))[0] for action in actions])
+    np.testing.assert_array_equal(frames[0], frames[1])
+    np.testing.assert_array_equal(frames[2], frames[3])
+
+
+def test_games_begin_with_different_numbers_of_noops_and_repeat_a_seed(random_world: Path) -> None:
+    game = NoopStart(make_real_env(str(random_world)), most=7)
+    steps = []
+    for seed in (0, 1, 2, 3, 0):
+        frame, _ = game.reset(seed=seed)
+        steps.append(frame)
+    np.testing.assert_array_equal(steps[0], steps[4])
+    assert len({frame.tobytes() for frame in steps}) > 2
+
+
+def test_players_of_rows_begin_anew_with_their_games(random_world: Path) -> None:
+    class Counting:
+        resets = steps = 0
+
+        def reset(self) -> None:
+            self.resets += 1
+
+        def act(self, seen: np.ndarray) -> int:
+            self.steps += 1
+            return 0
+
+    world, players = load_world(random_world, "cpu"), [Counting(), Counting()]
+    games = make_real_games(world, plain_senses(world), 2)
+    scores = play(row_by_row(players), games, games=4)
+    assert len(scores.games) == 4
+    assert all(player.resets >= 2 and player.steps > 0 for player in players)
+
+
+def test_a_world_without_a_map_says_what_to_do(tmp_path: Path) -> None:
+    folder = save_world(make_world(action_map=None), tmp_path / "unmapped")
+    with pytest.raises(ValueError, match=r"agents\.action_map"):
+        make_senses(read_config(folder), "tokens", "latent")
+
+
+def test_a_policy_reads_only_what_its_network_can(policy: Path) -> None:
+    _, kept = load_policy(policy)
+    with pytest.raises(ValueError, match="cannot read"):
+        dataclasses.replace(kept, network="cnn")
