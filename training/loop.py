@@ -135,7 +135,7 @@ def fit(task: Task, config: LoopConfig, folder: Path, name: str) -> nn.Module:
                         f"lower --learning-rate (now {config.learning_rate})"
                     )
                 if logger is not None:
-                    bar.set_postfix({k: f"{v:.3g}" for k, v in figures.items()})
+                    bar.set_postfix({k: f"{v:.3g}" for k, v in figures.items()}, refresh=False)
                     logger.figures("train", figures, state.step)
             if logger is not None and (state.step % config.eval_every == 0 or last):
                 state.average.eval()
