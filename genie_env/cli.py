@@ -7,7 +7,6 @@ the subcommand that needs them, so that ``--help`` is quick.
 from __future__ import annotations
 
 import dataclasses
-import json
 import sys
 import textwrap
 import time
@@ -336,16 +335,10 @@ def _flat(metrics: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]
 
 
 def _bench(args: Bench) -> None:
-    from genie_env.bench.report import as_text, compare, read_report
+    from genie_env.bench.report import publish, read_report
     from genie_env.bench.suite import run
-    from genie_env.video import whole_file
 
     # Read first: a bad file should fail before the work rather than after it.
     other = read_report(args.compare) if args.compare is not None else None
     report = run(args.world, args.rows, args.steps, args.seconds, args.device, args.compile, args.long)
-    print(as_text(report))
-    if other is not None:
-        print(compare(report, other))
-    if args.json is not None:
-        with whole_file(args.json) as temporary:
-            temporary.write_text(json.dumps(report, indent=2) + "\n")
+    publish(report, other, args.json)

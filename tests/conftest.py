@@ -18,8 +18,11 @@ import pytest
 if TYPE_CHECKING:
     import torch
 
+    from genie_env.episodes import EpisodeStore
     from genie_env.models.outcome import OutcomeHead
+    from genie_env.world_model import World
     from tests.worlds import TinyWorld
+    from training.clips import Reading
 
 
 @pytest.fixture(scope="session")
@@ -59,6 +62,30 @@ def tiny_world(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Tiny
     with FileLock(f"{root}.lock"):
         make_world(TINY_RECIPE, *tiny)
     return tiny
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> EpisodeStore:
+    """Play of the tiny game, for evaluation and diagnosis."""
+    from tests.held_out import record_tiny
+
+    return record_tiny(tmp_path_factory.mktemp("held_out") / "data")
+
+
+@pytest.fixture(scope="module")
+def world(store: EpisodeStore) -> World:
+    """A world that reads ``store`` without any loss."""
+    from tests.held_out import exact_world
+
+    return exact_world(store)
+
+
+@pytest.fixture(scope="module")
+def readings(world: World, store: EpisodeStore) -> list[Reading]:
+    """The held-out episodes of ``store`` as ``world`` reads them."""
+    from training.clips import read_episodes
+
+    return read_episodes(world, store, max_frames=10_000)
 
 
 @pytest.fixture

@@ -21,10 +21,10 @@ from torch import nn
 from genie_env.bundle import save_world
 from genie_env.episodes import EpisodeStore
 from genie_env.world_model import World
-from tests.held_out import COLOURS, TINY, WINDOW, TableDynamics, TableEngine, exact_world, know_all, record_tiny
+from tests.held_out import COLOURS, TINY, WINDOW, TableDynamics, TableEngine, know_all
 from training import theories
 from training.attention_pictures import liveliest, moving_place, take_attention
-from training.clips import Reading, read_episodes, take_clips
+from training.clips import Reading, take_clips
 from training.diagnose import DiagnoseConfig, attention, diagnose, make_subject, seen_tokens
 from training.findings import CAUSE, NO_CAUSE, NOT_APPLICABLE, Finding, table
 from training.intervals import Figure
@@ -33,21 +33,6 @@ from training.sprites import detect
 from training.subject import Subject
 
 STEPS, TESTS = 10, 8
-
-
-@pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> EpisodeStore:
-    return record_tiny(tmp_path_factory.mktemp("diagnose") / "data")
-
-
-@pytest.fixture(scope="module")
-def world(store: EpisodeStore) -> World:
-    return exact_world(store)
-
-
-@pytest.fixture(scope="module")
-def readings(world: World, store: EpisodeStore) -> list[Reading]:
-    return read_episodes(world, store, max_frames=10_000)
 
 
 @pytest.fixture(scope="module")

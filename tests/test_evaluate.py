@@ -17,10 +17,10 @@ from genie_env.config import SamplingConfig
 from genie_env.episodes import EpisodeEntry, EpisodeStore
 from genie_env.world_model import World
 from tests import tiny_game
-from tests.held_out import COLOURS, TINY, exact_world, record_tiny
+from tests.held_out import COLOURS, TINY
 from tests.tiny_game import TinyPong
 from training import figures
-from training.clips import Clips, Reading, read_episodes, roll, served_again, take_clips
+from training.clips import Clips, Reading, roll, served_again, take_clips
 from training.evaluate import EvaluateConfig, evaluate
 from training.free_play import (
     HISTOGRAM,
@@ -42,21 +42,6 @@ from training.sprites import Sightings, detect, kept_pixels, position_errors
 
 BALL = 0
 REACH = {"own_y": (4.5, 58.5)}
-
-
-@pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> EpisodeStore:
-    return record_tiny(tmp_path_factory.mktemp("evaluate") / "data")
-
-
-@pytest.fixture(scope="module")
-def world(store: EpisodeStore) -> World:
-    return exact_world(store)
-
-
-@pytest.fixture(scope="module")
-def readings(world: World, store: EpisodeStore) -> list[Reading]:
-    return read_episodes(world, store, max_frames=10_000)
 
 
 @pytest.fixture(scope="module")
@@ -492,6 +477,7 @@ class TestReport:
             "free play": [WORLD, "real game", "dream over real"],
             "speed": [WORLD],
             "quality against temperature": ["temperature 0", "temperature 0.25"],
+            "quality against decode steps": ["decode steps 1", "decode steps 2"],
             "quality against action diversity": ["action diversity 0", "action diversity 0.1"],
         }
         text = (folder / "report.md").read_text()
@@ -515,7 +501,10 @@ class TestReport:
         # The world's own temperature and no diversity: the free play of the report, as far as a sweep plays it.
         assert diverse["action diversity 0"][LOOPING] == evaluation.figure("free play", LOOPING)
         assert "ball error, px, h = 1" in swept["quality against temperature"]["temperature 0"]
-        for name in ("horizons.png", "temperature.png", "action_diversity.png"):
+        # One step is the world's own setting, so its free play is that of the first diversity, which is none.
+        single = swept["quality against decode steps"]["decode steps 1"]
+        assert single[HISTOGRAM] == diverse["action diversity 0"][HISTOGRAM]
+        for name in ("horizons.png", "temperature.png", "decode_steps.png", "action_diversity.png"):
             with Image.open(folder / name) as plot:
                 assert plot.size[0] > 400
 

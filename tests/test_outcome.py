@@ -10,7 +10,6 @@ import torch
 
 from genie_env.config import OutcomeConfig, SamplingConfig
 from genie_env.models.outcome import OutcomeHead
-from genie_env.rollout import RolloutEngine
 from tests.worlds import VOCAB, random_world
 from training.dataset import TokenDataset
 from training.event_scores import F1, average_precision
@@ -164,14 +163,14 @@ def test_batches_and_losses_are_functions_of_the_step_alone(tokens: Path, tmp_pa
 
 def test_dreamed_clips_keep_the_recording_s_labels_and_first_frame_and_drop_what_left_it(clips: OutcomeClips) -> None:
     world = random_world()
-    engine = RolloutEngine(world.dynamics, world.outcome, SamplingConfig())
+    dreamer = world.dynamics, SamplingConfig()
     # With every dream allowed all come back; with none allowed to be wrong, few or none do.
-    every = dream_clips(engine, clips, np.random.default_rng(0), 40, tolerance=64)
-    exact = dream_clips(engine, clips, np.random.default_rng(0), 40, tolerance=0)
+    every = dream_clips(*dreamer, clips, np.random.default_rng(0), 40, tolerance=64)
+    exact = dream_clips(*dreamer, clips, np.random.default_rng(0), 40, tolerance=0)
     assert every.tokens_BTN.shape == (40, LENGTH, 64) and every.rewards_BT.shape == (40, LENGTH - 1)
     assert len(exact.tokens_BTN) < 40
     assert every.rewards_BT.abs().sum() > 0
-    again = dream_clips(engine, clips, np.random.default_rng(0), 40, tolerance=64)
+    again = dream_clips(*dreamer, clips, np.random.default_rng(0), 40, tolerance=64)
     assert torch.equal(every.tokens_BTN, again.tokens_BTN)
 
 

@@ -6,9 +6,9 @@ show. Like ``genie-env bench`` it says what machine it was and whether anything 
 
 from __future__ import annotations
 
-import json
 import tempfile
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,10 +21,9 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from genie_env.bench.clock import IDLE_CORES, OtherLoad, machine
-from genie_env.bench.report import FORMAT, as_text, compare, read_report
+from genie_env.bench.report import FORMAT, publish, read_report
 from genie_env.bench.work import measure_ceilings
 from genie_env.config import DynamicsConfig
-from genie_env.video import whole_file
 from training.loop import LoopConfig, fit
 from training.processes import connect, training_device
 from training.recipes import RECIPES
@@ -71,14 +70,14 @@ class TrainingSpeed(NamedTuple):
     of_matrix_ceiling: float
 
 
-class _Clocked:
+class Clocked:
     """A task that notes when its loss begins and ends. It has nothing to evaluate."""
 
-    def __init__(self, task: DynamicsTask, first_step: int) -> None:
+    def __init__(self, task: DynamicsTask, first_step: int = 0, clock: Callable[[], float] = time.perf_counter) -> None:
         self.model: nn.Module = task.model
         self.begins: list[float] = []
         self.ends: list[float] = []
-        self._task, self._first_step = task, first_step
+        self._task, self._first_step, self._clock = task, first_step, clock
 
     def loss(self, step: int, rng: np.random.Generator, generator: torch.Generator) -> tuple[torch.Tensor, dict]:
         """The task's loss, as at a later step."""
@@ -94,7 +93,7 @@ class _Clocked:
     def _now(self) -> float:
         if next(self.model.parameters()).is_cuda:
             torch.cuda.synchronize()
-        return time.perf_counter()
+        return self._clock()
 
 
 def write_made_up_tokens(folder: Path, size: DynamicsConfig) -> None:
@@ -128,7 +127,7 @@ def measure(config: TrainDynamicsConfig, steps: int, dreamed: bool, warm_up: int
         warm_up: updates before.
     """
     task, everyone = DynamicsTask(config), connect()
-    clocked = _Clocked(task, config.loop.n_updates - 1 - warm_up - steps if dreamed else 0)
+    clocked = Clocked(task, config.loop.n_updates - 1 - warm_up - steps if dreamed else 0)
     loop = replace(config.loop, n_updates=warm_up + steps, checkpoint_every=10**9, eval_every=10**9)
     fit(clocked, loop, config.out / ("dreamed" if dreamed else "real"), "bench")
     # One more part, not timed, to count what it multiplies; attention is counted where it is written out as products.
@@ -192,12 +191,7 @@ def main() -> None:
         raise SystemExit(str(error)) from None
     if not connect().is_first:
         return
-    print(as_text(report))
-    if other is not None:
-        print(compare(report, other))
-    if config.json is not None:
-        with whole_file(config.json) as temporary:
-            temporary.write_text(json.dumps(report, indent=2) + "\n")
+    publish(report, other, config.json)
 
 
 if __name__ == "__main__":

@@ -41,7 +41,7 @@ from training.sections import (
     tokenizer_section,
 )
 from training.speed import speed_section
-from training.sweeps import Sweep, diversity_sweep, temperature_sweep
+from training.sweeps import Sweep, diversity_sweep, sampling_sweep
 
 HORIZON_PLOT = "horizons.png"
 SWEEP_ROWS, SWEEP_STEPS = 8, 300
@@ -69,11 +69,13 @@ class EvaluateConfig:
     dream_steps: int = 1000
     """Steps of free play."""
     sweeps: bool = True
-    """Measure quality against temperature and action diversity; about a third of the whole time."""
+    """Measure quality against temperature, decoding steps and action diversity; about half of the whole time."""
     temperatures: tuple[float, ...] = (0.0, 0.25, 0.5, 0.8, 1.0)
     """Temperatures of the first sweep."""
+    decodings: tuple[int, ...] = (1, 2, 4)
+    """Decoding steps of the second."""
     diversities: tuple[float, ...] = (0.0, 0.1, 0.3, 1.0)
-    """Action diversities of the second."""
+    """Action diversities of the third."""
     max_frames: int = 40_000
     """Most held-out frames read; clips come from these."""
     temperature: float | None = None
@@ -105,7 +107,8 @@ class EvaluateConfig:
         if not self.quick:
             return self
         small = {"num_clips": 8, "horizons": (1, 2, 5), "num_dreams": 2, "dream_steps": 40, "max_frames": 600}
-        return dataclasses.replace(self, **small, temperatures=self.temperatures[:2], diversities=self.diversities[:2])
+        few = {name: getattr(self, name)[:2] for name in ("temperatures", "decodings", "diversities")}
+        return dataclasses.replace(self, **small, **few)
 
     def sampling(self, own: SamplingConfig) -> SamplingConfig:
         """The world's own sampling, with this evaluation's changes."""
@@ -183,7 +186,7 @@ def sweep(
     game: Game,
     reach: Reach,
 ) -> list[Sweep]:
-    """Quality against temperature and against action diversity."""
+    """Quality against temperature, decoding steps and action diversity."""
     rows, steps = min(config.num_dreams, SWEEP_ROWS), min(config.dream_steps, SWEEP_STEPS)
     real = {name: Play(*(part[:, : steps + 1] for part in play)) for name, play in played.items() if name == REAL}
 
@@ -192,8 +195,10 @@ def sweep(
         dream = play_dream(config.world, rows, steps, config.seed, None, **{**config.options(), **changes})
         return judge_play(world, {WORLD: dream, **real}, readings, game, reach)[WORLD]
 
+    own = config.sampling(world.config.sampling)
     return [
-        temperature_sweep(world, clips, game, config.sampling(world.config.sampling), config.temperatures, free),
+        sampling_sweep(world, clips, game, own, "temperature", config.temperatures, free),
+        sampling_sweep(world, clips, game, own, "decode_steps", config.decodings, free),
         diversity_sweep(config.diversities, free),
     ]
 

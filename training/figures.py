@@ -23,7 +23,7 @@ from training.event_scores import F1
 from training.games import Game, SpriteColours
 from training.intervals import Figure, Figures, decibels, interval, mean, median, over_stretches, psnr, quotient, ratio
 from training.metrics import perplexity, pixel_errors, ssim
-from training.sprites import detect, kept_pixels, position_errors
+from training.sprites import Sightings, detect, kept_pixels, position_errors
 from training.train_latent_action import agreement
 
 ACCURACY = "changed-token accuracy"
@@ -100,11 +100,8 @@ def object_figures(
     clips: Clips, real_CKHWC: np.ndarray, drawn_CKHWC: np.ndarray, at_K: np.ndarray, colours: SpriteColours
 ) -> list[Figures]:
     """Where the sprites of predicted frames are and whether they are there at all, for each of K steps."""
-    start = detect(clips.frames_CTHWC[:, clips.context - 1], colours)
     real, seen = detect(real_CKHWC, colours), detect(drawn_CKHWC, colours)
-    # After a point even the paddles begin anew.
-    known = start.present[:, None] & ~clips.scored_CH[:, at_K, None]
-    errors = np.where(known, position_errors(real, seen, missing=clips.frames_CTHWC.shape[2]), np.nan)
+    errors = sprite_errors(clips, real, seen, at_K, colours)
     same_ball_CK = ~clips.served_CH[:, at_K]
     by_step: list[Figures] = [{} for _ in at_K]
     for k, figures in enumerate(by_step):
@@ -118,6 +115,19 @@ def object_figures(
                     both * same_ball_CK[:, k], either * same_ball_CK[:, k]
                 )
     return by_step
+
+
+def sprite_errors(
+    clips: Clips, real: Sightings, seen: Sightings, at_K: np.ndarray, colours: SpriteColours
+) -> np.ndarray:
+    """Distance in pixels [C, K, S] between sprites that came and those predicted for the frames ``at_K``.
+
+    NaN where a sprite was not there at the start, is not there now, or somebody scored since: after a point even the
+    paddles begin anew. A picture's width where only the predicted one is missing.
+    """
+    start = detect(clips.frames_CTHWC[:, clips.context - 1], colours)
+    known = start.present[:, None] & ~clips.scored_CH[:, at_K, None]
+    return np.where(known, position_errors(real, seen, missing=clips.frames_CTHWC.shape[2]), np.nan)
 
 
 def action_worth(world: World, clips: Clips, sampling: SamplingConfig, dreamed_CHN: torch.Tensor, seed: int) -> Figures:

@@ -8,8 +8,10 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from genie_env.rollout import RolloutEngine
+from genie_env.config import SamplingConfig
+from genie_env.models.dynamics import Dynamics
 from training.dataset import ClipBatch, TokenDataset
+from training.scheduled_sampling import has_left, roll_out
 
 LEAD = 8
 """Real frames before a dreamed clip, for the dynamics to see where it is."""
@@ -82,14 +84,20 @@ class OutcomeClips:
 
 @torch.inference_mode()
 def dream_clips(
-    engine: RolloutEngine, clips: OutcomeClips, rng: np.random.Generator, count: int, tolerance: int
+    dynamics: Dynamics,
+    sampling: SamplingConfig,
+    clips: OutcomeClips,
+    rng: np.random.Generator,
+    count: int,
+    tolerance: int,
 ) -> ClipBatch:
     """Clips whose last frames, from 1 to all but the first, are dreamed with the recording's actions.
 
     Dreams that have left the recording are dropped: what happened there did not happen in them.
 
     Args:
-        engine: of the dynamics.
+        dynamics: that dreams.
+        sampling: how its dreams are drawn.
         clips: where recorded clips come from.
         rng: for picks and dreams.
         count: clips to dream; fewer come back.
@@ -98,15 +106,13 @@ def dream_clips(
     batches: list[ClipBatch] = []
     for frames, size in enumerate(np.diff(np.linspace(0, count, clips.length, dtype=int)), start=1):
         real = clips.take(clips.draw(rng, int(size)), LEAD)
-        first = real.tokens_BTN.shape[1] - frames
         tokens_BTN = real.tokens_BTN.clone()
         for rows in torch.arange(int(size)).split(64):
-            keys = torch.from_numpy(rng.integers(2**62, size=len(rows)))
-            state = engine.start(tokens_BTN[rows, :first], real.actions_BT[rows, : first - 1], keys)
-            heat = torch.full((len(rows),), engine.sampling.temperature)
-            for t in range(first, first + frames):
-                tokens_BTN[rows, t] = engine.step(state, real.actions_BT[rows, t - 1], heat).tokens_BN
-        wrong_B = (tokens_BTN[:, -1] != real.tokens_BTN[:, -1]).sum(-1)
+            keys_B = torch.from_numpy(rng.integers(2**62, size=len(rows)))
+            tokens_BTN[rows] = roll_out(
+                dynamics, real.tokens_BTN[rows], real.actions_BT[rows], frames, sampling, keys_B
+            )
+        followed_B = ~has_left(tokens_BTN, real.tokens_BTN, tolerance)
         dreamed = real._replace(tokens_BTN=tokens_BTN)
-        batches.append(ClipBatch(*(column[wrong_B <= tolerance][:, LEAD:] for column in dreamed)))
+        batches.append(ClipBatch(*(column[followed_B][:, LEAD:] for column in dreamed)))
     return ClipBatch(*(torch.cat(columns) for columns in zip(*batches, strict=True)))

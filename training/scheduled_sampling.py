@@ -119,10 +119,15 @@ def dream_context(
     dream = roll_out if config.method == "self_rollout" else _predict_once
     with torch.no_grad():
         dreamed_RTN = dream(model, tokens_BTN[index], actions_BT[index], frames, config.sampling, keys_B[index])
-    kept = (dreamed_RTN[:, -1] != tokens_BTN[index, -1]).sum(-1) <= config.tolerance
+    kept = ~has_left(dreamed_RTN, tokens_BTN[index], config.tolerance)
     figures["dropped_rows"] = 1.0 - float(kept.float().mean())
     result = tokens_BTN.index_copy(0, index[kept], dreamed_RTN[kept])
     return DreamedContext(result, torch.zeros_like(chosen).index_fill(0, index[kept], True), figures)
+
+
+def has_left(dreamed_BTN: torch.Tensor, real_BTN: torch.Tensor, tolerance: int) -> torch.Tensor:
+    """bool [B]: whether a row's dream has left the recording, with more than ``tolerance`` wrong last tokens."""
+    return (dreamed_BTN[:, -1] != real_BTN[:, -1]).sum(-1) > tolerance
 
 
 def roll_out(
@@ -133,7 +138,16 @@ def roll_out(
     sampling: SamplingConfig,
     keys_B: torch.Tensor,
 ) -> torch.Tensor:
-    """Dream the last ``frames`` frames of every row from the real ones before."""
+    """Dream the last ``frames`` frames of every row from the real ones before.
+
+    Args:
+        model: that dreams.
+        tokens_BTN: int64 real frames.
+        actions_BT: int64 action taken at each frame; the last frame's, which leads out of the clip, may be missing.
+        frames: to dream, fewer than T.
+        sampling: how they are drawn.
+        keys_B: int64 random key of each row.
+    """
     rows, steps, _ = tokens_BTN.shape
     first = steps - frames
     cache, everyone = model.empty_cache(rows), torch.arange(rows, device=tokens_BTN.device)

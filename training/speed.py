@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import os
 import subprocess
 import sys
-import time
-from pathlib import Path
 
 from genie_env.bench import measure
+from genie_env.bench.clock import IDLE_CORES, OtherLoad
 from training.intervals import Figure
 from training.report import WORLD, Section
 
@@ -25,29 +25,17 @@ print(imported - begun, time.perf_counter() - imported)
 
 def speed_section(world: str, device: str, steps: int) -> Section:
     """How long a fresh process takes to begin, and how fast one row then steps."""
-    busy = _busy_cores()
+    load = OtherLoad()
     command = [sys.executable, "-c", _START, world, device]
     seconds = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
     speed = measure(world, "rgb", 1, steps, device).steps_per_second
+    others = load.cores()
     found = {
         "import genie_env, s": Figure(float(seconds[0])),
         "gym.make and reset in a fresh process, s": Figure(float(seconds[1])),
         "environment steps per second, one row with pictures": Figure(speed),
-        "cores kept busy by others": Figure(busy),
+        "cores kept busy by others": Figure(math.nan if others is None else others),
     }
-    said = "Nothing else ran." if busy < 0.2 else "NOT VALID unless nothing else ran, which is not so or not known."
+    idle = others is not None and others <= IDLE_CORES
+    said = "Nothing else ran." if idle else "NOT VALID unless nothing else ran, which is not so or not known."
     return Section("speed", f"On {os.cpu_count()} cores. {said}", {WORLD: found})
-
-
-def _busy_cores() -> float:
-    """Cores busy while this process sleeps for a second; NaN where the system does not tell."""
-
-    def read() -> tuple[float, float]:
-        ticks = [float(x) for x in Path("/proc/stat").read_text().split("\n")[0].split()[1:8]]
-        return sum(ticks) - ticks[3] - ticks[4], time.perf_counter()
-
-    try:
-        (before, start), _, (after, stop) = read(), time.sleep(1.0), read()
-    except OSError:
-        return float("nan")
-    return (after - before) / os.sysconf("SC_CLK_TCK") / (stop - start)

@@ -1,4 +1,4 @@
-"""Quality against a setting: held-out dreams and free play at several temperatures and action diversities.
+"""Quality against a setting: held-out dreams and free play under several ways to sample.
 
 Owns which settings are tried on what. Knows nothing of command lines and of how play is judged.
 """
@@ -6,9 +6,9 @@ Owns which settings are tried on what. Knows nothing of command lines and of how
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from genie_env.config import SamplingConfig
 from genie_env.world_model import World
@@ -52,19 +52,19 @@ class Sweep(NamedTuple):
         return name
 
 
-def temperature_sweep(
-    world: World, clips: Clips, game: Game, own: SamplingConfig, temperatures: tuple[float, ...], free: FreePlay
+def sampling_sweep(
+    world: World, clips: Clips, game: Game, own: SamplingConfig, field: str, values: Sequence[Any], free: FreePlay
 ) -> Sweep:
-    """Dreams of held-out clips, and free play, at each temperature."""
+    """Dreams of held-out clips, and free play, at each value of a field of ``own``."""
     steps = max(h for h in HORIZONS if h <= clips.scored_CH.shape[1])
     short, horizons = clips.pick(slice(MOST_CLIPS), steps), tuple(h for h in HORIZONS if h <= steps)
     by_value = {}
-    for temperature in temperatures:
-        dreamed = roll(world, short, dataclasses.replace(own, temperature=temperature))
+    for value in values:
+        dreamed = roll(world, short, dataclasses.replace(own, **{field: value}))
         later = horizon_figures(world, short, dreamed, horizons, game.colours)
-        by_value[temperature] = _shown({**later, **free(temperature=temperature)})
+        by_value[value] = _shown({**later, **free(**{field: value})})
     return Sweep(
-        "temperature",
+        field.replace("_", " "),
         by_value,
         f'Dreams of {len(short.tokens_CTN)} held-out clips, and free play, which "present" and all below it speak of.',
     )

@@ -52,6 +52,8 @@ class TrainDynamicsConfig:
     pictures are drawn."""
     data: Path | None = None
     """Recording that the tokens were made from: adds the real frames to the pictures."""
+    start_from: Path | None = None
+    """Finished dynamics of the same size whose weights training begins with."""
     device: str = "auto"
     """Torch device; ``auto`` is the process's own GPU where there is one."""
 
@@ -67,6 +69,8 @@ class DynamicsTask:
         if config.video_tokenizer_path is not None:
             self._tokenizer, _ = load_stage(config.video_tokenizer_path, TokenizerConfig, make_tokenizer)
             self.model.start_embedding_from(self._tokenizer.descriptors())
+        if config.start_from is not None:
+            self.model.load_state_dict(_earlier(config.start_from, config.model).state_dict())
         self._train, self._test = TokenDataset(config.tokens, "train"), TokenDataset(config.tokens, "test")
         self._device = training_device(config.device)
         self.model.to(self._device)
@@ -111,17 +115,23 @@ class DynamicsTask:
         picks = self._test.picks(np.random.default_rng(1), num_clips, length)
         clip = self._test.take(picks, length).to(self._device)
         keys = torch.arange(num_clips, device=self._device)
-        actions = torch.cat([clip.actions_BT, clip.actions_BT[:, -1:]], 1)
-        dreamed = roll_out(model, clip.tokens_BTN, actions, length - prompt, sampling, keys)
+        dreamed = roll_out(model, clip.tokens_BTN, clip.actions_BT, length - prompt, sampling, keys)
         shown = slice(prompt % every, None, every)
+        store = None if self.config.data is None else EpisodeStore(self.config.data)
         rows = []
         for index, (episode, start) in enumerate(picks):
-            if self.config.data is not None:
-                store = EpisodeStore(self.config.data)
+            if store is not None:
                 frames = np.array(store.array("frames", store.split("test")[episode])[start : start + length])
                 rows.append(frames[shown])
             rows += [tokenizer.decode(x[index, shown].cpu()).numpy() for x in (clip.tokens_BTN, dreamed)]
         return np.concatenate([np.concatenate(list(row), axis=1) for row in rows])
+
+
+def _earlier(folder: Path, size: DynamicsConfig) -> Dynamics:
+    model, found = load_stage(folder, DynamicsConfig, Dynamics)
+    if found != size:
+        raise ValueError(f"start_from: expected a dynamics of the size {size}, found {found} in {folder}")
+    return model
 
 
 def mask_targets(

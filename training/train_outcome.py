@@ -19,7 +19,6 @@ from torch import nn
 from genie_env.config import DynamicsConfig, OutcomeConfig, SamplingConfig
 from genie_env.models.dynamics import Dynamics
 from genie_env.models.outcome import OutcomeHead
-from genie_env.rollout import RolloutEngine
 from training.corruption import corrupt_context
 from training.dataset import ClipBatch, TokenDataset
 from training.event_scores import EventScores
@@ -76,8 +75,7 @@ class OutcomeTask:
     def __init__(self, config: TrainOutcomeConfig) -> None:
         torch.manual_seed(config.loop.seed)
         self.config, context = config, config.model.context_frames
-        head = OutcomeHead(config.model)
-        self.model: nn.Module = head
+        self.model: nn.Module = OutcomeHead(config.model)
         self._nothing = config.model.rewards.index(0.0) if 0.0 in config.model.rewards else None
         self._train, self._test = TokenDataset(config.tokens, "train"), TokenDataset(config.tokens, "test")
         shape = (2 * context, max(0, context - 2), config.event_share)
@@ -86,10 +84,12 @@ class OutcomeTask:
         self._dreamed = self._dreamed_test = None
         if config.dynamics is not None:
             dynamics, _ = load_stage(config.dynamics, DynamicsConfig, Dynamics)
-            engine, rng = RolloutEngine(dynamics, head, config.sampling), np.random.default_rng(2)
-            self._dreamed = dream_clips(engine, self._clips, rng, config.dreams, config.tolerance)
+            rng = np.random.default_rng(2)
+            self._dreamed = dream_clips(dynamics, config.sampling, self._clips, rng, config.dreams, config.tolerance)
             held_out = OutcomeClips(self._test, *shape)
-            self._dreamed_test = dream_clips(engine, held_out, rng, config.dreams // 3, config.tolerance)
+            self._dreamed_test = dream_clips(
+                dynamics, config.sampling, held_out, rng, config.dreams // 3, config.tolerance
+            )
 
     def loss(self, step: int, rng: np.random.Generator, generator: torch.Generator) -> tuple[torch.Tensor, dict]:
         """Cross-entropy of reward class and termination of every window's last transition."""

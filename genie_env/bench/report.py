@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from genie_env.video import whole_file
+
 FORMAT = 1
 # Columns that say what a row of a table is about; the others are figures.
 KEYS = ("obs_type", "context", "rows", "near_step", "far_step", "batch_size")
@@ -26,6 +28,16 @@ def read_report(path: Path) -> dict[str, Any]:
     if not isinstance(report, dict) or report.get("format") != FORMAT:
         raise ValueError(f"{path}: expected the JSON of an earlier benchmark in format {FORMAT}")
     return report
+
+
+def publish(report: dict[str, Any], other: dict[str, Any] | None, path: Path | None) -> None:
+    """Print a report, beside an earlier one where there is one, and write it as JSON where a path is given."""
+    print(as_text(report))
+    if other is not None:
+        print(compare(report, other))
+    if path is not None:
+        with whole_file(path) as temporary:
+            temporary.write_text(json.dumps(report, indent=2) + "\n")
 
 
 def as_text(report: dict[str, Any]) -> str:
