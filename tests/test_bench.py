@@ -58,9 +58,9 @@ def test_counted_bytes_are_those_of_weights_ring_and_pictures() -> None:
     world, sampling = random_world(), SamplingConfig()
     one, two = (work.step_work(world, rows, sampling).bytes for rows in (1, 2))
     dreams = CachedDreams(world, 1)
-    rings, window = dreams.state.cache.rings, world.dynamics.config.window
+    rings, window = sum(ring.nbytes for ring in dreams.state.cache.rings), world.dynamics.config.window
     # A step reads the ring, writes one of its entries, reads patches and writes the picture.
-    assert two - one == rings.nbytes * (window + 1) / window + 2 * dreams.step_with_pixels().nbytes
+    assert two - one == rings * (window + 1) / window + 2 * dreams.step_with_pixels().nbytes
     dynamics = world.dynamics
     parts = [dynamics.embed, dynamics.enter, dynamics.blocks, dynamics.enter_head, dynamics.head, dynamics.leave]
     weights = sum(p.nbytes for part in [*parts, world.outcome] for p in part.parameters() if p.ndim > 1)
@@ -100,7 +100,7 @@ def test_memory_is_that_of_the_state_and_the_same_for_every_row(tiny_bundle: Pat
     few, many = (measure_memory(world, rows) for rows in (2, 20))
     state = CachedDreams(world, 1).state
     assert few.kept_per_row == many.kept_per_row
-    assert few.kept_per_row == state.cache.rings.nbytes + state.recent_BCN.nbytes + 3 * 8
+    assert few.kept_per_row == sum(ring.nbytes for ring in state.cache.rings) + state.recent_BCN.nbytes + 3 * 8
     assert few.peak_per_row >= few.kept_per_row + 3 * 64 * 64, "a picture at least"
     assert many.peak_per_row <= few.peak_per_row
 

@@ -525,19 +525,27 @@ def test_class_says_what_gymnasiums_classes_say(section: str) -> None:
 
 def test_compiled_step_dreams_the_same(random_world: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # The tracing is torch.compile's own; its code generation would take half a minute.
-    monkeypatch.setattr(torch, "compile", functools.partial(torch.compile, backend="eager"))
+    trace = functools.partial(torch.compile, backend="eager", dynamic=False)
+    monkeypatch.setattr(torch, "compile", lambda step, **_: trace(step))
     options = {"obs_type": "tokens", "temperature": 0.0}
     env, compiled = make(random_world, **options), make(random_world, **options, compile=True)
-    assert dream(env, 5, seed=0) == dream(compiled, 5, seed=0)
-    assert dream(env, 3) == dream(compiled, 3)
-    assert play(copy.deepcopy(compiled), 3) == play(env, 3)
+
+    def assert_same(ours: list[Any], theirs: list[Any]) -> None:
+        """But for the last digits of entropies: what is to be compiled is written otherwise in places."""
+        entropies = [[info.pop("entropy") for *_, info in told] for told in (ours, theirs)]
+        assert ours == theirs
+        np.testing.assert_allclose(*entropies, rtol=1e-4)
+
+    assert_same(dream(env, 5, seed=0), dream(compiled, 5, seed=0))
+    assert_same(dream(env, 3), dream(compiled, 3))
+    assert_same(play(copy.deepcopy(compiled), 3), play(env, 3))
 
 
 def test_failing_compiler_is_named_with_the_way_out(random_world: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def no_compiler(*_: Any) -> None:
         raise torch._dynamo.exc.InternalTorchDynamoError("no C++ compiler")
 
-    monkeypatch.setattr(torch, "compile", lambda _step: no_compiler)
+    monkeypatch.setattr(torch, "compile", lambda _step, **_: no_compiler)
     env = make(random_world, compile=True)
     env.reset(seed=0)
     with pytest.raises(RuntimeError, match=r"compile=False.*no C\+\+ compiler"):

@@ -43,10 +43,12 @@ def actions(steps: int, rows: int, seed: int = 0) -> torch.Tensor:
     return torch.randint(NUM_ACTIONS, (steps, rows), generator=torch.Generator().manual_seed(seed))
 
 
-def test_cached_rollout_equals_full_forward(world: World) -> None:
+@pytest.mark.parametrize("compiling", [False, True])
+def test_cached_rollout_equals_full_forward(world: World, compiling: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every feature of a rolling cache is that of one pass over the row's whole history.
 
-    Guards the ring's slots, the rotary times beyond their period, and rows whose histories begin at other times.
+    Guards the ring's slots, the rotary times beyond their period, rows whose histories begin at other times, and what
+    is written otherwise for the compiler.
     """
     dynamics, window = world.dynamics, world.dynamics.config.window
     rng = np.random.default_rng(0)
@@ -67,7 +69,9 @@ def test_cached_rollout_equals_full_forward(world: World) -> None:
                 tokens[row].append(torch.from_numpy(rng.integers(VOCAB, size=TOKENS)))
                 played[row].append(int(rng.integers(NUM_ACTIONS)))
             present = torch.stack([history[-1] for history in tokens])
-            features = dynamics.step(cache, present, torch.tensor([acts[-1] for acts in played]))
+            with monkeypatch.context() as patch:
+                patch.setattr(torch.compiler, "is_compiling", lambda: compiling)
+                features = dynamics.step(cache, present, torch.tensor([acts[-1] for acts in played]))
             for row in range(ROWS):
                 full = dynamics.trunk(torch.stack(tokens[row])[None], torch.tensor(played[row])[None])
                 torch.testing.assert_close(features[row], full[0, -1], rtol=0, atol=1e-5)

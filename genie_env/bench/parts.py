@@ -128,7 +128,7 @@ def measure_memory(world: World, rows: int) -> Memory:
     dreams = CachedDreams(world, rows)
     dreams.step_with_pixels()
     state = dreams.state
-    kept = sum(x.nbytes for x in (state.cache.rings, state.cache.time_B, state.recent_BCN, state.key_B, state.step_B))
+    kept = sum(x.nbytes for x in (*state.cache.rings, state.cache.time_B, state.recent_BCN, state.key_B, state.step_B))
     with PeakBytes() as fresh:
         dreams.step_with_pixels()
     return Memory(rows, kept / rows, (kept + fresh.peak) / rows)

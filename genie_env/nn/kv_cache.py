@@ -28,12 +28,13 @@ class KVCache:
     """Keys and values of every layer.
 
     Attributes:
-        rings: float [layers, 2, B, P, window, D/heads]: keys, rotated to their times, and values; P runs over
-            positions and heads. Time t lies in slot t % window.
+        rings: of each layer, float [2, B, P, window, D/heads]: keys, rotated to their times, and values; P runs over
+            positions and heads. Time t lies in slot t % window. Tensors of their own, for the compiler copies a
+            tensor that is written in part only.
         time_B: int64, frames each row has seen, which is the time of its next one.
     """
 
-    rings: torch.Tensor
+    rings: list[torch.Tensor]
     time_B: torch.Tensor
 
     @classmethod
@@ -48,21 +49,22 @@ class KVCache:
         dtype: torch.dtype = torch.float32,
     ) -> KVCache:
         """A cache in which no row has seen a frame; ``places`` is positions times heads."""
-        rings = torch.zeros(layers, 2, rows, places, window, head_width, device=device, dtype=dtype)
+        shape = (2, rows, places, window, head_width)
+        rings = [torch.zeros(shape, device=device, dtype=dtype) for _ in range(layers)]
         return cls(rings, torch.zeros(rows, dtype=torch.long, device=device))
 
     @property
     def window(self) -> int:
         """Frames the ring holds."""
-        return self.rings.shape[4]
+        return self.rings[0].shape[3]
 
     def present(self) -> Present:
         """Where the next frame of every row goes and what it may see."""
-        device, time_B, places = self.time_B.device, self.time_B, self.rings.shape[3]
+        device, time_B, places = self.time_B.device, self.time_B, self.rings[0].shape[2]
         slot_B = time_B % self.window
         age_BW = (slot_B[:, None] - torch.arange(self.window, device=device)) % self.window
         hidden_BW = age_BW > time_B[:, None]
-        bias_BW = torch.zeros(hidden_BW.shape, dtype=self.rings.dtype, device=device)
+        bias_BW = torch.zeros(hidden_BW.shape, dtype=self.rings[0].dtype, device=device)
         starts = torch.arange(0, 2 * len(time_B) * places * self.window, self.window, device=device)
         places_2BP = starts.view(2, len(time_B), places) + slot_B[:, None]
         return Present(time_B, places_2BP.flatten(), bias_BW.masked_fill_(hidden_BW, -torch.inf)[:, None])
@@ -89,4 +91,4 @@ class KVCache:
 
     def clone(self) -> KVCache:
         """An independent copy."""
-        return KVCache(self.rings.clone(), self.time_B.clone())
+        return KVCache([ring.clone() for ring in self.rings], self.time_B.clone())
