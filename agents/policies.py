@@ -34,7 +34,8 @@ class FollowPolicy:
     def act(self, obs: np.ndarray) -> int:
         """Return the next real action for a frame uint8 [H, W, 3]."""
         seen = find_sprites(obs, self._colours)
-        return self._player.act({"ball_x": seen["ball"][0], "ball_y": seen["ball"][1], "own_y": seen["own"][1]})
+        places = {f"{name}_{axis}": at for name, centre in seen.items() for axis, at in zip("xy", centre, strict=True)}
+        return self._player.act(places)
 
 
 def make_policy(name: str, config: WorldConfig, seed: int, **settings: Any) -> Player:
@@ -73,7 +74,8 @@ def find_sprites(frame_HWC: np.ndarray, colours: SpriteColours) -> dict[str, tup
     y_M, x_M = np.divmod(moved_M, frame_HWC.shape[1])
     towards_SC = np.array(list(colours.sprites.values()), np.float32) - np.array(colours.background, np.float32)
     share_MS = (field_MC @ towards_SC.T / np.square(towards_SC).sum(1)).clip(0, 1)
-    best_M = np.square(field_MC[:, None] - share_MS[..., None] * towards_SC).sum(-1).argmin(1)
+    residual_MS = np.square(field_MC[:, None] - share_MS[..., None] * towards_SC).sum(-1)
+    best_M = np.where(colours.lives_at(y_M + top), residual_MS, np.inf).argmin(1)
     centres = {}
     for index, name in enumerate(colours.sprites):
         weight_M = np.where(best_M == index, share_MS[:, index], 0.0)

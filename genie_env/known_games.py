@@ -5,7 +5,10 @@ A game that is not listed here is simply not known: nothing is measured on its s
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Literal, NamedTuple
+
+import numpy as np
 
 
 @dataclass(frozen=True)
@@ -15,15 +18,36 @@ class SpriteColours:
     background: tuple[int, int, int]
     sprites: dict[str, tuple[int, int, int]]
     rows: tuple[int, int]
+    """Of all sprites; what lies outside is not looked at."""
+    narrower: dict[str, tuple[int, int]] = field(default_factory=dict)
+    """Rows of sprites that live in some of these only: two sprites of one colour are told apart by them."""
+
+    def lives_at(self, rows_M: np.ndarray) -> np.ndarray:
+        """Which sprite may be at which of some rows of the frame, bool [M, S]."""
+        spans = [self.narrower.get(name, self.rows) for name in self.sprites]
+        return np.stack([(rows_M >= top) & (rows_M < bottom) for top, bottom in spans], axis=-1)
+
+
+class Follow(NamedTuple):
+    """Real actions of a player that follows the ball; its paddle is at the right or at the bottom of the picture."""
+
+    stay: int
+    back: int
+    """Moves the paddle up, or to the left."""
+    forth: int
+    """Moves it down, or to the right."""
+    along: Literal["x", "y"] = "y"
+    """The coordinate in which the paddle moves."""
+    serve: int | None = None
+    """Brings a new ball where that takes an action."""
 
 
 @dataclass(frozen=True)
 class KnownGame:
-    """A game in which a ball is to be followed vertically; sprites ``ball`` and ``own`` are what a player looks at."""
+    """A game in which a ball is to be followed; sprites ``ball`` and ``own`` are what a player looks at."""
 
     colours: SpriteColours
-    follow: tuple[int, int, int]
-    """Real actions (stay, up, down)."""
+    follow: Follow
 
 
 KNOWN_GAMES: dict[str, KnownGame] = {
@@ -34,6 +58,16 @@ KNOWN_GAMES: dict[str, KnownGame] = {
             rows=(11, 62),
         ),
         # The console's joystick is turned: RIGHT moves the paddle up, LEFT down.
-        follow=(0, 2, 3),
-    )
+        Follow(stay=0, back=2, forth=3),
+    ),
+    "ALE/Breakout-v5": KnownGame(
+        # Ball and paddle have the colour of a row of bricks, above which the ball is not looked for.
+        SpriteColours(
+            background=(0, 0, 0),
+            sprites={"ball": (200, 72, 72), "own": (200, 72, 72)},
+            rows=(31, 64),
+            narrower={"ball": (31, 62), "own": (62, 64)},
+        ),
+        Follow(stay=0, back=3, forth=2, along="x", serve=1),
+    ),
 }

@@ -11,6 +11,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from genie_env.known_games import Follow
+
 
 class Player(Protocol):
     """Chooses actions."""
@@ -86,41 +88,43 @@ class DiversePlayer:
 
 
 class FollowPlayer:
-    """Follows the ball vertically, aims with a changing part of the paddle, and errs at a rate.
+    """Follows the ball, aims with a changing part of the paddle, and errs at a rate.
 
     The aim is drawn anew whenever the ball is away, so that balls leave at all angles and both sides score.
     """
 
-    def __init__(
-        self, actions: tuple[int, int, int], rng: np.random.Generator, mistakes: float = 0.0, reach: float = 0.0
-    ) -> None:
+    def __init__(self, follow: Follow, rng: np.random.Generator, mistakes: float = 0.0, reach: float = 0.0) -> None:
         """Start without a past.
 
         Args:
-            actions: stay, up, down.
+            follow: what to do to stay, to move and to serve.
             rng: the player's own generator.
-            mistakes: probability of a random one of the three.
+            mistakes: probability of a random one of staying and moving.
             reach: how far from the ball's centre the paddle's may aim, in pixels.
         """
-        self._stay, self._up, self._down = actions
-        self._rng, self._mistakes, self._reach = rng, mistakes, reach
+        self._follow, self._rng, self._mistakes, self._reach = follow, rng, mistakes, reach
         self.reset()
 
     def reset(self) -> None:
         """Aim with the middle."""
-        self._aim, self._previous_x = 0.0, 0.0
+        self._aim, self._previous = 0.0, 0.0
 
     def act(self, seen: dict[str, float]) -> int:
-        """Move towards where the ball is, up to the present aim; ``ball_x``, ``ball_y``, ``own_y``, NaN: not seen."""
+        """Move towards where the ball is, up to the present aim.
+
+        Args:
+            seen: ``ball_x``, ``ball_y`` and the paddle's ``own_x`` or ``own_y``; NaN: not in sight.
+        """
+        stay, back, forth, along, serve = self._follow
         if self._rng.random() < self._mistakes:
-            return int(self._rng.choice([self._stay, self._up, self._down]))
-        ball_x, ball_y, own_y = seen["ball_x"], seen["ball_y"], seen["own_y"]
-        if not np.isfinite(ball_y):
-            return self._stay
-        leaving, self._previous_x = ball_x < self._previous_x, ball_x
+            return int(self._rng.choice([stay, back, forth]))
+        ball, across = seen[f"ball_{along}"], seen["ball_x" if along == "y" else "ball_y"]
+        if not np.isfinite(ball):
+            return stay if serve is None else serve
+        leaving, self._previous = across < self._previous, across
         if leaving and self._rng.random() < 0.1:
             self._aim = float(self._rng.uniform(-self._reach, self._reach))
-        offset = ball_y + self._aim - own_y
-        if abs(offset) < 1.5:
-            return self._stay
-        return self._down if offset > 0 else self._up
+        offset = ball + self._aim - seen[f"own_{along}"]
+        if not abs(offset) >= 1.5:  # also where the paddle is not in sight
+            return stay
+        return forth if offset > 0 else back

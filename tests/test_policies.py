@@ -7,17 +7,18 @@ import pytest
 
 from agents.policies import POLICIES, FollowPolicy, find_sprites, make_policy
 from genie_env.config import SourceConfig
-from genie_env.known_games import KNOWN_GAMES, KnownGame, SpriteColours
+from genie_env.known_games import KNOWN_GAMES, Follow, KnownGame, SpriteColours
 from genie_env.players import DiversePlayer
 from tests import tiny_game
 from tests.worlds import random_config
+from training.sprites import detect
 
 COLOURS = SpriteColours(
     tiny_game.BACKGROUND_COLOUR,
     {"ball": tiny_game.BALL_COLOUR, "own": tiny_game.OWN_COLOUR, "opp": tiny_game.OPP_COLOUR},
     rows=(0, 64),
 )
-TINY = KnownGame(COLOURS, follow=(tiny_game.NOOP, tiny_game.UP, tiny_game.DOWN))
+TINY = KnownGame(COLOURS, Follow(tiny_game.NOOP, tiny_game.UP, tiny_game.DOWN))
 PONG = random_config(
     source=SourceConfig(env_id="ALE/Pong-v5", action_meanings=("a",) * 6, effects=(0, 0, 1, 2, 1, 2)), action_map=None
 )
@@ -98,4 +99,19 @@ def test_the_heuristic_beats_random_play_from_pictures_alone() -> None:
 def test_known_games_name_actions_and_sprites_of_their_own() -> None:
     for known in KNOWN_GAMES.values():
         assert {"ball", "own"} <= set(known.colours.sprites)
-        assert len(set(known.follow)) == 3
+        moves = [known.follow.stay, known.follow.back, known.follow.forth, known.follow.serve]
+        assert len({*moves}) == 4, "a serve, where there is one, is an action of its own"
+
+
+def test_sprites_of_one_colour_are_told_apart_by_their_rows() -> None:
+    known = KNOWN_GAMES["ALE/Breakout-v5"]
+    frame = np.zeros((64, 64, 3), np.uint8)
+    frame[20:30] = (200, 72, 72)  # bricks
+    frame[40, 10] = frame[62:64, 30:36] = (200, 72, 72)
+    assert find_sprites(frame, known.colours) == {"ball": (10, 40), "own": (32.5, 62.5)}
+    seen = detect(frame[None], known.colours)
+    assert seen.x.tolist() == [[10, 32.5]] and seen.count.tolist() == [[1, 1]]
+    player = FollowPolicy(known, np.random.default_rng(0), reach=0.0)
+    assert player.act(frame) == known.follow.back
+    frame[40, 10] = 0
+    assert player.act(frame) == known.follow.serve

@@ -15,7 +15,7 @@ import gymnasium as gym
 import numpy as np
 
 from genie_env.config import SourceConfig
-from genie_env.known_games import KNOWN_GAMES, SpriteColours
+from genie_env.known_games import KNOWN_GAMES, Follow, SpriteColours
 
 Truth = Callable[[gym.Env[Any, Any], dict[str, Any]], dict[str, float]]
 
@@ -28,8 +28,8 @@ class Game:
     truth_names: tuple[str, ...] = ()
     truth: Truth | None = None
     colours: SpriteColours | None = None
-    follow: tuple[int, int, int] | None = None
-    """Actions (stay, up, down) of a player that follows the ball vertically."""
+    follow: Follow | None = None
+    """Actions of a player that follows the ball."""
     obeys: tuple[tuple[int, str, int], ...] = ()
     """What commands do: (effect, name of a truth, +1 or -1), the direction in which the effect moves that truth."""
 
@@ -78,7 +78,40 @@ _PONG = Game(
     obeys=((1, "own_y", -1), (2, "own_y", +1)),
 )
 
-GAMES: dict[str, Game] = {"ALE/Pong-v5": _PONG}
+# 24 rows and 18 columns of the screen make a patch. Without the walls, which say nothing; with score and lives.
+_BREAKOUT_CROP = (1, 193, 8, 152)
+
+
+def _breakout_truth(env: gym.Env[Any, Any], info: dict[str, Any]) -> dict[str, float]:
+    """Centres of ball and paddle in frame pixels from the console's memory, NaN while out of sight.
+
+    RAM[99], RAM[101] are the ball's x and y; RAM[72] is the paddle's x.
+    """
+    ram = env.unwrapped.ale.getRAM()  # type: ignore[attr-defined]
+    ball_x, ball_y = _to_frame(float(ram[99]) - 48.0, float(ram[101]) + 11.0, _BREAKOUT_CROP)
+    own_x, own_y = _to_frame(float(ram[72]) - 39.0, 191.0, _BREAKOUT_CROP)
+    if ram[101] == 0:
+        ball_x = ball_y = float("nan")
+    return {"ball_x": ball_x, "ball_y": ball_y, "own_x": own_x, "own_y": own_y}
+
+
+_BREAKOUT = Game(
+    source=SourceConfig(
+        env_id="ALE/Breakout-v5",
+        crop=_BREAKOUT_CROP,
+        fps=15.0,
+        action_meanings=("NOOP", "FIRE", "RIGHT", "LEFT"),
+        effects=(0, 1, 2, 3),
+        keys={"space": 1, "up": 1, "w": 1, "right": 2, "d": 2, "left": 3, "a": 3},
+    ),
+    truth_names=("ball_x", "ball_y", "own_x", "own_y"),
+    truth=_breakout_truth,
+    colours=KNOWN_GAMES["ALE/Breakout-v5"].colours,
+    follow=KNOWN_GAMES["ALE/Breakout-v5"].follow,
+    obeys=((2, "own_x", +1), (3, "own_x", -1)),
+)
+
+GAMES: dict[str, Game] = {"ALE/Pong-v5": _PONG, "ALE/Breakout-v5": _BREAKOUT}
 
 
 def game_for(env_id: str) -> Game:

@@ -63,4 +63,14 @@ RECIPES: dict[str, Recipe] = {
         # About four tokens change in a frame; in one of ten thousand, more than nine.
         sampling=SamplingConfig(max_changed=16),
     ),
+    "breakout": Recipe(
+        env="ALE/Breakout-v5",
+        env_kwargs='{"repeat_action_probability": 0.0}',
+        steps=200_000,
+        tokenizer=TokenizerConfig(vocab_size=2048),
+        latent_action=LatentActionConfig(num_actions=4),
+        label_fraction=0.02,
+        rewards=(0.0, 1.0, 4.0, 7.0),
+        sampling=SamplingConfig(max_changed=16),
+    ),
 }

@@ -127,7 +127,8 @@ def _pixels(frames_THWC: np.ndarray, colours: SpriteColours) -> _Pixels:
     field_MC = field_TYXC[where].astype(np.float32)
     alpha_MS = _mixing(field_MC, colours)
     residual_MS = np.square(field_MC[:, None] - alpha_MS[..., None] * _directions(colours)).sum(-1)
-    return _Pixels(where, alpha_MS, residual_MS.argmin(1))
+    lives_MS = colours.lives_at(where[1] + colours.rows[0])
+    return _Pixels(where, alpha_MS, np.where(lives_MS, residual_MS, np.inf).argmin(1))
 
 
 def _mixing(field_MC: np.ndarray, colours: SpriteColours) -> np.ndarray:
