@@ -98,6 +98,8 @@ class TrainConfig:
     """Of network, policy and dreams."""
     device: str = "auto"
     """``auto`` or a torch device."""
+    compile: bool = False
+    """Compile the dream that is learned in: half a minute at the start, faster steps after it."""
 
     @property
     def in_dream(self) -> bool:
@@ -105,7 +107,7 @@ class TrainConfig:
         return self.env in DREAMS
 
 
-NOT_PART_OF_THE_RUN = ("out", "steps", "eval_every", "eval_steps", "real_games", "device")
+NOT_PART_OF_THE_RUN = ("out", "steps", "eval_every", "eval_steps", "real_games", "device", "compile")
 """Settings that may differ when a run goes on."""
 
 
@@ -214,6 +216,7 @@ def _learning_env(config: TrainConfig, world: World, kept: PolicyConfig) -> VecE
             max_entropy=most,
             temperature=config.temperature,
             device=config.device,
+            compile=config.compile,
         )
     )
 

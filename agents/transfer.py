@@ -47,8 +47,8 @@ class TransferConfig:
     """World, where it is not found under the name that the policy remembers."""
     dream_steps: int = 1000
     """Steps of each of 10 dreams that the policy is scored in (0: none)."""
-    deterministic: bool = False
-    """Take the likeliest action instead of drawing."""
+    deterministic: bool = True
+    """Take the likeliest actions; learning needs drawn ones, playing does not."""
     gif_steps: int = 300
     """Length of the GIF (0: none)."""
     seed: int = 0
@@ -81,7 +81,8 @@ def transfer(config: TransferConfig) -> dict[str, Any]:
         scripted = [make_policy(name, world.config, config.seed + row) for row in range(rows)]
         games = make_real_games(world, plain_senses(world), rows)
         results[name] = _figures(_score(games, row_by_row(scripted), config))
-    found: dict[str, Any] = {"policy": kept.to_json(), "seed": config.seed, "real": results}
+    settings = {"seed": config.seed, "deterministic": config.deterministic}
+    found: dict[str, Any] = {"policy": kept.to_json(), **settings, "real": results}
     if config.dream_steps:
         dreams = make_dreams(config.world or kept.world, kept.senses, ROWS, device=config.device)
         dreams.seed(config.seed)
@@ -121,11 +122,11 @@ def side_by_side(world: World, name: str, kept: PolicyConfig, policy: Any, confi
     """Frames uint8 [H, 2W+2, 3] of a real game and of a dream that goes on from its first frames by itself."""
     games = make_real_games(world, kept.senses, 1)
     games.seed(config.seed)
-    real = _watch(games, chooser(policy), LEAD + config.gif_steps)
+    real = _watch(games, chooser(policy, config.deterministic), LEAD + config.gif_steps)
     dreams = make_dreams(name, kept.senses, 1, device=config.device, render_mode="rgb_array")
     dreams.seed(config.seed)
     dreams.set_options({"frames": np.stack(real[:LEAD])})
-    dream = _watch(dreams, chooser(policy), config.gif_steps)
+    dream = _watch(dreams, chooser(policy, config.deterministic), config.gif_steps)
     pairs = zip(real[LEAD - 1 :], dream, strict=False)
     return [np.concatenate([np.pad(a, ((0, 0), (0, 2), (0, 0)), constant_values=200), b], axis=1) for a, b in pairs]
 
