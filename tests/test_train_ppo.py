@@ -194,6 +194,12 @@ def test_the_checkpoint_is_chosen_by_the_judge_and_not_by_the_real_game() -> Non
         choose(lines[3:])
 
 
+def test_one_lucky_judgement_is_not_enough_to_be_chosen() -> None:
+    judged = (0.0, 6.0, 1.0, 4.0, 5.0, 4.5)
+    assert choose([{"steps": s, "judge": j} for s, j in enumerate(judged)])["steps"] == 5
+    assert choose([{"steps": s, "judge": j} for s, j in reversed([*enumerate(judged)])])["steps"] == 5
+
+
 def test_the_exploit_report_says_what_the_choice_costs(tmp_path: Path) -> None:
     lines = [
         {"steps": s, "learning": j, "judge": j, "entropy": 0.1, "real": r, "real_score": r}
