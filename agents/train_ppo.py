@@ -9,10 +9,8 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import shutil
 import signal
 import warnings
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -24,18 +22,17 @@ from stable_baselines3.common.logger import configure
 from stable_baselines3.common.vec_env import VecEnv, VecMonitor
 
 from agents.environments import make_dreams, make_real_games, recorded_starts, usual_entropy
-from agents.exploit import choose, report
+from agents.exploit import publish
+from agents.judge import Judge, dream_judge, fresh_play
 from agents.learning_run import LearningRun
 from agents.networks import TokenNet, policy_settings
 from agents.policy_file import ALGORITHMS, PolicyConfig, policy_config
-from agents.scores import Scores, chooser, play
 from agents.senses import make_senses
 from agents.watch import Watch
 from genie_env.bundle import load_world
 from genie_env.world_model import World
 
 DREAMS = ("Genie/Pong-v0", "Genie/World-v0")
-JUDGE_SEED = 1_000_003
 
 
 @dataclass(frozen=True)
@@ -88,7 +85,7 @@ class TrainConfig:
     """Of the dream, instead of the world's own."""
     eval_every: int = 100_000
     """Steps between evaluations; each saves a policy."""
-    eval_steps: int = 500
+    eval_steps: int = 1000
     """Steps of each of the 16 dreams in which policies are judged."""
     judge_world: str | None = None
     """World that judges; the default is the same one under another seed."""
@@ -140,8 +137,7 @@ def train(config: TrainConfig) -> Path:
             raise
         finally:
             venv.close()
-    report(run.folder)
-    return _publish(run)
+    return publish(run.folder)
 
 
 def make_learner(config: TrainConfig, venv: VecEnv, world: World) -> BaseAlgorithm:
@@ -221,33 +217,17 @@ def _learning_env(config: TrainConfig, world: World, kept: PolicyConfig) -> VecE
     )
 
 
-def _judges(
-    config: TrainConfig, world: World, kept: PolicyConfig
-) -> tuple[Callable[[Any], Scores], Callable[[Any], Scores] | None]:
+def _judges(config: TrainConfig, world: World, kept: PolicyConfig) -> tuple[Judge, Judge | None]:
     """Play in dreams the agent does not learn in, and, where asked for, in the real game."""
-    dreams = make_dreams(config.judge_world or config.world, kept.senses, 16, device=config.device)
-
-    def judge(venv: VecEnv, learner: BaseAlgorithm, **much: int) -> Scores:
-        # The same dreams for every checkpoint: their differences are then the policies'.
-        venv.seed(JUDGE_SEED)
-        return play(chooser(learner), venv, **much)
-
-    real = None
-    if config.real_games:
-        try:
-            games = make_real_games(world, kept.senses, min(config.real_games, 4))
-        except ImportError as error:
-            raise ImportError(f"{error}; or score in dreams alone with --real-games 0") from error
-        real = partial(judge, games, games=config.real_games)
-    return partial(judge, dreams, steps=config.eval_steps), real
-
-
-def _publish(run: LearningRun) -> Path:
-    """Copy the policy chosen by the judge to ``policy``."""
-    target = run.folder / "policy"
-    shutil.rmtree(target, ignore_errors=True)
-    shutil.copytree(run.folder / "policies" / f"{choose(run.logged())['steps']:09d}", target)
-    return target
+    where = config.judge_world or config.world
+    judge = dream_judge(where, kept.senses, config.starts, config.eval_steps, device=config.device)
+    if not config.real_games:
+        return judge, None
+    try:
+        games = make_real_games(world, kept.senses, min(config.real_games, 4))
+    except ImportError as error:
+        raise ImportError(f"{error}; or score in dreams alone with --real-games 0") from error
+    return judge, partial(fresh_play, games, games=config.real_games)
 
 
 class _interruptible:

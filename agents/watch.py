@@ -4,20 +4,14 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable
-from typing import Any
 
 import numpy as np
-import torch
 from stable_baselines3.common.callbacks import BaseCallback
 from tqdm import tqdm
 
+from agents.judge import Judge
 from agents.learning_run import LearningRun
 from agents.policy_file import PolicyConfig
-from agents.scores import Scores
-
-Judge = Callable[[Any], Scores]
-"""Plays a learner's present policy somewhere and says what came of it."""
 
 
 class Watch(BaseCallback):
@@ -77,10 +71,8 @@ class Watch(BaseCallback):
         own = 1000 * self._points / self._steps if self._steps else None
         speed = self._steps / max(1e-9, time.perf_counter() - self._began)
         self._run.keep_policy(self.model, self._config)
-        # Policies draw from torch's own generator; the learner must find it as it left it.
-        with torch.random.fork_rng(devices=[]):
-            judged = self._judge(self.model)
-            real = self._real(self.model) if self._real else None
+        judged = self._judge(self.model)
+        real = self._real(self.model) if self._real else None
         line = {
             "steps": self.num_timesteps,
             "learning": own,

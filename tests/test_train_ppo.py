@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,8 @@ from stable_baselines3 import PPO
 from agents import exploit, train_ppo
 from agents.environments import make_dreams, recorded_starts, usual_entropy
 from agents.exploit import choose
+from agents.judge import JudgeConfig, judge_again
+from agents.learning_run import LearningRun
 from agents.networks import TokenNet
 from agents.policy_file import JSON, TENSORS, fill_weights, load_policy, weights_of
 from agents.scores import chooser, interval, play
@@ -55,6 +58,31 @@ def test_a_run_leaves_policies_a_log_a_report_and_no_pickle(run: Path) -> None:
     lines = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
     assert [line["steps"] for line in lines] == [64, 128]
     assert all(math.isfinite(line[key]) for line in lines for key in ("learning", "judge", "real", "entropy"))
+
+
+def test_a_run_judged_again_keeps_its_log_and_is_chosen_from_anew(run: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "again"
+    shutil.copytree(run, copy)
+    before = LearningRun(copy, json.loads((copy / "run.json").read_text())).logged()
+    # A policy in the chosen folder's place would be noticed.
+    shutil.rmtree(copy / "policy")
+    folder = judge_again(JudgeConfig(copy, steps=9, device="cpu"))
+    after = LearningRun(copy, json.loads((copy / "run.json").read_text())).logged()
+    assert [line["steps"] for line in after] == [line["steps"] for line in before]
+    for old, new in zip(before, after, strict=True):
+        changed = {key for key in old if old[key] != new[key]}
+        assert changed <= {"judge", "entropy"} and math.isfinite(new["judge"])
+    chosen = copy / "policies" / f"{choose(after)['steps']:09d}"
+    assert {p.name: p.read_bytes() for p in folder.iterdir()} == {p.name: p.read_bytes() for p in chosen.iterdir()}
+    assert judge_again(JudgeConfig(copy, steps=9, device="cpu")) == folder
+    assert LearningRun(copy, json.loads((copy / "run.json").read_text())).logged() == after, "the same dreams each time"
+
+
+def test_only_runs_are_judged(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"expected a run of agents\.train_ppo"):
+        judge_again(JudgeConfig(tmp_path))
+    with pytest.raises(ValueError, match="steps: expected"):
+        judge_again(JudgeConfig(tmp_path, steps=0))
 
 
 def test_a_policy_that_was_saved_and_loaded_chooses_the_same(run: Path, random_world: Path) -> None:

@@ -1,0 +1,114 @@
+"""Which checkpoint to play with, told by dreams alone: ``python -m agents.judge runs/ppo`` judges all of a run again.
+
+A judge plays dreams of another seed, or of another world, than the policy learned in, from moments it did not learn
+from. While a policy learns it is judged on few steps; judging all checkpoints on more makes the choice less a matter
+of luck. Rewrites the exploit report and ``policy``.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+import tyro
+from tqdm import tqdm
+
+from agents.environments import make_dreams, recorded_starts
+from agents.exploit import publish
+from agents.learning_run import SETTINGS, LearningRun
+from agents.policy_file import load_policy
+from agents.scores import Scores, chooser, play
+from agents.senses import Senses
+from genie_env.bundle import load_world
+
+ROWS, NUM_STARTS = 16, 512
+SEED = 1_000_003
+"""Of the judge's dreams; learners take other ones."""
+
+Judge = Callable[[Any], Scores]
+"""Plays a policy somewhere and says what came of it."""
+
+
+@dataclass(frozen=True)
+class JudgeConfig:
+    """Judge all checkpoints of a run again, and choose among them anew."""
+
+    run: tyro.conf.Positional[Path]
+    """Folder that ``agents.train_ppo`` wrote."""
+    steps: int = 2000
+    """Steps of each of 16 dreams."""
+    device: str = "auto"
+    """``auto`` or a torch device."""
+
+
+def dream_judge(world: str, senses: Senses, data: Path | None, steps: int, device: str = "auto") -> Judge:
+    """A judge in dreams, the same ones for every policy: differences are then the policies'.
+
+    Args:
+        world: bundled name or folder.
+        senses: of the policies.
+        data: recording whose training episodes dreams begin in; None: the world's own beginnings.
+        steps: of each row.
+        device: of the dreams.
+    """
+    starts = None
+    if data is not None:
+        starts = recorded_starts(load_world(world, device), data, NUM_STARTS, seed=SEED)
+    dreams = make_dreams(world, senses, ROWS, starts=starts, device=device)
+    return partial(fresh_play, dreams, steps=steps)
+
+
+def fresh_play(venv: Any, learner: Any, **much: int) -> Scores:
+    """Play ``venv`` from the judge's seed on."""
+    venv.seed(SEED)
+    # Policies draw from torch's own generator; the learner must find it as it left it.
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(SEED)
+        return play(chooser(learner), venv, **much)
+
+
+def judge_again(config: JudgeConfig) -> Path:
+    """Judge every checkpoint, write the report and return the folder of the policy chosen.
+
+    Raises:
+        ValueError: if there is no run, none of its policies was kept, or ``steps`` is none.
+    """
+    if config.steps < 1:
+        raise ValueError(f"steps: expected a whole number >= 1, got {config.steps}")
+    if not (config.run / SETTINGS).exists():
+        raise ValueError(f"{config.run}: expected a run of agents.train_ppo, with {SETTINGS}")
+    settings = json.loads((config.run / SETTINGS).read_text())
+    run = LearningRun(config.run, settings)
+    lines = {line["steps"]: line for line in run.logged()}
+    folders = {int(folder.name): folder for folder in sorted((config.run / "policies").glob("*"))}
+    known = sorted(lines.keys() & folders.keys())
+    if not known:
+        raise ValueError(f"{config.run}: expected policies that were scored; let agents.train_ppo run longer")
+    _, kept = load_policy(folders[known[0]])
+    data = None if settings["starts"] is None else Path(settings["starts"])
+    where = settings["judge_world"] or settings["world"]
+    judge = dream_judge(where, kept.senses, data, config.steps, device=config.device)
+    for steps in tqdm(known, desc="judge", unit="policy"):
+        judged = judge(load_policy(folders[steps])[0])
+        run.log({**lines[steps], "judge": judged.per_1000, "entropy": judged.entropy})
+    return publish(config.run)
+
+
+def main() -> None:
+    """Command line."""
+    config = tyro.cli(JudgeConfig, description=__doc__)
+    try:
+        folder = judge_again(config)
+    except ValueError as error:
+        raise SystemExit(str(error)) from None
+    print((config.run / "exploit.md").read_text())
+    print(f"policy: {folder}")
+
+
+if __name__ == "__main__":
+    main()
