@@ -30,7 +30,7 @@ from training.figures import ACCURACY, FORESEEABLE, score, sprite_errors
 from training.free_play import play_dream, play_figures
 from training.games import Game, game_for
 from training.intervals import Figure, Figures, difference, interval, ratio
-from training.loop import LoopConfig, fit
+from training.loop import Interrupted, LoopConfig, fit
 from training.plots import plot_horizons
 from training.recipes import RECIPES
 from training.report import Section
@@ -295,7 +295,10 @@ def _slug(name: str) -> str:
 def main() -> None:
     """Command line."""
     config = tyro.cli(AblationConfig, description=__doc__)
-    print(ablate(config).markdown())
+    try:
+        print(ablate(config).markdown())
+    except Interrupted as stopped:
+        raise SystemExit(str(stopped)) from None
 
 
 if __name__ == "__main__":
