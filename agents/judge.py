@@ -66,9 +66,9 @@ def dream_judge(world: str, senses: Senses, data: Path | None, steps: int, devic
 def fresh_play(venv: Any, learner: Any, **much: int) -> Scores:
     """Play ``venv`` from the judge's seed on."""
     venv.seed(SEED)
-    # Policies draw from torch's own generator; the learner must find it as it left it.
+    # Policies draw from torch's own generator: it begins alike for each, and the learner finds it as it left it.
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(SEED)
+        torch.set_rng_state(torch.Generator().manual_seed(SEED).get_state())
         return play(chooser(learner), venv, **much)
 
 
