@@ -29,9 +29,8 @@ from genie_env.frames import to_gray
 from genie_env.vector_env import GenieVectorEnv
 from genie_env.world_model import Prompts, World
 
-NOOP_FRAMES = 30
-"""Screen frames of doing nothing that a real game begins with at most (Mnih et al. 2015)."""
-ATARI_SKIP = 4
+RANDOM_ACTIONS = 30
+"""Random actions that a real game begins with at most."""
 
 
 class ChosenActions(VecEnvWrapper):
@@ -107,10 +106,12 @@ class SeenAs(VecEnvWrapper):
         return frames_BHWC
 
 
-class NoopStart(gym.Wrapper[np.ndarray, Any, np.ndarray, Any]):
-    """Begins a game with a random number of steps of doing nothing.
+class RandomStart(gym.Wrapper[np.ndarray, Any, np.ndarray, Any]):
+    """Begins a game with a random number of random actions, in which nobody scores.
 
-    Without sticky actions the emulator plays the same game for the same actions; this is what tells games apart.
+    Without sticky actions the emulator plays the same game for the same actions; this is what tells games apart. Doing
+    nothing for a while, as is usual, does not: Pong's ball is served only later, and a policy that takes its likeliest
+    actions then played the same game thirty times.
     """
 
     def __init__(self, env: gym.Env[np.ndarray, Any], most: int) -> None:
@@ -118,14 +119,15 @@ class NoopStart(gym.Wrapper[np.ndarray, Any, np.ndarray, Any]):
         self._most, self._rng = most, np.random.default_rng()
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[np.ndarray, dict]:
-        """Start a game and let it stand for a while."""
+        """Start a game and play it at random for a while."""
         if seed is not None:
             self._rng = np.random.default_rng(seed)
         obs, info = self.env.reset(seed=seed, options=options)
+        num_actions = int(self.env.action_space.n)  # type: ignore[attr-defined]
         for _ in range(int(self._rng.integers(self._most + 1))):
-            obs, _, terminated, truncated, info = self.env.step(0)
-            if terminated or truncated:
-                obs, info = self.env.reset(options=options)
+            obs, reward, terminated, truncated, info = self.env.step(int(self._rng.integers(num_actions)))
+            if reward or terminated or truncated:
+                return self.env.reset(options=options)
         return obs, info
 
 
@@ -170,24 +172,21 @@ def make_dreams(
     return VecFrameStack(ChosenActions(GenieVecEnv(envs, max_entropy), senses.dream_actions), senses.frame_stack)
 
 
-def make_real_games(world: World, senses: Senses, num_envs: int, noops: bool = True) -> VecEnv:
+def make_real_games(world: World, senses: Senses, num_envs: int, random_starts: bool = True) -> VecEnv:
     """Real games with these senses.
 
     Args:
         world: opened; its source game is made, and its tokenizer used where ``senses`` are tokens.
         senses: of the policy.
         num_envs: games played at once.
-        noops: whether games begin with up to 30 frames of doing nothing.
+        random_starts: whether games begin with up to 30 random actions.
 
     Raises:
         ImportError: if the game is not installed; the message names the extra.
         ValueError: if the world names no source game.
     """
-    source = world.config.source
-    # An Atari id skips four frames by itself, unless told otherwise.
-    skip = source.frame_skip * (source.env_kwargs.get("frameskip", ATARI_SKIP) if source.env_id[:4] == "ALE/" else 1)
-    most = NOOP_FRAMES // skip if noops else 0
-    games = DummyVecEnv([lambda: NoopStart(make_real_env(world), most)] * num_envs)
+    most = RANDOM_ACTIONS if random_starts else 0
+    games = DummyVecEnv([lambda: RandomStart(make_real_env(world), most)] * num_envs)
     seen, mapped = SeenAs(games, world, senses.obs_type), world.config.action_map
     if senses.action_type == "latent" and mapped is not None and mapped.by_features:
         return VecFrameStack(ToldApart(seen, mapped), senses.frame_stack)

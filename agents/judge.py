@@ -14,7 +14,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import torch
 import tyro
 from tqdm import tqdm
 
@@ -22,7 +21,7 @@ from agents.environments import make_dreams, recorded_starts
 from agents.exploit import publish
 from agents.learning_run import SETTINGS, LearningRun
 from agents.policy_file import load_policy
-from agents.scores import Scores, chooser, play
+from agents.scores import Scores, chooser, play, torch_from
 from agents.senses import Senses
 from genie_env.bundle import load_world
 
@@ -66,9 +65,7 @@ def dream_judge(world: str, senses: Senses, data: Path | None, steps: int, devic
 def fresh_play(venv: Any, learner: Any, **much: int) -> Scores:
     """Play ``venv`` from the judge's seed on."""
     venv.seed(SEED)
-    # Policies draw from torch's own generator: it begins alike for each, and the learner finds it as it left it.
-    with torch.random.fork_rng(devices=[]):
-        torch.set_rng_state(torch.Generator().manual_seed(SEED).get_state())
+    with torch_from(SEED):
         return play(chooser(learner), venv, **much)
 
 

@@ -5,10 +5,12 @@ Works on any stable-baselines3 environment, dream or real game, and on anything 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
+import torch
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.vec_env import VecEnv
@@ -77,6 +79,14 @@ def play(choose: Chooser, venv: VecEnv, games: int = 0, steps: int = 0) -> Score
         began = dones
     entropy = float(np.mean(entropies)) if entropies else float("nan")
     return Scores(np.array(scores), played, won, lost, entropy)
+
+
+@contextlib.contextmanager
+def torch_from(seed: int) -> Iterator[None]:
+    """Torch's own generator, which policies draw from, begins at ``seed``, and is found again as it was left."""
+    with torch.random.fork_rng(devices=[]):
+        torch.set_rng_state(torch.Generator().manual_seed(seed).get_state())
+        yield
 
 
 def chooser(learner: BaseAlgorithm | BasePolicy, deterministic: bool = False) -> Chooser:

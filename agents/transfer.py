@@ -18,7 +18,7 @@ from stable_baselines3.common.vec_env import VecEnv
 from agents.environments import make_dreams, make_real_games
 from agents.policies import make_policy
 from agents.policy_file import PolicyConfig, load_policy
-from agents.scores import Chooser, Scores, chooser, interval, play, row_by_row
+from agents.scores import Chooser, Scores, chooser, interval, play, row_by_row, torch_from
 from agents.senses import Senses
 from genie_env.bundle import load_world
 from genie_env.episodes import write_json
@@ -47,8 +47,10 @@ class TransferConfig:
     """World, where it is not found under the name that the policy remembers."""
     dream_steps: int = 1000
     """Steps of each of 10 dreams that the policy is scored in (0: none)."""
-    deterministic: bool = True
-    """Take the likeliest actions; learning needs drawn ones, playing does not."""
+    drawn: bool = True
+    """Also score policies that draw their actions, as they do while they learn, instead of taking the likeliest."""
+    scripted: bool = True
+    """Also score random play and, where the game is known, the scripted heuristic."""
     gif_steps: int = 300
     """Length of the GIF (0: none)."""
     seed: int = 0
@@ -69,25 +71,29 @@ def transfer(config: TransferConfig) -> dict[str, Any]:
     out = config.out or config.policy
     out.mkdir(parents=True, exist_ok=True)
     rows = min(ROWS, config.episodes)
-    players = {f"this policy ({kept.algo}, learned in {kept.trained.get('env', '?')})": (kept.senses, policy)}
+    ours = f"this policy ({kept.algo}, learned in {kept.trained.get('env', '?')})"
+    networks = {ours: (kept.senses, policy)}
     if config.real_policy is not None:
         real, other = load_policy(config.real_policy)
-        players[f"{other.algo}, learned in {other.trained.get('env', '?')}"] = (other.senses, real)
-    results: dict[str, Any] = {}
-    for name, (senses, network) in players.items():
-        games = make_real_games(world, senses, rows)
-        results[name] = _figures(_score(games, chooser(network, config.deterministic), config))
-    for name in ("random", "heuristic") if world.config.source.env_id in KNOWN_GAMES else ("random",):
+        networks[f"{other.algo}, learned in {other.trained.get('env', '?')}"] = (other.senses, real)
+    ways = {"likeliest actions": True, "drawn actions": False} if config.drawn else {"likeliest actions": True}
+    found: dict[str, Any] = {"policy": kept.to_json(), "seed": config.seed, "real": {}, "dream": {}}
+    for name, (senses, network) in networks.items():
+        for way, deterministic in ways.items():
+            games = make_real_games(world, senses, rows)
+            found["real"][f"{name}, {way}"] = _figures(_score(games, chooser(network, deterministic), config))
+    scripts = ("random", "heuristic") if world.config.source.env_id in KNOWN_GAMES else ("random",)
+    for name in scripts if config.scripted else ():
         scripted = [make_policy(name, world.config, config.seed + row) for row in range(rows)]
         games = make_real_games(world, plain_senses(world), rows)
-        results[name] = _figures(_score(games, row_by_row(scripted), config))
-    settings = {"seed": config.seed, "deterministic": config.deterministic}
-    found: dict[str, Any] = {"policy": kept.to_json(), **settings, "real": results}
+        found["real"][name] = _figures(_score(games, row_by_row(scripted), config))
     if config.dream_steps:
         dreams = make_dreams(config.world or kept.world, kept.senses, ROWS, device=config.device)
-        dreams.seed(config.seed)
-        scores = play(chooser(policy, config.deterministic), dreams, steps=config.dream_steps)
-        found["dream"] = _figures(scores)
+        for way, deterministic in ways.items():
+            dreams.seed(config.seed)
+            with torch_from(config.seed):
+                scores = play(chooser(policy, deterministic), dreams, steps=config.dream_steps)
+            found["dream"][f"{ours}, {way}"] = _figures(scores)
     write_json(out / "transfer.json", found)
     (out / "transfer.md").write_text(markdown(found))
     if config.gif_steps:
@@ -108,9 +114,8 @@ def markdown(found: dict[str, Any]) -> str:
         "| player | where | games | mean score | 95 % interval | net points per 1,000 steps |",
         "|---|---|---|---|---|---|",
     ]
-    rows = [(name, "real game", figures) for name, figures in found["real"].items()]
-    if "dream" in found:
-        rows.append((next(iter(found["real"])), "dream", found["dream"]))
+    places = (("real game", found["real"]), ("dream", found["dream"]))
+    rows = [(name, where, figures) for where, players in places for name, figures in players.items()]
     for name, where, f in rows:
         span = "–" if f["mean"] is None else f"[{f['low']:.1f}, {f['high']:.1f}]"
         mean = "–" if f["mean"] is None else f"{f['mean']:.1f}"
@@ -122,18 +127,19 @@ def side_by_side(world: World, name: str, kept: PolicyConfig, policy: Any, confi
     """Frames uint8 [H, 2W+2, 3] of a real game and of a dream that goes on from its first frames by itself."""
     games = make_real_games(world, kept.senses, 1)
     games.seed(config.seed)
-    real = _watch(games, chooser(policy, config.deterministic), LEAD + config.gif_steps)
+    real = _watch(games, chooser(policy, deterministic=True), LEAD + config.gif_steps)
     dreams = make_dreams(name, kept.senses, 1, device=config.device, render_mode="rgb_array")
     dreams.seed(config.seed)
     dreams.set_options({"frames": np.stack(real[:LEAD])})
-    dream = _watch(dreams, chooser(policy, config.deterministic), config.gif_steps)
+    dream = _watch(dreams, chooser(policy, deterministic=True), config.gif_steps)
     pairs = zip(real[LEAD - 1 :], dream, strict=False)
     return [np.concatenate([np.pad(a, ((0, 0), (0, 2), (0, 0)), constant_values=200), b], axis=1) for a, b in pairs]
 
 
 def _score(venv: VecEnv, choose: Chooser, config: TransferConfig) -> Scores:
     venv.seed(config.seed)
-    scores = play(choose, venv, games=config.episodes)
+    with torch_from(config.seed):
+        scores = play(choose, venv, games=config.episodes)
     venv.close()
     return scores
 

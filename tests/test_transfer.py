@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from agents.environments import NoopStart, make_real_games
+from agents.environments import RandomStart, make_real_games
 from agents.policy_file import build_policy, load_policy, policy_config, save_policy
 from agents.real_env import make_real_env
 from agents.scores import play, row_by_row
@@ -36,11 +36,12 @@ def test_transfer_writes_json_table_and_picture(policy: Path, tmp_path: Path) ->
     )
     assert json.loads((tmp_path / "transfer.json").read_text()) == json.loads(json.dumps(found))
     # The tiny game has no scripted heuristic; Pong's is tested with the twin.
-    assert [len(figures["scores"]) for figures in found["real"].values()] == [2, 2, 2]
+    assert [len(figures["scores"]) for figures in found["real"].values()] == [2, 2, 2, 2, 2]
+    assert [name.split(", ")[-1] for name in found["dream"]] == ["likeliest actions", "drawn actions"]
     for figures in found["real"].values():
         assert figures["low"] <= figures["mean"] <= figures["high"]
     table = (tmp_path / "transfer.md").read_text()
-    assert table == markdown(found) and table.count("\n") == 2 + 3 + 1
+    assert table == markdown(found) and table.count("\n") == 2 + 5 + 2
     with Image.open(tmp_path / "transfer.gif") as picture:
         assert picture.n_frames > 1 and picture.width > picture.height  # type: ignore[attr-defined]
 
@@ -54,7 +55,9 @@ def test_transfer_repeats_itself(policy: Path, tmp_path: Path) -> None:
 def test_real_games_show_what_the_dream_shows(random_world: Path) -> None:
     world = load_world(random_world, "cpu")
     for obs_type in ("tokens", "grayscale", "rgb"):
-        games = make_real_games(world, make_senses(world.config, obs_type, "real", frame_stack=2), 2, noops=False)
+        games = make_real_games(
+            world, make_senses(world.config, obs_type, "real", frame_stack=2), 2, random_starts=False
+        )
         games.seed(4)
         observations = games.reset()
         frame, _ = make_real_env(world).reset(seed=4)
@@ -95,7 +98,7 @@ def test_latent_actions_reach_the_real_game_through_the_map(random_world: Path) 
         (world.config, Senses("rgb", "real", (1,), (1,), frame_stack=1), (0, 0, 0, 0)),
     ):
         world.config = config
-        games = make_real_games(world, senses, 1, noops=False)
+        games = make_real_games(world, senses, 1, random_starts=False)
         games.seed(0)
         games.reset()
         frames.append([games.step(np.array([action]))[0] for action in actions])
@@ -103,14 +106,22 @@ def test_latent_actions_reach_the_real_game_through_the_map(random_world: Path) 
     np.testing.assert_array_equal(frames[2], frames[3])
 
 
-def test_games_begin_with_different_numbers_of_noops_and_repeat_a_seed(random_world: Path) -> None:
-    game = NoopStart(make_real_env(str(random_world)), most=7)
-    steps = []
-    for seed in (0, 1, 2, 3, 0):
+def test_games_begin_with_different_random_actions_and_repeat_a_seed(random_world: Path) -> None:
+    game = RandomStart(make_real_env(str(random_world)), most=7)
+    begun = [game.reset(seed=seed)[0] for seed in (0, 1, 2, 3, 0)]
+    np.testing.assert_array_equal(begun[0], begun[4])
+    assert len({frame.tobytes() for frame in begun}) > 2
+
+
+def test_a_random_start_in_which_somebody_scores_begins_anew(random_world: Path) -> None:
+    """Points of the start are nobody's: a game that is played to the end counts all of its own."""
+    game = RandomStart(make_real_env(str(random_world)), most=2000)
+    first = make_real_env(str(random_world)).reset()[0]
+    plain = 0
+    for seed in range(8):
         frame, _ = game.reset(seed=seed)
-        steps.append(frame)
-    np.testing.assert_array_equal(steps[0], steps[4])
-    assert len({frame.tobytes() for frame in steps}) > 2
+        plain += int((np.abs(frame.astype(int) - first).sum(-1) > 0).mean() < 0.05)
+    assert plain > 4
 
 
 def test_players_of_rows_begin_anew_with_their_games(random_world: Path) -> None:
