@@ -68,7 +68,7 @@ class TrainConfig:
     gae_lambda: float = 0.95
     """PPO, A2C: generalised advantage estimation."""
     ent_coef: float = 0.01
-    """PPO, A2C: worth of the policy's entropy."""
+    """PPO, A2C: worth of the policy's entropy at the beginning; it falls linearly to zero as the learning rate does."""
     clip_range: float = 0.1
     """PPO: how far a policy may move per update."""
     frame_stack: int = 4

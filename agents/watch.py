@@ -38,6 +38,7 @@ class Watch(BaseCallback):
         self._judge, self._real = judge, real
 
     def _on_training_start(self) -> None:
+        self._ent_coef = getattr(self.model, "ent_coef", None)
         # After a stop the steps since the last evaluation count on.
         self._last = max((line["steps"] for line in self._run.logged()), default=0)
         self._forget_points()
@@ -57,6 +58,9 @@ class Watch(BaseCallback):
         return True
 
     def _on_rollout_start(self) -> None:
+        if hasattr(self.model, "ent_coef"):
+            # Of few points the bonus is a large part: a policy that is paid to doubt to the end draws bad actions.
+            self.model.ent_coef = self._ent_coef * max(0.0, 1 - self.num_timesteps / self._total)
         if self.num_timesteps - self._last >= self._every:
             self.evaluate()
 
