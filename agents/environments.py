@@ -109,9 +109,9 @@ class SeenAs(VecEnvWrapper):
 class RandomStart(gym.Wrapper[np.ndarray, Any, np.ndarray, Any]):
     """Begins a game with a random number of random actions, in which nobody scores.
 
-    Without sticky actions the emulator plays the same game for the same actions; this is what tells games apart. Doing
-    nothing for a while, as is usual, does not: Pong's ball is served only later, and a policy that takes its likeliest
-    actions then played the same game thirty times.
+    Without sticky actions the emulator plays the same game for the same actions. This tells games apart where a policy
+    draws its actions; in Pong one that takes its likeliest has moved its paddle to the same place before the first
+    serve, and plays the same game every time all the same.
     """
 
     def __init__(self, env: gym.Env[np.ndarray, Any], most: int) -> None:
