@@ -21,7 +21,7 @@ from agents.environments import make_dreams, recorded_starts
 from agents.exploit import publish
 from agents.learning_run import SETTINGS, LearningRun
 from agents.policy_file import load_policy
-from agents.scores import Scores, chooser, play, torch_from
+from agents.scores import Scores, chooser, play_from
 from agents.senses import Senses
 from genie_env.bundle import load_world
 
@@ -64,9 +64,7 @@ def dream_judge(world: str, senses: Senses, data: Path | None, steps: int, devic
 
 def fresh_play(venv: Any, learner: Any, **much: int) -> Scores:
     """Play ``venv`` from the judge's seed on."""
-    venv.seed(SEED)
-    with torch_from(SEED):
-        return play(chooser(learner), venv, **much)
+    return play_from(SEED, chooser(learner), venv, **much)
 
 
 def judge_again(config: JudgeConfig) -> Path:

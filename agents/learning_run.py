@@ -93,7 +93,17 @@ class LearningRun:
             file.write(json.dumps(line) + "\n")
 
     def logged(self) -> list[dict[str, Any]]:
-        """All lines, oldest first; of two for the same step (after a resume) the later one counts."""
-        path = self.folder / LOG
-        lines = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
-        return list({line["steps"]: line for line in lines}.values())
+        """As :func:`read_log`; empty before anything was logged."""
+        return read_log(self.folder) if (self.folder / LOG).exists() else []
+
+
+def read_log(run: Path) -> list[dict[str, Any]]:
+    """All lines of a run's log, oldest first; of two for the same step (after a resume) the later one counts.
+
+    Raises:
+        ValueError: if the folder has no log.
+    """
+    if not (run / LOG).exists():
+        raise ValueError(f"{run / LOG}: expected the log of `python -m agents.train_ppo`")
+    lines = map(json.loads, (run / LOG).read_text().splitlines())
+    return list({line["steps"]: line for line in lines}.values())

@@ -72,10 +72,8 @@ def find_sprites(frame_HWC: np.ndarray, colours: SpriteColours) -> dict[str, tup
     (moved_M,) = np.nonzero(np.abs(field_MC).sum(1) > 30)
     field_MC = field_MC[moved_M]
     y_M, x_M = np.divmod(moved_M, frame_HWC.shape[1])
-    towards_SC = np.array(list(colours.sprites.values()), np.float32) - np.array(colours.background, np.float32)
-    share_MS = (field_MC @ towards_SC.T / np.square(towards_SC).sum(1)).clip(0, 1)
-    residual_MS = np.square(field_MC[:, None] - share_MS[..., None] * towards_SC).sum(-1)
-    best_M = np.where(colours.lives_at(y_M + top), residual_MS, np.inf).argmin(1)
+    share_MS = colours.shares(field_MC)
+    best_M = colours.belongs(field_MC, share_MS, y_M + top)
     centres = {}
     for index, name in enumerate(colours.sprites):
         weight_M = np.where(best_M == index, share_MS[:, index], 0.0)

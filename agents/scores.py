@@ -5,8 +5,7 @@ Works on any stable-baselines3 environment, dream or real game, and on anything 
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -81,12 +80,15 @@ def play(choose: Chooser, venv: VecEnv, games: int = 0, steps: int = 0) -> Score
     return Scores(np.array(scores), played, won, lost, entropy)
 
 
-@contextlib.contextmanager
-def torch_from(seed: int) -> Iterator[None]:
-    """Torch's own generator, which policies draw from, begins at ``seed``, and is found again as it was left."""
+def play_from(seed: int, choose: Chooser, venv: VecEnv, games: int = 0, steps: int = 0) -> Scores:
+    """:func:`play` with environments and torch's own generator, which policies draw from, begun at ``seed``.
+
+    The generator is found again as it was left: a learner does not notice that its policy played elsewhere.
+    """
+    venv.seed(seed)
     with torch.random.fork_rng(devices=[]):
         torch.set_rng_state(torch.Generator().manual_seed(seed).get_state())
-        yield
+        return play(choose, venv, games, steps)
 
 
 def chooser(learner: BaseAlgorithm | BasePolicy, deterministic: bool = False) -> Chooser:

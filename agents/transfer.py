@@ -18,7 +18,7 @@ from stable_baselines3.common.vec_env import VecEnv
 from agents.environments import make_dreams, make_real_games
 from agents.policies import make_policy
 from agents.policy_file import PolicyConfig, load_policy
-from agents.scores import Chooser, Scores, chooser, interval, play, row_by_row, torch_from
+from agents.scores import Chooser, Scores, chooser, interval, play_from, row_by_row
 from agents.senses import Senses
 from genie_env.bundle import load_world
 from genie_env.episodes import write_json
@@ -90,9 +90,7 @@ def transfer(config: TransferConfig) -> dict[str, Any]:
     if config.dream_steps:
         dreams = make_dreams(config.world or kept.world, kept.senses, ROWS, device=config.device)
         for way, deterministic in ways.items():
-            dreams.seed(config.seed)
-            with torch_from(config.seed):
-                scores = play(chooser(policy, deterministic), dreams, steps=config.dream_steps)
+            scores = play_from(config.seed, chooser(policy, deterministic), dreams, steps=config.dream_steps)
             found["dream"][f"{ours}, {way}"] = _figures(scores)
     write_json(out / "transfer.json", found)
     (out / "transfer.md").write_text(markdown(found))
@@ -137,9 +135,7 @@ def side_by_side(world: World, name: str, kept: PolicyConfig, policy: Any, confi
 
 
 def _score(venv: VecEnv, choose: Chooser, config: TransferConfig) -> Scores:
-    venv.seed(config.seed)
-    with torch_from(config.seed):
-        scores = play(choose, venv, games=config.episodes)
+    scores = play_from(config.seed, choose, venv, games=config.episodes)
     venv.close()
     return scores
 

@@ -97,7 +97,7 @@ def kept_pixels(real_BHWC: np.ndarray, drawn_BHWC: np.ndarray, colours: SpriteCo
     kept, every = [], []
     for real, drawn in zip(_chunks(real_BHWC), _chunks(drawn_BHWC), strict=True):
         pixels = _pixels(real, colours)
-        drawn_MS = _mixing(_field(drawn, colours)[pixels.where], colours)
+        drawn_MS = colours.shares(_field(drawn, colours)[pixels.where])
         survives_MS = drawn_MS >= 0.5 * pixels.alpha_MS
         belongs_MS = (pixels.sprite_M[:, None] == np.arange(len(colours.sprites))) & (pixels.alpha_MS > 0)
         for sums, mask_MS in ((kept, belongs_MS & survives_MS), (every, belongs_MS)):
@@ -125,20 +125,8 @@ def _pixels(frames_THWC: np.ndarray, colours: SpriteColours) -> _Pixels:
     field_TYXC = _field(frames_THWC, colours)
     where = np.nonzero(np.abs(field_TYXC).sum(-1) > STRONG)
     field_MC = field_TYXC[where].astype(np.float32)
-    alpha_MS = _mixing(field_MC, colours)
-    residual_MS = np.square(field_MC[:, None] - alpha_MS[..., None] * _directions(colours)).sum(-1)
-    lives_MS = colours.lives_at(where[1] + colours.rows[0])
-    return _Pixels(where, alpha_MS, np.where(lives_MS, residual_MS, np.inf).argmin(1))
-
-
-def _mixing(field_MC: np.ndarray, colours: SpriteColours) -> np.ndarray:
-    """Share of each sprite's colour that explains a pixel best, [M, S] in [0, 1]."""
-    direction_SC = _directions(colours)
-    return (field_MC @ direction_SC.T / np.square(direction_SC).sum(1)).clip(0.0, 1.0)
-
-
-def _directions(colours: SpriteColours) -> np.ndarray:
-    return np.array(list(colours.sprites.values()), np.float32) - np.array(colours.background, np.float32)
+    alpha_MS = colours.shares(field_MC)
+    return _Pixels(where, alpha_MS, colours.belongs(field_MC, alpha_MS, where[1] + colours.rows[0]))
 
 
 def _pieces(alpha_TYX: np.ndarray) -> np.ndarray:
