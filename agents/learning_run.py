@@ -16,7 +16,7 @@ from safetensors.torch import save_file
 from stable_baselines3.common.base_class import BaseAlgorithm
 
 from agents.policy_file import PolicyConfig, fill_weights, save_policy, weights_of
-from genie_env.episodes import write_json
+from genie_env.episodes import claim_folder
 
 CHECKPOINT, LOG, SETTINGS = "checkpoint.safetensors", "log.jsonl", "run.json"
 
@@ -35,14 +35,7 @@ class LearningRun:
             ValueError: if a run with other settings lies there.
         """
         self.folder = folder
-        folder.mkdir(parents=True, exist_ok=True)
-        stamp = folder / SETTINGS
-        if stamp.exists():
-            before = json.loads(stamp.read_text())
-            changed = sorted(k for k in {*before, *settings} if before.get(k) != settings.get(k))
-            if changed:
-                raise ValueError(f"{folder} holds a run with other {changed}; use another --out or remove it")
-        write_json(stamp, settings)
+        claim_folder(folder / SETTINGS, settings)
 
     def save(self, learner: BaseAlgorithm) -> None:
         """Write the checkpoint, whole or not at all."""

@@ -5,7 +5,8 @@ Works on any stable-baselines3 environment, dream or real game, and on anything 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -85,10 +86,17 @@ def play_from(seed: int, choose: Chooser, venv: VecEnv, games: int = 0, steps: i
 
     The generator is found again as it was left: a learner does not notice that its policy played elsewhere.
     """
+    with begun_at(seed, venv):
+        return play(choose, venv, games, steps)
+
+
+@contextmanager
+def begun_at(seed: int, venv: VecEnv) -> Iterator[None]:
+    """Seed environments and torch's own generator, which is found again as it was left."""
     venv.seed(seed)
     with torch.random.fork_rng(devices=[]):
         torch.set_rng_state(torch.Generator().manual_seed(seed).get_state())
-        return play(choose, venv, games, steps)
+        yield
 
 
 def chooser(learner: BaseAlgorithm | BasePolicy, deterministic: bool = False) -> Chooser:
@@ -111,7 +119,17 @@ def interval(values: np.ndarray) -> tuple[float, float, float]:
     """Mean and its 95 % percentile-bootstrap interval (Efron 1979); NaN where there is nothing to draw from."""
     if not len(values):
         return float("nan"), float("nan"), float("nan")
-    rng = np.random.default_rng(0)
-    means = values[rng.integers(len(values), size=(DRAWS, len(values)))].mean(1)
-    low, high = np.percentile(means, [2.5, 97.5])
+    low, high = np.percentile(_means(values, np.random.default_rng(0)), [2.5, 97.5])
     return float(values.mean()), float(low), float(high)
+
+
+def interval_of_difference(ours: np.ndarray, theirs: np.ndarray) -> tuple[float, float, float]:
+    """Difference of two means of values that are not paired, and its 95 % percentile-bootstrap interval."""
+    rng = np.random.default_rng(0)
+    low, high = np.percentile(_means(ours, rng) - _means(theirs, rng), [2.5, 97.5])
+    return float(ours.mean() - theirs.mean()), float(low), float(high)
+
+
+def _means(values: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Means of resampled values [DRAWS]."""
+    return values[rng.integers(len(values), size=(DRAWS, len(values)))].mean(1)

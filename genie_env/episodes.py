@@ -215,6 +215,25 @@ def write_json(path: Path, data: Any) -> None:
     temporary.rename(path)
 
 
+def claim_folder(stamp: Path, settings: dict[str, Any]) -> None:
+    """Make the stamp's folder a run with these settings, or find that it is one.
+
+    Args:
+        stamp: JSON file in the folder of a run.
+        settings: JSON-plain; everything that a run cannot change when it goes on.
+
+    Raises:
+        ValueError: if a run with other settings lies there.
+    """
+    stamp.parent.mkdir(parents=True, exist_ok=True)
+    if stamp.exists():
+        before = json.loads(stamp.read_text())
+        changed = sorted(k for k in {*before, *settings} if before.get(k) != settings.get(k))
+        if changed:
+            raise ValueError(f"{stamp.parent} holds a run with other {changed}; use another --out or remove it")
+    write_json(stamp, settings)
+
+
 def _held_out(lengths: list[int], every: int) -> set[int]:
     """Indices of the episodes to test on; none of a single episode."""
     if len(lengths) >= every or len(lengths) < 2:

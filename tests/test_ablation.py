@@ -59,6 +59,9 @@ def test_all_variants_are_trained_from_one_parent_and_judged(config: AblationCon
     assert len({w[some].numpy().tobytes() for w in weights}) == len(folders), "each was trained on"
     load_world(config.out / "self_rollout-1" / "world", "cpu")
 
+    with pytest.raises(ValueError, match=r"holds a run with other \['budget'\]"):
+        ablate(replace(config, budget=5), game)
+
     # A second call trains nothing and finds the same.
     before = {path: path.stat().st_mtime_ns for path in config.out.rglob("model.safetensors")}
     assert ablate(config, game).to_json() == section.to_json()

@@ -21,7 +21,7 @@ import tyro
 
 from genie_env.bundle import load_world, save_world
 from genie_env.config import DynamicsConfig
-from genie_env.episodes import EpisodeStore, write_json
+from genie_env.episodes import EpisodeStore, claim_folder, write_json
 from genie_env.models.dynamics import Dynamics
 from genie_env.world_model import World
 from training.bench import Clocked
@@ -53,6 +53,9 @@ VARIANTS: dict[str, dict[str, Any]] = {
 NEAR = 2.0
 """Pixels within which a dreamed ball counts as followed."""
 TIMED_UPDATES = 24
+SETTINGS = "run.json"
+SETTLED = ("recipe", "run", "parent_updates", "budget")
+"""Settings of what is trained; more seeds and variants, or other clips, may be asked for later."""
 
 
 @dataclass(frozen=True)
@@ -126,9 +129,11 @@ def ablate(config: AblationConfig, game: Game | None = None) -> Section:
     """Train what is not trained yet, judge all, and write ``ablation.json``, ``ablation.md`` and ``ablation.png``.
 
     Raises:
-        ValueError: if recording, tokens or world cannot be read or do not fit each other.
+        ValueError: if recording, tokens or world cannot be read or do not fit each other, or the folder holds an
+            ablation of other length.
         Interrupted: on Ctrl-C or SIGTERM during training, after a checkpoint.
     """
+    claim_folder(config.out / SETTINGS, {name: str(getattr(config, name)) for name in SETTLED})
     base = _base(config)
     if not is_done(config.out / "parent"):
         _warm_up(base, config)

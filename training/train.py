@@ -45,16 +45,18 @@ class TrainConfig:
     """World bundle to make; the default is worlds/<recipe>."""
     only: str = ""
     """Run no further than this stage."""
+    compile: bool = False
+    """Compile the dynamics while it trains: half a minute at the start, a tenth faster on a CPU."""
 
 
-def make_world(recipe: Recipe, data: Path, run: Path, out: Path, last: str = "") -> None:
+def make_world(recipe: Recipe, data: Path, run: Path, out: Path, last: str = "", compile: bool = False) -> None:
     """Run every stage of ``recipe`` that is not finished yet, in order, up to ``last``.
 
     Raises:
         ValueError: if ``last`` names no stage, or a stage cannot run.
         Interrupted: on Ctrl-C or SIGTERM during training, after a checkpoint.
     """
-    stages = _stages(recipe, data, run, out)
+    stages = _stages(recipe, data, run, out, compile)
     if last and last not in [name for name, _, _ in stages]:
         raise ValueError(f"only: expected one of {[name for name, _, _ in stages]}, got {last!r}")
     for name, done, work in stages:
@@ -69,7 +71,7 @@ def make_world(recipe: Recipe, data: Path, run: Path, out: Path, last: str = "")
 
 
 def _stages(
-    recipe: Recipe, data: Path, run: Path, out: Path
+    recipe: Recipe, data: Path, run: Path, out: Path, compile: bool
 ) -> list[tuple[str, Callable[[], bool], Callable[[], object]]]:
     tokens = run / "tokens"
 
@@ -122,6 +124,7 @@ def _stages(
                     loop=recipe.dynamics_loop,
                     video_tokenizer_path=run / "tokenizer",
                     data=data,
+                    compile=compile,
                     **recipe.dynamics_training,
                 )
             ),
@@ -157,7 +160,7 @@ def main() -> None:
     run = config.run or Path("runs") / config.recipe
     out = config.out or Path("worlds") / config.recipe
     try:
-        make_world(RECIPES[config.recipe], data, run, out, config.only)
+        make_world(RECIPES[config.recipe], data, run, out, config.only, config.compile)
     except Interrupted as stopped:
         raise SystemExit(str(stopped)) from None
 
