@@ -269,6 +269,8 @@ class WorldConfig(JsonConfig):
     source: SourceConfig
     sampling: SamplingConfig = SamplingConfig()
     action_map: ActionMapConfig | None = None
+    recorded_actions: bool = False
+    """Whether the dynamics learned from the game's recorded actions instead of inferred ones."""
     metrics: dict[str, Any] = field(default_factory=dict)
     format_version: int = FORMAT_VERSION
 

@@ -79,7 +79,7 @@ class TableDynamics(nn.Module):
         self.position, self.skill = nn.Parameter(torch.zeros(1)), nn.Parameter(torch.ones(1))
         self.table: dict[bytes, torch.Tensor] = {}
         for r in readings:
-            codes = torch.from_numpy(r.codes_T)
+            codes = torch.from_numpy(r.told_T)
             for t in range(1, len(codes)):
                 self.table[_key(r.tokens_TN[t - 1], r.tokens_TN[t], codes[t])] = r.tokens_TN[t + 1]
 

@@ -418,7 +418,7 @@ class TestReadings:
         rewards = np.where(np.arange(steps) % 50 == 25, -1.0, 0.0)
         ended = np.arange(steps) == steps - 1
         truth = np.full((steps, 6), 30.0)
-        return Reading(entry, tokens, codes, effects, truth, rewards, ended, rewards.copy(), ended.copy())
+        return Reading(entry, tokens, codes, codes, effects, truth, rewards, ended, rewards.copy(), ended.copy())
 
     def test_agreement_sees_through_renamed_codes_and_only_through_those(self, store: EpisodeStore) -> None:
         effects = np.random.default_rng(0).integers(3, size=900)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import signal
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,16 +18,20 @@ from torch import nn
 
 from genie_env.bundle import load_world
 from genie_env.config import DynamicsConfig
-from genie_env.episodes import EpisodeStore, EpisodeWriter
+from genie_env.episodes import NO_ACTION, EpisodeStore, EpisodeWriter
+from genie_env.models.latent_action import LatentActionModel
 from genie_env.world_model import World
 from tests import tiny_game
 from tests.worlds import TINY_RECIPE, TinyWorld
 from training import record as record_module
 from training.action_agreement import hungarian_accuracy
+from training.clips import read_episodes
 from training.dataset import TokenDataset
 from training.event_scores import F1
 from training.loop import CHECKPOINT, Interrupted, LoopConfig, fit
+from training.recipes import Recipe
 from training.record import RecordConfig, record
+from training.tokenize_episodes import tokenize_episodes
 from training.train import make_world
 from training.train_dynamics import DynamicsTask, TrainDynamicsConfig, parallel_log_probs
 from training.train_dynamics import train as train_dynamics
@@ -192,6 +198,38 @@ def test_tokens_on_disk_are_those_of_the_bundled_world(tiny_world: TinyWorld, wo
         # Weights were rounded to half precision since; a transition on the edge may fall to the other side.
         same = world.infer_actions(frames)[0].numpy() == tokens.latent_actions_T[:-1]
         assert same.mean() > 0.97
+
+
+def test_recorded_actions_are_told_in_place_of_inferred_ones(
+    tiny_world: TinyWorld, world: World, tmp_path: Path
+) -> None:
+    store = EpisodeStore(tiny_world.data)
+    tokenize_episodes(store, world.tokenizer, world.latent_action, tmp_path, recorded_actions=True)
+    tokens = TokenDataset(tmp_path, "test")
+    assert tokens.recorded_actions and not TokenDataset(tiny_world.run / "tokens", "test").recorded_actions
+    effects = np.array(store.manifest.source.effects)
+    for episode in tokens.episodes:
+        assert np.array_equal(episode.latent_actions_T[:-1], effects[episode.actions_T[:-1]])
+        assert episode.latent_actions_T[-1] == episode.actions_T[-1] == NO_ACTION
+    # A world that learned from them is judged by them.
+    told = replace(world.config, recorded_actions=True)
+    taught = copy.deepcopy(world)
+    taught.config = told
+    mapped = world.config.action_map
+    assert mapped is not None
+    for plain, by_key in zip(read_episodes(world, store, 300), read_episodes(taught, store, 300), strict=True):
+        assert np.array_equal(plain.told_T, plain.codes_T)
+        actions_T = store.array("actions", by_key.entry)[: len(by_key.told_T)]
+        assert np.array_equal(by_key.told_T, np.array(mapped.real_to_latent)[actions_T])
+
+
+def test_recorded_actions_need_a_code_each(tiny_world: TinyWorld, world: World, tmp_path: Path) -> None:
+    few = LatentActionModel(replace(world.config.latent_action, num_actions=2))
+    with pytest.raises(ValueError, match="expected at most 2 effects, one for each latent action, got 3"):
+        tokenize_episodes(EpisodeStore(tiny_world.data), world.tokenizer, few, tmp_path / "new", recorded_actions=True)
+    assert not (tmp_path / "new").exists()
+    with pytest.raises(ValueError, match="label_fraction > 0"):
+        Recipe(env="any", steps=1, recorded_actions=True)
 
 
 # Killed and resumed.

@@ -30,6 +30,9 @@ class Reading(NamedTuple):
     tokens_TN: torch.Tensor
     """Of all T+1 frames."""
     codes_T: np.ndarray
+    """Latent actions inferred from the frames."""
+    told_T: np.ndarray
+    """Latent actions of the kind that the dynamics learned from: those, or the recorded actions as a player's are."""
     effects_T: np.ndarray
     truth_TK: np.ndarray
     rewards_T: np.ndarray
@@ -49,11 +52,13 @@ def read_episodes(world: World, store: EpisodeStore, max_frames: int) -> list[Re
             if steps < 1:
                 continue
             tokens_TN = world.encode(frames[None])[0].cpu()
+            codes_T = world.infer_actions(frames[None])[0].cpu().numpy()
             readings.append(
                 Reading(
                     entry,
                     tokens_TN,
-                    world.infer_actions(frames[None])[0].cpu().numpy(),
+                    codes_T,
+                    _told(world, codes_T, arrays["actions"][:steps]),
                     effect_labels(store, torch.from_numpy(arrays["actions"][:steps].astype(np.int64))).numpy(),
                     arrays["truth"][:steps],
                     arrays["rewards"][:steps],
@@ -65,6 +70,13 @@ def read_episodes(world: World, store: EpisodeStore, max_frames: int) -> list[Re
     return readings
 
 
+def _told(world: World, codes_T: np.ndarray, actions_T: np.ndarray) -> np.ndarray:
+    mapped = world.config.action_map
+    if not world.config.recorded_actions or mapped is None:
+        return codes_T
+    return np.array(mapped.real_to_latent)[actions_T]
+
+
 class Clips(NamedTuple):
     """Held-out clips: ``context`` real frames, then the H frames that are to be predicted."""
 
@@ -73,7 +85,7 @@ class Clips(NamedTuple):
     frames_CTHWC: np.ndarray
     tokens_CTN: torch.Tensor
     actions_CT: torch.Tensor
-    """Inferred latent actions, [C, T-1]."""
+    """Latent actions of the kind that the dynamics learned from, [C, T-1]."""
     scored_CH: np.ndarray
     """Whether a point was scored between the context and each predicted frame."""
     served_CH: np.ndarray
@@ -130,7 +142,7 @@ def take_clips(
         background(store),
         frames_CTHWC,
         torch.stack([r.tokens_TN[t : t + length] for r, t in picks]),
-        torch.from_numpy(np.stack([r.codes_T[t : t + length - 1] for r, t in picks])),
+        torch.from_numpy(np.stack([r.told_T[t : t + length - 1] for r, t in picks])),
         scored_CH,
         served_again(frames_CTHWC[:, context - 1 :], scored_CH, colours),
     )

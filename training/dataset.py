@@ -108,6 +108,8 @@ class TokenDataset:
         with np.load(path, allow_pickle=False) as data:
             arrays = {name: data[name] for name in data.files}
         starts = arrays.pop("starts")
+        self.recorded_actions = bool(arrays.pop("recorded_actions", False))
+        """Whether latent actions are the effects of recorded ones instead of inferred."""
         stops = np.append(starts[1:], len(arrays["tokens_TN"]))
         self.episodes = [
             TokenEpisode(**{k: v[a:b] for k, v in arrays.items()}) for a, b in zip(starts, stops, strict=True)

@@ -83,6 +83,7 @@ def export(config: ExportConfig) -> Path:
         source=store.manifest.source,
         sampling=config.sampling,
         action_map=_action_map(config, store, tokens, parts["latent_action"].num_actions),
+        recorded_actions=tokens.recorded_actions,
         metrics={"frames": sum(len(e.tokens_TN) for e in tokens.episodes), "players": store.manifest.settings},
     )
     world = World(world_config, starts(tokens, config.num_starts, config.start_frames))

@@ -22,6 +22,9 @@ class Recipe:
     latent_action: LatentActionConfig = LatentActionConfig()
     latent_action_loop: LoopConfig = LoopConfig(n_updates=1600, batch_size=32, weight_decay=1e-4, eval_every=400)
     label_fraction: float = 0.0
+    """Share of transitions whose real action the latent action model may learn from."""
+    recorded_actions: bool = False
+    """Let the dynamics learn from recorded actions instead of inferred ones; needs labels, which number the codes."""
     dynamics: dict[str, Any] = field(default_factory=dict)
     """Fields of :class:`DynamicsConfig` that differ; sizes that follow from the tokenizer fill themselves in."""
     dynamics_training: dict[str, Any] = field(default_factory=dict)
@@ -34,6 +37,10 @@ class Recipe:
     sampling: SamplingConfig = SamplingConfig()
     record: dict[str, Any] = field(default_factory=dict)
     """Fields of ``RecordConfig`` that differ."""
+
+    def __post_init__(self) -> None:
+        if self.recorded_actions and not self.label_fraction:
+            raise ValueError("recorded_actions: expected a label_fraction > 0; without labels codes are in any order")
 
     def dynamics_config(self) -> DynamicsConfig:
         """The dynamics that fits tokenizer and latent action model."""
@@ -58,8 +65,9 @@ RECIPES: dict[str, Recipe] = {
         env_kwargs='{"repeat_action_probability": 0.0}',
         steps=200_000,
         tokenizer=TokenizerConfig(vocab_size=2048),
-        # Two of a hundred transitions carry their real action; without any, see the README's table.
+        # The latent action model is told two of a hundred actions; without any, see the README's table.
         label_fraction=0.02,
+        recorded_actions=True,
         # About four tokens change in a frame; in one of ten thousand, more than nine.
         sampling=SamplingConfig(max_changed=16),
     ),
@@ -70,6 +78,7 @@ RECIPES: dict[str, Recipe] = {
         tokenizer=TokenizerConfig(vocab_size=2048),
         latent_action=LatentActionConfig(num_actions=4),
         label_fraction=0.02,
+        recorded_actions=True,
         rewards=(0.0, 1.0, 4.0, 7.0),
         sampling=SamplingConfig(max_changed=16),
     ),

@@ -78,7 +78,7 @@ def _stages(
     def tokenize() -> None:
         tokenizer, _ = load_stage(run / "tokenizer", TokenizerConfig, make_tokenizer)
         lam, _ = load_stage(run / "latent_action", LatentActionConfig, LatentActionModel)
-        tokenize_episodes.tokenize_episodes(EpisodeStore(data), tokenizer, lam, tokens)
+        tokenize_episodes.tokenize_episodes(EpisodeStore(data), tokenizer, lam, tokens, recipe.recorded_actions)
 
     return [
         (
