@@ -307,6 +307,7 @@ class TestPredictions:
                 assert table[f"{name}, h = {h}"].value == 1.0, (name, h)
             for name in ("ball error, px", "own error, px", "opp error, px"):
                 assert table[f"{name}, h = {h}"].value == 0.0, (name, h)
+                assert table[f"{name.split()[0]} within 2 px, h = {h}"].value == 1.0, (name, h)
             assert table[f"PSNR, dB, h = {h}"].value == pytest.approx(100)
             assert table[f"MSE of [-1, 1], h = {h}"].value == 0.0
             assert table[f"SSIM, h = {h}"].value == pytest.approx(1.0)
@@ -322,6 +323,7 @@ class TestPredictions:
         assert 0.9 < one_step["token accuracy"].value < 1.0
         kept = figures.horizon_figures(world, clips, past[:, :1].expand_as(past), (1, 8), COLOURS)
         assert 0 < kept["ball error, px, h = 1"].value < 5 < kept["ball error, px, h = 8"].value
+        assert kept["ball within 2 px, h = 8"].value < 0.5
 
     def test_ball_that_was_served_again_is_not_held_against_the_dream(self, world: World, clips: Clips) -> None:
         past = clips.tokens_CTN[:, clips.context - 1 : clips.context].expand(-1, 8, -1)

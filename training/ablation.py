@@ -26,7 +26,7 @@ from genie_env.models.dynamics import Dynamics
 from genie_env.world_model import World
 from training.bench import Clocked
 from training.clips import Clips, read_episodes, roll, take_clips
-from training.figures import ACCURACY, FORESEEABLE, score, sprite_errors
+from training.figures import ACCURACY, FORESEEABLE, NEAR, near, score, sprite_errors
 from training.free_play import play_dream, play_figures
 from training.games import Game, game_for
 from training.intervals import Figure, Figures, difference, interval, ratio
@@ -50,8 +50,6 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "+ curriculum": {"scheduled_sampling": replace(DREAMS, curriculum=True)},
 }
 """Fields of ``TrainDynamicsConfig``; the last three are alternatives, all with corruption."""
-NEAR = 2.0
-"""Pixels within which a dreamed ball counts as followed."""
 TIMED_UPDATES = 24
 SETTINGS = "run.json"
 SETTLED = ("recipe", "run", "parent_updates", "budget")
@@ -118,7 +116,7 @@ class Judged:
         for k, h in enumerate(horizons):
             found[f"{ACCURACY}{FORESEEABLE}, h = {h}"] = ratio(self.hits[..., k], self.changed[..., k])
             found[f"ball error, px, h = {h}"] = _median(self.errors[..., k])
-            found[f"ball within {NEAR:g} px, h = {h}"] = ratio(*_near(self.errors[..., k]))
+            found[f"ball within {NEAR:g} px, h = {h}"] = ratio(*near(self.errors[..., k]))
         for name in self.play[0] if self.play else ():
             values = [figures[name].value for figures in self.play]
             found[f"{name}, free play"] = Figure(float(np.mean(values)), min(values), max(values), len(values))
@@ -216,9 +214,9 @@ def _against(one: Judged, forced: Judged, horizons: Sequence[int]) -> Figures:
         found[f"ball error minus that of {FORCED}, px, h = {h}"] = interval(
             lambda rows, ours=ours, theirs=theirs: _nanmedian(ours[rows]) - _nanmedian(theirs[rows]), len(ours)
         )
-        (near, known), (forced_near, forced_known) = _near(ours), _near(theirs)
+        (hits, known), (forced_hits, forced_known) = near(ours), near(theirs)
         found[f"ball within {NEAR:g} px minus that of {FORCED}, h = {h}"] = difference(
-            near.sum(1), known.sum(1), forced_near.sum(1), forced_known.sum(1)
+            hits.sum(1), known.sum(1), forced_hits.sum(1), forced_known.sum(1)
         )
     return found
 
@@ -226,11 +224,6 @@ def _against(one: Judged, forced: Judged, horizons: Sequence[int]) -> Figures:
 def _median(errors_CS: np.ndarray) -> Figure:
     kept = errors_CS[np.isfinite(errors_CS).any(1)]
     return interval(lambda rows: _nanmedian(kept[rows]), len(kept))
-
-
-def _near(errors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """bool: which dreamed balls were followed, of which that could be."""
-    return np.nan_to_num(errors, nan=np.inf) <= NEAR, np.isfinite(errors)
 
 
 def _nanmedian(errors: np.ndarray) -> float:

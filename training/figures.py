@@ -29,6 +29,8 @@ from training.train_latent_action import agreement
 ACCURACY = "changed-token accuracy"
 FORESEEABLE = " before a new serve"
 """Ending of figures that leave out frames whose ball was served since: nobody can know where it is."""
+NEAR = 2.0
+"""Pixels within which a dreamed sprite counts as followed: a median of 0 says nothing of the worse half."""
 PEAK_2 = (2 / 255) ** 2
 """From squared errors of uint8 values to those of [-1, 1]."""
 
@@ -109,6 +111,7 @@ def object_figures(
             there, drawn = real.present[:, k, s], seen.present[:, k, s]
             both, either = 2 * (there & drawn), there.astype(int) + drawn
             figures[f"{name} error, px"] = median(errors[:, k, s])
+            figures[f"{name} within {NEAR:g} px"] = ratio(*near(errors[:, k, s]))
             figures[f"{name} existence F1"] = ratio(both, either)
             if name == "ball":
                 figures[f"{name} existence F1{FORESEEABLE}"] = ratio(
@@ -128,6 +131,11 @@ def sprite_errors(
     start = detect(clips.frames_CTHWC[:, clips.context - 1], colours)
     known = start.present[:, None] & ~clips.scored_CH[:, at_K, None]
     return np.where(known, position_errors(real, seen, missing=clips.frames_CTHWC.shape[2]), np.nan)
+
+
+def near(errors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """bool: which sprites a dream followed, of which that can be said (NaN: of those not)."""
+    return np.nan_to_num(errors, nan=np.inf) <= NEAR, np.isfinite(errors)
 
 
 def action_worth(world: World, clips: Clips, sampling: SamplingConfig, dreamed_CHN: torch.Tensor, seed: int) -> Figures:

@@ -82,13 +82,14 @@ def dynamics_sections(
     return [
         Section(
             "one step",
-            f"The next frame from at least {clips.context} real frames and the inferred action. The argmax column "
+            f"The next frame from at least {clips.context} real frames and the action. The argmax column "
             "takes one pass at temperature 0, the first the world's own sampling.",
             one_step,
         ),
         Section(
             "horizons",
-            f"Dreams of h steps from {clips.context} real frames, with the actions inferred from what really came. "
+            f"Dreams of h steps from {clips.context} real frames, with the actions that were really taken (recorded or "
+            "inferred, whichever the dynamics learned from). "
             "Teacher-forced: every frame is predicted from real ones. Copy-last repeats the last frame of the "
             "context, teacher-forced copy-last the real frame before. Position errors are medians over clips whose "
             "sprite was there at the start and in which nobody scored since; a missing sprite counts as a whole "
