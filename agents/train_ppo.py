@@ -29,10 +29,11 @@ from agents.networks import TokenNet, policy_settings
 from agents.policy_file import ALGORITHMS, PolicyConfig, policy_config
 from agents.senses import make_senses
 from agents.watch import Watch
-from genie_env.bundle import load_world
+from genie_env.bundle import bundled_worlds, load_world, read_config
+from genie_env.registration import ANY, BUNDLED
 from genie_env.world_model import World
 
-DREAMS = ("Genie/Pong-v0", "Genie/World-v0")
+DREAMS = (*BUNDLED, ANY)
 
 
 @dataclass(frozen=True)
@@ -40,9 +41,10 @@ class TrainConfig:
     """Train an agent in a dream (or, for comparison, in the real game)."""
 
     env: str = "Genie/Pong-v0"
-    """``Genie/Pong-v0``, ``Genie/World-v0`` (with ``--world``), or the id of the world's real game."""
-    world: str = "pong"
-    """Bundled world or folder: the dream, or what makes the real game look like it."""
+    """Id of a bundled world, ``Genie/World-v0`` (with ``--world``), or the id of the world's real game."""
+    world: str = ""
+    """Bundled world or folder: the dream, or what makes the real game look like it. The default is the id's own, or
+    that whose real game ``--env`` is."""
     out: Path = Path("runs/ppo")
     """Folder of the run."""
     algo: Literal["ppo", "a2c", "dqn"] = "ppo"
@@ -116,6 +118,7 @@ def train(config: TrainConfig) -> Path:
         ImportError: if the real game is asked for and not installed.
         KeyboardInterrupt: on Ctrl-C or SIGTERM, after a checkpoint was written.
     """
+    config = dataclasses.replace(config, world=_world_of(config))
     world = _open_world(config)
     settings = {k: v for k, v in dataclasses.asdict(config).items() if k not in NOT_PART_OF_THE_RUN}
     run = LearningRun(config.out, {k: str(v) if isinstance(v, Path) else v for k, v in settings.items()})
@@ -175,10 +178,20 @@ def make_learner(config: TrainConfig, venv: VecEnv, world: World) -> BaseAlgorit
     return learner
 
 
+def _world_of(config: TrainConfig) -> str:
+    """The world that is meant where none is named."""
+    own = BUNDLED.get(config.env)
+    if own is not None and config.world not in ("", own):
+        raise ValueError(f"{config.env} is a bundled world; with --world {config.world} use --env {ANY}")
+    games = {read_config(name).source.env_id: name for name in bundled_worlds()}
+    found = config.world or own or games.get(config.env)
+    if not found:
+        raise ValueError(f"world: expected --world with --env {config.env}, which is no bundled world or its game")
+    return found
+
+
 def _open_world(config: TrainConfig) -> World:
     world = load_world(config.world, config.device)
-    if config.env == "Genie/Pong-v0" and config.world != "pong":
-        raise ValueError(f"Genie/Pong-v0 is the bundled world; with --world {config.world} use --env Genie/World-v0")
     if not config.in_dream and config.env != world.config.source.env_id:
         raise ValueError(
             f"env: expected one of {list(DREAMS)} or the world's own game {world.config.source.env_id!r}, "

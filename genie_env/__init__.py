@@ -1,7 +1,7 @@
 """Genie Env: play inside a learned world, through the Gymnasium API.
 
-Importing this package registers the ids ``Genie/Pong-v0`` and ``Genie/World-v0`` and imports no torch;
-models are loaded when an environment is made or a world is opened.
+Importing this package registers the ids ``Genie/Pong-v0``, ``Genie/Breakout-v0`` and ``Genie/World-v0``, and
+imports no torch; models are loaded when an environment is made or a world is opened.
 
 Axis letters used in tensor names throughout the project (``frames_BTHWC``, ``tokens_BTN``, …):
 

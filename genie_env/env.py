@@ -22,8 +22,8 @@ class GenieEnv(gym.Env[np.ndarray, np.int64]):
 
     ## Description
     The environment is a dream: a tokenizer, a latent action model and a dynamics model that watched a game draw
-    every next frame from the frames before and the action. ``Genie/Pong-v0`` dreams the Atari game Pong;
-    ``Genie/World-v0`` dreams whatever world its ``world`` argument names.
+    every next frame from the frames before and the action. ``Genie/Pong-v0`` and ``Genie/Breakout-v0``
+    dream those Atari games; ``Genie/World-v0`` dreams whatever world its ``world`` argument names.
 
     ## Action Space
     ``action_type="real"``: ``Discrete`` over the source game's own actions (Pong: NOOP, FIRE, RIGHT, LEFT,
@@ -35,7 +35,8 @@ class GenieEnv(gym.Env[np.ndarray, np.int64]):
     tokens, ``Box(0, V-1, (64,), int64)``, which never touches pixels.
 
     ## Rewards
-    What the outcome head reads from the dreamed frames, one of the world's reward classes (Pong: -1, 0, 1).
+    What the outcome head reads from the dreamed frames, one of the world's reward classes (Pong: -1, 0, 1; Breakout:
+    0, 1, 4, 7).
 
     ## Starting State
     A recorded beginning of the real game, drawn with the environment's generator; ``reset(options={"start": i})``

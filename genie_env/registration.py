@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import gymnasium as gym
 
+BUNDLED = {"Genie/Pong-v0": "pong", "Genie/Breakout-v0": "breakout"}
+"""Ids of the bundled worlds."""
+ANY = "Genie/World-v0"
+"""Id of whatever world ``world=`` names."""
 _ENTRY_POINTS = {
     "entry_point": "genie_env.env:GenieEnv",
     "vector_entry_point": "genie_env.vector_env:GenieVectorEnv",
@@ -11,8 +15,9 @@ _ENTRY_POINTS = {
 
 
 def register_envs() -> None:
-    """Register ``Genie/Pong-v0`` (the bundled world) and ``Genie/World-v0`` (any ``world=``). Idempotent."""
-    if "Genie/Pong-v0" in gym.registry:
+    """Register the ids of :data:`BUNDLED`, and :data:`ANY`. Idempotent."""
+    if ANY in gym.registry:
         return
-    gym.register(id="Genie/Pong-v0", kwargs={"world": "pong"}, max_episode_steps=27_000, **_ENTRY_POINTS)
-    gym.register(id="Genie/World-v0", max_episode_steps=27_000, **_ENTRY_POINTS)
+    for name, world in BUNDLED.items():
+        gym.register(id=name, kwargs={"world": world}, max_episode_steps=27_000, **_ENTRY_POINTS)
+    gym.register(id=ANY, max_episode_steps=27_000, **_ENTRY_POINTS)

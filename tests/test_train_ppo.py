@@ -177,9 +177,10 @@ def test_the_same_seed_learns_the_same(random_world: Path, tmp_path: Path) -> No
 def test_environments_and_worlds_that_do_not_fit_are_refused(random_world: Path, tmp_path: Path) -> None:
     for changes, message in (
         ({"env": "Genie/Pong-v0"}, "Genie/World-v0"),
+        ({"env": "Genie/World-v0", "world": ""}, "expected --world"),
         ({"env": "ALE/Breakout-v5"}, "TinyPong-v0"),
     ):
-        config = dataclasses.replace(TINY, world=str(random_world), out=tmp_path / "run", **changes)
+        config = dataclasses.replace(TINY, **{"world": str(random_world), "out": tmp_path / "run", **changes})
         with pytest.raises(ValueError, match=message):
             train(config)
 

@@ -154,7 +154,8 @@ def model_card(world: World) -> str:
         f"| outcome head | rewards {list(c.outcome.rewards)} | {sizes['outcome']:,} |",
         "",
         f"Sampling defaults: temperature {c.sampling.temperature:g}, top_p {c.sampling.top_p:g}, "
-        f"{c.sampling.decode_steps} decoding steps.",
+        f"{c.sampling.decode_steps} decoding steps. The dynamics learned from "
+        f"{'recorded' if c.recorded_actions else 'inferred'} actions.",
         "",
     ]
     if c.metrics:
