@@ -53,7 +53,7 @@ class TrainConfig:
     """Network: NatureCNN on grey pictures, a smaller one, or a table look-up on the world's tokens."""
     action_type: Literal["real", "latent"] = "real"
     """``real``: the game's actions, those of equal effect merged; ``latent``: the codes learned without labels."""
-    steps: int = 2_000_000
+    steps: int = 1_000_000
     """Environment steps in all."""
     n_envs: int = 32
     """Rows that learn at once."""

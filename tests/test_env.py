@@ -26,10 +26,12 @@ from gymnasium.envs.registration import EnvSpec
 from gymnasium.utils.env_checker import check_env
 
 import genie_env
+from genie_env.bundle import bundled_worlds
 from genie_env.env import GenieEnv
 from genie_env.frames import to_gray
 from genie_env.keyboard import key_code
 from genie_env.options import Options, resolve_options
+from genie_env.registration import ANY, BUNDLED
 from genie_env.renderer import Hud, Renderer
 from tests.worlds import NUM_ACTIONS, NUM_STARTS, REAL_TO_LATENT, VOCAB, fingerprint, make_random_world
 
@@ -83,6 +85,11 @@ IDS = sorted(env_id for env_id in gym.registry if env_id.startswith("Genie/"))
 def test_bundled_worlds_pass_both_checkers(env_id: str, obs_type: str) -> None:
     check_env(gym.make(env_id, obs_type=obs_type, render_mode="rgb_array").unwrapped)
     sb3.check_env(gym.make(env_id, obs_type=obs_type).unwrapped)
+
+
+def test_every_bundled_world_has_an_id() -> None:
+    assert sorted(BUNDLED.values()) == bundled_worlds()
+    assert {*BUNDLED, ANY} == set(IDS) and ANY == ID
 
 
 @pytest.mark.parametrize("env_id", IDS)
