@@ -26,6 +26,7 @@ from genie_env.models.dynamics import Dynamics
 from genie_env.world_model import World
 from training.bench import Clocked
 from training.clips import Clips, read_episodes, roll, take_clips
+from training.dataset import TokenDataset
 from training.figures import ACCURACY, FORESEEABLE, NEAR, near, score, sprite_errors
 from training.free_play import play_dream, play_figures
 from training.games import Game, game_for
@@ -139,6 +140,9 @@ def ablate(config: AblationConfig, game: Game | None = None) -> Section:
     store = EpisodeStore(config.data or Path("data") / config.recipe)
     game = game or game_for(store.manifest.source.env_id)
     world = load_world(config.world, config.device)
+    # The world that lends its other networks may have learned from the other kind of actions.
+    told = TokenDataset(base.tokens, "test").recorded_actions
+    world.config = replace(world.config, recorded_actions=told)
     readings = read_episodes(world, store, 40_000)
     length = max(config.horizons)
     clips = take_clips(store, readings, config.num_clips, world.config.dynamics.window, length, 0, game.colours)
@@ -199,7 +203,7 @@ def _section(config: AblationConfig, judged: dict[str, Judged], updates: dict[st
         "ablation",
         f"All begin from {config.parent_updates:,} updates of teacher forcing and go on for the processor time of "
         f"{config.budget:,} more, {judged[FORCED].hits.shape[1]} seeds each. Dreams of {len(judged[FORCED].hits)} "
-        "held-out clips with the inferred actions; no figure counts frames after a new serve. Brackets: 95 % "
+        "held-out clips with the actions really taken; no figure counts frames after a new serve. Brackets: 95 % "
         "intervals over clips; of free play the lowest and highest seed. Differences are paired, variant minus "
         "teacher forcing.",
         columns,
