@@ -164,7 +164,8 @@ def exits(watched: Watched, width: int) -> Exits:
                 # A dream that was cut off with its ball in the field lost none.
                 counts_SR[side, row] += not (began and side == 2)
                 last = float("nan")
-            last, gone = (last, gone) if np.isnan(x) else (float(x), 0)
+            if np.isfinite(x):
+                last = float(x)
     return Exits(*(1000 * counts_SR / steps))
 
 
