@@ -20,7 +20,7 @@ from genie_env.config import JsonConfig, SourceConfig
 
 FORMAT = "genie-env-episodes-1"
 NO_ACTION = -1
-_ARRAYS = {"frames": "uint8", "actions": "int16", "rewards": "float32", "terminated": "bool", "truth": "float32"}
+ARRAYS = {"frames": "uint8", "actions": "int16", "rewards": "float32", "terminated": "bool", "truth": "float32"}
 
 
 @dataclass(frozen=True)
@@ -108,8 +108,8 @@ class EpisodeWriter:
     def write_shard(self, index: int, episodes: list[Episode]) -> None:
         """Write one shard; it counts only once its small JSON file is in place, which comes last."""
         rows = [_rows(episode, len(self._truth_names)) for episode in episodes]
-        for name in _ARRAYS:
-            np.save(self.partial / f"{index:05d}.{name}.npy", np.concatenate([row[name] for row in rows]))
+        for name in ARRAYS:
+            np.save(array_path(self.partial, index, name), np.concatenate([row[name] for row in rows]))
         start, entries = 0, []
         for episode in episodes:
             length = len(episode.frames_THWC)
@@ -179,7 +179,13 @@ class EpisodeStore:
     def episodes(self, split: str) -> Iterator[tuple[EpisodeEntry, dict[str, np.ndarray]]]:
         """Yield every episode of a split with all its arrays."""
         for entry in self.split(split):
-            yield entry, {name: self.array(name, entry) for name in _ARRAYS}
+            yield entry, {name: self.array(name, entry) for name in ARRAYS}
+
+    def summary(self) -> str:
+        """What is in it, in a line."""
+        episodes = self.manifest.episodes
+        frames = sum(entry.length for entry in episodes)
+        return f"{self.folder}: {frames} frames, {len(episodes)} episodes ({len(self.split('test'))} held out)"
 
     def truth_column(self, name: str) -> int:
         """Index of a ground-truth column.
@@ -194,8 +200,8 @@ class EpisodeStore:
     def _open_shard(self, index: int) -> dict[str, np.ndarray]:
         rows = sum(e.length for e in self.manifest.episodes if e.shard == index)
         arrays = {}
-        for name, dtype in _ARRAYS.items():
-            path = self.folder / f"{index:05d}.{name}.npy"
+        for name, dtype in ARRAYS.items():
+            path = array_path(self.folder, index, name)
             try:
                 # allow_pickle stays off: a recording can come from anywhere.
                 arrays[name] = np.load(path, mmap_mode="r", allow_pickle=False)
@@ -206,6 +212,11 @@ class EpisodeStore:
                     f"{path}: expected {rows} rows of {dtype}, got {len(arrays[name])} of {arrays[name].dtype}"
                 )
         return arrays
+
+
+def array_path(folder: Path, shard: int, name: str) -> Path:
+    """Where one of :data:`ARRAYS` of a shard lies."""
+    return folder / f"{shard:05d}.{name}.npy"
 
 
 def write_json(path: Path, data: Any) -> None:

@@ -32,6 +32,8 @@ class Recipe:
     dynamics_loop: LoopConfig = LoopConfig(
         n_updates=12_500, batch_size=4, learning_rate=3e-3, muon_rate=0.02, warmup=100, decay_share=0.4, ema=0.999
     )
+    outcome: dict[str, Any] = field(default_factory=dict)
+    """Fields of :class:`OutcomeConfig` that differ; the vocabulary and the number of tokens are the tokenizer's."""
     outcome_loop: LoopConfig = LoopConfig(n_updates=2500, batch_size=128, weight_decay=0.05)
     rewards: tuple[float, ...] = (-1.0, 0.0, 1.0)
     sampling: SamplingConfig = SamplingConfig()
@@ -53,9 +55,8 @@ class Recipe:
 
     def outcome_config(self) -> OutcomeConfig:
         """The outcome head that fits the tokenizer."""
-        return OutcomeConfig(
-            vocab_size=self.tokenizer.vocab_size, num_tokens=self.tokenizer.num_tokens, rewards=self.rewards
-        )
+        sizes = {"vocab_size": self.tokenizer.vocab_size, "num_tokens": self.tokenizer.num_tokens}
+        return OutcomeConfig(**{**sizes, "rewards": self.rewards, **self.outcome})
 
 
 RECIPES: dict[str, Recipe] = {
@@ -80,6 +81,8 @@ RECIPES: dict[str, Recipe] = {
         label_fraction=0.02,
         recorded_actions=True,
         rewards=(0.0, 1.0, 4.0, 7.0),
+        # A game ends three to nine frames after its last ball was seen, and nothing else moves then.
+        outcome={"context_frames": 12},
         sampling=SamplingConfig(max_changed=16),
     ),
 }

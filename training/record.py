@@ -158,10 +158,7 @@ def _make(source: SourceConfig, module: str) -> SourceGame:
 def main() -> None:
     """Command line."""
     config = tyro.cli(RecordConfig, description=__doc__)
-    store = record(config)
-    frames = sum(e.length for e in store.manifest.episodes)
-    held_out = len(store.split("test"))
-    print(f"{config.out}: {frames} frames, {len(store.manifest.episodes)} episodes ({held_out} held out)")
+    print(record(config).summary())
 
 
 if __name__ == "__main__":
