@@ -7,6 +7,7 @@ One experiment for each suspect (learner, drawing of actions, action map, outcom
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,7 +19,7 @@ from tqdm import tqdm
 from agents.environments import make_dreams, make_real_games, recorded_starts
 from agents.policies import find_sprites
 from agents.policy_file import load_policy
-from agents.scores import Chooser, begun_at, chooser, interval, interval_of_difference
+from agents.scores import Chooser, begun_at, chooser, interval, interval_of_difference, stepping
 from agents.senses import Senses
 from genie_env.bundle import load_world
 from genie_env.config import ActionMapConfig
@@ -196,11 +197,10 @@ def _through_codes(senses: Senses, mapped: ActionMapConfig) -> Senses:
 def _watch(venv: VecEnv, choose: Chooser, config: FaultsConfig, game: KnownGame | None, where: str) -> Watched:
     rewards, balls, began = [], [], []
     with begun_at(config.seed, venv):
-        observations, new_B = venv.reset(), np.ones(venv.num_envs, dtype=bool)
-        for _ in tqdm(range(config.steps), desc=where, unit="step", leave=False):
-            observations, rewards_B, new_B, _ = venv.step(choose(observations, new_B))
-            rewards.append(rewards_B.copy())
-            began.append(new_B.copy())
+        played = islice(stepping(choose, venv), config.steps)
+        for step in tqdm(played, total=config.steps, desc=where, unit="step", leave=False):
+            rewards.append(step.rewards_B)
+            began.append(step.done_B)
             balls.append([_ball(frame, game) for frame in venv.get_images()] if game else [np.nan] * venv.num_envs)
     venv.close()
     return Watched(np.array(rewards), np.array(balls), np.array(began))

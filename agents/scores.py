@@ -42,6 +42,23 @@ class Scores(NamedTuple):
         return 1000 * (self.won - self.lost) / max(1, self.steps)
 
 
+class Step(NamedTuple):
+    """One step of all rows of an environment."""
+
+    rewards_B: np.ndarray
+    done_B: np.ndarray
+    """bool: the row's episode ended; what is seen next is the beginning of another."""
+    infos: list[dict[str, Any]]
+
+
+def stepping(choose: Chooser, venv: VecEnv) -> Iterator[Step]:
+    """Begin anew and step for ever; the one loop in which policies meet environments without learning."""
+    observations, began_B = venv.reset(), np.ones(venv.num_envs, dtype=bool)
+    while True:
+        observations, rewards_B, began_B, infos = venv.step(choose(observations, began_B))
+        yield Step(rewards_B.copy(), began_B.copy(), infos)
+
+
 def play(choose: Chooser, venv: VecEnv, games: int = 0, steps: int = 0) -> Scores:
     """Play whole games, or for a number of steps.
 
@@ -59,24 +76,23 @@ def play(choose: Chooser, venv: VecEnv, games: int = 0, steps: int = 0) -> Score
     if (games > 0) == (steps > 0):
         raise ValueError(f"expected either games or steps, got {games} and {steps}")
     rows, quota = venv.num_envs, -(-games // venv.num_envs)
-    observations, began = venv.reset(), np.ones(venv.num_envs, dtype=bool)
     running, finished = np.zeros(rows), np.zeros(rows, dtype=int)
     scores: list[float] = []
     played = won = lost = 0
     entropies: list[float] = []
-    while played < rows * steps if steps else (finished < quota).any():
-        observations, rewards, dones, infos = venv.step(choose(observations, began))
+    for step in stepping(choose, venv):
         counted = (finished < quota) if games else np.ones(rows, dtype=bool)
         played += int(counted.sum())
-        won, lost = won + int((rewards[counted] > 0).sum()), lost + int((rewards[counted] < 0).sum())
-        entropies += [info["entropy"] for info in infos if "entropy" in info]
-        running += rewards
-        for row in np.flatnonzero(dones):
-            cut_off = steps and infos[row].get("TimeLimit.truncated", False)
+        won, lost = won + int((step.rewards_B[counted] > 0).sum()), lost + int((step.rewards_B[counted] < 0).sum())
+        entropies += [info["entropy"] for info in step.infos if "entropy" in info]
+        running += step.rewards_B
+        for row in np.flatnonzero(step.done_B):
+            cut_off = steps and step.infos[row].get("TimeLimit.truncated", False)
             if counted[row] and not cut_off:
                 scores.append(float(running[row]))
             running[row], finished[row] = 0.0, finished[row] + 1
-        began = dones
+        if played >= rows * steps if steps else (finished >= quota).all():
+            break
     entropy = float(np.mean(entropies)) if entropies else float("nan")
     return Scores(np.array(scores), played, won, lost, entropy)
 

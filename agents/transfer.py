@@ -8,6 +8,7 @@ left, the dream on the right, from the same first frames, the policy playing bot
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from stable_baselines3.common.vec_env import VecEnv
 from agents.environments import make_dreams, make_real_games
 from agents.policies import make_policy
 from agents.policy_file import PolicyConfig, load_policy
-from agents.scores import Chooser, Scores, chooser, interval, play_from, row_by_row
+from agents.scores import Chooser, Scores, chooser, interval, play_from, row_by_row, stepping
 from agents.senses import Senses
 from genie_env.bundle import load_world
 from genie_env.episodes import write_json
@@ -130,7 +131,7 @@ def side_by_side(world: World, name: str, kept: PolicyConfig, policy: Any, confi
     dreams.seed(config.seed)
     dreams.set_options({"frames": np.stack(real[:LEAD])})
     dream = _watch(dreams, chooser(policy, deterministic=True), config.gif_steps)
-    pairs = zip(real[LEAD - 1 :], dream, strict=False)
+    pairs = zip(real[LEAD:], dream, strict=True)
     return [np.concatenate([np.pad(a, ((0, 0), (0, 2), (0, 0)), constant_values=200), b], axis=1) for a, b in pairs]
 
 
@@ -154,14 +155,12 @@ def _figures(scores: Scores) -> dict[str, Any]:
 
 
 def _watch(venv: VecEnv, choose: Chooser, steps: int) -> list[np.ndarray]:
-    """Pictures uint8 [H, W, 3] of one row of play, the first one included."""
-    observations, began = venv.reset(), np.ones(1, dtype=bool)
+    """Pictures uint8 [H, W, 3] of one row of play, after each step."""
     frames = []
-    for _ in range(steps):
+    for _ in islice(stepping(choose, venv), steps):
         picture = venv.get_images()[0]
         assert picture is not None
         frames.append(picture.copy())
-        observations, _, began, _ = venv.step(choose(observations, began))
     venv.close()
     return frames
 
