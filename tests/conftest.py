@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from genie_env.models.outcome import OutcomeHead
     from genie_env.world_model import World
     from tests.worlds import TinyWorld
-    from training.clips import Reading
+    from training.evaluation.clips import Reading
 
 
 @pytest.fixture(scope="session")
@@ -83,7 +83,7 @@ def world(store: EpisodeStore) -> World:
 @pytest.fixture(scope="module")
 def readings(world: World, store: EpisodeStore) -> list[Reading]:
     """The held-out episodes of ``store`` as ``world`` reads them."""
-    from training.clips import read_episodes
+    from training.evaluation.clips import read_episodes
 
     return read_episodes(world, store, max_frames=10_000)
 

@@ -21,7 +21,7 @@ from genie_env.world_model import World
 from tests import tiny_game
 from tests.tiny_game import DOWN, ENV_ID, UP
 from tests.worlds import random_world
-from training.clips import Reading
+from training.evaluation.clips import Reading
 from training.games import Game, SpriteColours
 from training.record import RecordConfig, record
 

@@ -73,6 +73,17 @@ def test_packages_import_one_way(package: str, forbidden: set[str]) -> None:
     assert not {name: wrong for name, wrong in found.items() if wrong}
 
 
+def test_only_the_commands_that_judge_import_how_it_is_done() -> None:
+    """What makes a world must not depend on how worlds are measured."""
+    judges = {"evaluate.py", "diagnose.py", "ablation.py"}
+    for path in (ROOT / "training").glob("*.py"):
+        judging = any(name.startswith("training.evaluation") for name in imports(path))
+        assert judging == (path.name in judges), name_of(path)
+    commands = {f"training.{name.removesuffix('.py')}" for name in judges}
+    for path in (ROOT / "training" / "evaluation").glob("*.py"):
+        assert not [name for name in imports(path) if name.startswith(tuple(f"{c}." for c in commands))]
+
+
 def test_modules_of_genie_env_import_no_higher_layer() -> None:
     layer_of = {module: index for index, layer in enumerate(LAYERS) for module in layer}
     wrong = []

@@ -22,15 +22,15 @@ from genie_env.bundle import save_world
 from genie_env.episodes import EpisodeStore
 from genie_env.world_model import World
 from tests.held_out import COLOURS, TINY, WINDOW, TableDynamics, TableEngine, know_all
-from training import theories
-from training.attention_pictures import liveliest, moving_place, take_attention
-from training.clips import Reading, take_clips
 from training.diagnose import DiagnoseConfig, attention, diagnose, make_subject, seen_tokens
-from training.findings import CAUSE, NO_CAUSE, NOT_APPLICABLE, Finding, table
-from training.intervals import Figure
+from training.evaluation import theories
+from training.evaluation.attention_pictures import liveliest, moving_place, take_attention
+from training.evaluation.clips import Reading, take_clips
+from training.evaluation.findings import CAUSE, NO_CAUSE, NOT_APPLICABLE, Finding, table
+from training.evaluation.intervals import Figure
+from training.evaluation.sprites import detect
+from training.evaluation.subject import Subject
 from training.loop import CHECKPOINT
-from training.sprites import detect
-from training.subject import Subject
 
 STEPS, TESTS = 10, 8
 

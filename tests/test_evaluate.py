@@ -19,10 +19,10 @@ from genie_env.world_model import World
 from tests import tiny_game
 from tests.held_out import COLOURS, TINY
 from tests.tiny_game import TinyPong
-from training import figures
-from training.clips import Clips, Reading, roll, served_again, take_clips
 from training.evaluate import EvaluateConfig, evaluate
-from training.free_play import (
+from training.evaluation import figures
+from training.evaluation.clips import Clips, Reading, roll, served_again, take_clips
+from training.evaluation.free_play import (
     HISTOGRAM,
     LOOPING,
     POINTS,
@@ -34,11 +34,11 @@ from training.free_play import (
     play_figures,
     play_real,
 )
+from training.evaluation.intervals import Figure, difference, interval, mean, quotient, ratio, size
+from training.evaluation.metrics import distance, fingerprints, longest_repeat, perplexity, ssim, token_counts
+from training.evaluation.report import WORLD, Evaluation
+from training.evaluation.sprites import Sightings, detect, kept_pixels, position_errors
 from training.games import Game, SpriteColours
-from training.intervals import Figure, difference, interval, mean, quotient, ratio, size
-from training.metrics import distance, fingerprints, longest_repeat, perplexity, ssim, token_counts
-from training.report import WORLD, Evaluation
-from training.sprites import Sightings, detect, kept_pixels, position_errors
 
 BALL = 0
 REACH = {"own_y": (4.5, 58.5)}

@@ -25,8 +25,8 @@ from tests import tiny_game
 from tests.worlds import TINY_RECIPE, TinyWorld
 from training import record as record_module
 from training.action_agreement import hungarian_accuracy
-from training.clips import read_episodes
 from training.dataset import TokenDataset
+from training.evaluation.clips import read_episodes
 from training.event_scores import F1
 from training.loop import CHECKPOINT, Interrupted, LoopConfig, fit
 from training.recipes import Recipe

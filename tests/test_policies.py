@@ -11,7 +11,7 @@ from genie_env.known_games import KNOWN_GAMES, Follow, KnownGame, SpriteColours
 from genie_env.players import DiversePlayer
 from tests import tiny_game
 from tests.worlds import random_config
-from training.sprites import detect
+from training.evaluation.sprites import detect
 
 COLOURS = SpriteColours(
     tiny_game.BACKGROUND_COLOUR,

@@ -25,18 +25,18 @@ from genie_env.episodes import EpisodeStore, claim_folder, write_json
 from genie_env.models.dynamics import Dynamics
 from genie_env.world_model import World
 from training.bench import Clocked
-from training.clips import Clips, read_episodes, roll, take_clips
 from training.dataset import TokenDataset
-from training.figures import ACCURACY, FORESEEABLE, NEAR, near, score, sprite_errors
-from training.free_play import play_dream, play_figures
+from training.evaluation.clips import Clips, read_episodes, roll, take_clips
+from training.evaluation.figures import ACCURACY, FORESEEABLE, NEAR, near, score, sprite_errors
+from training.evaluation.free_play import play_dream, play_figures
+from training.evaluation.intervals import Figure, Figures, difference, interval, ratio
+from training.evaluation.plots import plot_horizons
+from training.evaluation.report import Section
+from training.evaluation.sprites import detect
 from training.games import Game, game_for
-from training.intervals import Figure, Figures, difference, interval, ratio
 from training.loop import Interrupted, LoopConfig, fit
-from training.plots import plot_horizons
 from training.recipes import RECIPES
-from training.report import Section
 from training.scheduled_sampling import ScheduledSamplingConfig
-from training.sprites import detect
 from training.stages import is_done, load_stage
 from training.train_dynamics import DynamicsTask, TrainDynamicsConfig, train
 

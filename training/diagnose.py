@@ -19,14 +19,14 @@ from genie_env.bundle import load_world
 from genie_env.config import SamplingConfig
 from genie_env.episodes import EpisodeStore, write_json
 from genie_env.world_model import World
-from training.attention_pictures import draw_attention, liveliest
-from training.clips import Clips, Reading, read_episodes, take_clips
-from training.findings import RULE, Finding, table
+from training.evaluation.attention_pictures import draw_attention, liveliest
+from training.evaluation.clips import Clips, Reading, read_episodes, take_clips
+from training.evaluation.findings import RULE, Finding, table
+from training.evaluation.intervals import Figure
+from training.evaluation.plots import plot_lines
+from training.evaluation.subject import PASS_FRAMES, Subject
+from training.evaluation.theories import THEORIES
 from training.games import Game, game_for
-from training.intervals import Figure
-from training.plots import plot_lines
-from training.subject import PASS_FRAMES, Subject
-from training.theories import THEORIES
 
 LONG_WINDOWS = 4
 """Windows of real frames that make a context longer than any layer can see at once."""

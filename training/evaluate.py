@@ -22,15 +22,13 @@ from genie_env.bundle import find_world, load_world
 from genie_env.config import SamplingConfig
 from genie_env.episodes import EpisodeStore
 from genie_env.world_model import World
-from training import clips as held_out
-from training.clips import Clips, Reading
-from training.export import set_metrics
-from training.free_play import Play, play_dream, play_real
-from training.games import Game, game_for
-from training.intervals import Figures
-from training.plots import plot_horizons
-from training.report import WORLD, Evaluation, Pictures, write_report
-from training.sections import (
+from training.evaluation import clips as held_out
+from training.evaluation.clips import Clips, Reading
+from training.evaluation.free_play import Play, play_dream, play_real
+from training.evaluation.intervals import Figures
+from training.evaluation.plots import plot_horizons
+from training.evaluation.report import WORLD, Evaluation, Pictures, write_report
+from training.evaluation.sections import (
     REAL,
     Reach,
     dynamics_sections,
@@ -40,8 +38,10 @@ from training.sections import (
     reading_sections,
     tokenizer_section,
 )
-from training.speed import speed_section
-from training.sweeps import Sweep, diversity_sweep, sampling_sweep
+from training.evaluation.speed import speed_section
+from training.evaluation.sweeps import Sweep, diversity_sweep, sampling_sweep
+from training.export import set_metrics
+from training.games import Game, game_for
 
 HORIZON_PLOT = "horizons.png"
 SWEEP_ROWS, SWEEP_STEPS = 8, 300

@@ -2,7 +2,7 @@
 
 Each test compares the world under the suspected condition with the same world, on the same held-out clips, without
 it. Where it can, it counts in changed-token accuracy: the share of the tokens that had to change and are right. Owns
-the tests and their thresholds; the rule of the verdict is that of :mod:`training.findings`.
+the tests and their thresholds; the rule of the verdict is that of :mod:`training.evaluation.findings`.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ import numpy as np
 import torch
 
 from genie_env.config import SamplingConfig
-from training.clips import roll
-from training.figures import PEAK_2
-from training.findings import Finding
-from training.intervals import Figure, decibels, interval, size
-from training.metrics import pixel_errors
-from training.subject import PASS_FRAMES, Share, Subject, accuracy, one_pass
+from training.evaluation.clips import roll
+from training.evaluation.figures import PEAK_2
+from training.evaluation.findings import Finding
+from training.evaluation.intervals import Figure, decibels, interval, size
+from training.evaluation.metrics import pixel_errors
+from training.evaluation.subject import PASS_FRAMES, Share, Subject, accuracy, one_pass
 from training.train_dynamics import parallel_log_probs
 from training.variants import HiddenContext, from_checkpoint, with_batch_statistics
 

@@ -9,8 +9,8 @@ import sys
 
 from genie_env.bench import measure
 from genie_env.bench.clock import IDLE_CORES, OtherLoad
-from training.intervals import Figure
-from training.report import WORLD, Section
+from training.evaluation.intervals import Figure
+from training.evaluation.report import WORLD, Section
 
 _START = """
 import time, sys

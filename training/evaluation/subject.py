@@ -15,10 +15,10 @@ import torch
 
 from genie_env.config import SamplingConfig
 from genie_env.world_model import World
-from training.clips import Clips, roll
-from training.figures import PEAK_2
-from training.intervals import Figure, difference
-from training.metrics import pixel_errors
+from training.evaluation.clips import Clips, roll
+from training.evaluation.figures import PEAK_2
+from training.evaluation.intervals import Figure, difference
+from training.evaluation.metrics import pixel_errors
 from training.train_dynamics import parallel_log_probs
 
 PASS_FRAMES = 8

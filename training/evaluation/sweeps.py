@@ -12,13 +12,13 @@ from typing import Any, NamedTuple
 
 from genie_env.config import SamplingConfig
 from genie_env.world_model import World
-from training.clips import Clips, roll
-from training.figures import ACCURACY, FORESEEABLE, horizon_figures
-from training.free_play import HISTOGRAM, LOOPING, POINTS
+from training.evaluation.clips import Clips, roll
+from training.evaluation.figures import ACCURACY, FORESEEABLE, horizon_figures
+from training.evaluation.free_play import HISTOGRAM, LOOPING, POINTS
+from training.evaluation.intervals import Figures
+from training.evaluation.plots import plot_setting
+from training.evaluation.report import Section
 from training.games import Game
-from training.intervals import Figures
-from training.plots import plot_setting
-from training.report import Section
 
 MOST_CLIPS = 64
 HORIZONS = (1, 10, 20)

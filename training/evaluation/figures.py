@@ -17,13 +17,24 @@ from genie_env.config import SamplingConfig
 from genie_env.episodes import EpisodeStore
 from genie_env.world_model import World
 from training.action_agreement import hungarian_accuracy, normalised_mutual_information
-from training.clips import Clips, Reading, roll
 from training.dataset import FrameDataset
+from training.evaluation.clips import Clips, Reading, roll
+from training.evaluation.intervals import (
+    Figure,
+    Figures,
+    decibels,
+    interval,
+    mean,
+    median,
+    over_stretches,
+    psnr,
+    quotient,
+    ratio,
+)
+from training.evaluation.metrics import perplexity, pixel_errors, ssim
+from training.evaluation.sprites import Sightings, detect, kept_pixels, position_errors
 from training.event_scores import F1
 from training.games import Game, SpriteColours
-from training.intervals import Figure, Figures, decibels, interval, mean, median, over_stretches, psnr, quotient, ratio
-from training.metrics import perplexity, pixel_errors, ssim
-from training.sprites import Sightings, detect, kept_pixels, position_errors
 from training.train_latent_action import agreement
 
 ACCURACY = "changed-token accuracy"

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from training.intervals import Figure
+from training.evaluation.intervals import Figure
 
 CAUSE, NO_CAUSE, NOT_APPLICABLE = "cause", "not a cause", "not applicable"
 RULE = (

@@ -11,14 +11,14 @@ import torch
 from genie_env.config import SamplingConfig
 from genie_env.episodes import EpisodeStore
 from genie_env.world_model import World
-from training import figures
-from training.clips import Clips, Reading, roll
 from training.dataset import FrameDataset
-from training.free_play import POINTS, Play, histogram_figures, play_figures
+from training.evaluation import figures
+from training.evaluation.clips import Clips, Reading, roll
+from training.evaluation.free_play import POINTS, Play, histogram_figures, play_figures
+from training.evaluation.intervals import Figure, Figures
+from training.evaluation.report import WORLD, Section
+from training.evaluation.sprites import detect
 from training.games import Game
-from training.intervals import Figure, Figures
-from training.report import WORLD, Section
-from training.sprites import detect
 
 ARGMAX, FORCED, COPY, MEDIAN = "this world, argmax", "teacher-forced", "copy-last", "median background"
 FORCED_COPY = "teacher-forced copy-last"

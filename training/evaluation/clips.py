@@ -16,8 +16,8 @@ from genie_env.config import SamplingConfig
 from genie_env.episodes import EpisodeEntry, EpisodeStore
 from genie_env.world_model import World
 from training.dataset import background, effect_labels
+from training.evaluation.sprites import detect
 from training.games import SpriteColours
-from training.sprites import detect
 from training.train_outcome import judge_episode
 
 BATCH = 64  # clips predicted together

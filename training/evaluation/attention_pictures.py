@@ -19,9 +19,9 @@ from torch import nn
 
 from genie_env.models.dynamics import Dynamics
 from genie_env.world_model import World
-from training.clips import Clips
+from training.evaluation.clips import Clips
+from training.evaluation.sprites import detect
 from training.games import SpriteColours
-from training.sprites import detect
 from training.train_dynamics import parallel_log_probs
 
 INCH = 1.5

@@ -16,7 +16,7 @@ import numpy as np
 from genie_env.episodes import write_json
 from genie_env.renderer import upscale
 from genie_env.video import GIF_FRAMES, write_gif, write_png
-from training.intervals import Figure, Figures
+from training.evaluation.intervals import Figure, Figures
 
 SCALE = 4
 WORLD = "this world"

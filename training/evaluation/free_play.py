@@ -15,10 +15,10 @@ from tqdm import tqdm
 
 from genie_env.config import SourceConfig
 from genie_env.source_game import make_source_game
+from training.evaluation.intervals import Figure, Figures, mean, ratio
+from training.evaluation.metrics import distance, fingerprints, longest_repeat, token_counts
+from training.evaluation.sprites import detect
 from training.games import Game
-from training.intervals import Figure, Figures, mean, ratio
-from training.metrics import distance, fingerprints, longest_repeat, token_counts
-from training.sprites import detect
 
 WARM_UP = 32
 """Steps a real game is played before it counts: start prompts lie as far into their episodes on average."""
