@@ -376,3 +376,12 @@ def test_weight_of_a_token_does_not_depend_on_what_came() -> None:
         gradients.append(said.grad[0, :, -1])
     stayed, changed = gradients[1] / gradients[0]
     assert float(stayed) == pytest.approx(float(changed)) and float(stayed) > 1.1
+
+
+@pytest.mark.parametrize("field", ["players", "env_kwargs"])
+@pytest.mark.parametrize("text", ["{'a': 1}", "[1]", ""])
+def test_settings_given_as_json_say_what_they_should_be(field: str, text: str, tmp_path: Path) -> None:
+    config = RecordConfig(tmp_path / "data", ENV_ID, module="tests.tiny_game", **{field: text})  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match=f"{field}: expected"):
+        record(config)
+    assert not list(tmp_path.iterdir())

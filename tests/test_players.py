@@ -9,7 +9,7 @@ from genie_env.known_games import Follow
 from genie_env.players import AimPlayer
 from tests.tiny_game import ENV_ID
 from training.games import game_for
-from training.players import MIXTURE, SCRIPTED, make_player
+from training.players import MIXTURE, SCRIPTED, check_mixture, make_player
 
 FOLLOW = Follow(stay=0, back=1, forth=2)
 WALLS, LINE = (4.0, 60.0), 56.0
@@ -88,3 +88,20 @@ def test_a_known_game_is_recorded_by_all_players_and_an_unknown_one_by_those_tha
     known = {make_player(game_for("ALE/Pong-v5"), 6, rng)[0] for _ in range(100)}
     unknown = {make_player(game_for(ENV_ID), 3, rng)[0] for _ in range(100)}
     assert known == set(MIXTURE) and unknown == set(MIXTURE) - set(SCRIPTED)
+
+
+def test_a_mixture_draws_its_own_players_only_and_says_what_is_wrong_with_it() -> None:
+    pong, unknown = game_for("ALE/Pong-v5"), game_for(ENV_ID)
+    rng = np.random.default_rng(0)
+    assert {make_player(pong, 6, rng, {"aim": 1, "sticky": 0})[0] for _ in range(30)} == {"aim"}
+    assert {make_player(unknown, 6, rng, {"aim": 9, "sticky": 1})[0] for _ in range(30)} == {"sticky"}
+    for mixture, message in [
+        ({"clever": 1.0}, "got 'clever'"),
+        ({"aim": -1.0}, "weight >= 0 for 'aim'"),
+        ({"aim": "much"}, "weight >= 0 for 'aim'"),
+        ({}, "can play ALE/Pong-v5"),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            check_mixture(mixture, pong)
+    with pytest.raises(ValueError, match="can play"):
+        check_mixture({"aim": 1.0}, unknown)

@@ -22,7 +22,7 @@ from genie_env.config import SourceConfig
 from genie_env.episodes import Episode, EpisodeStore, EpisodeWriter
 from genie_env.source_game import SourceGame, make_source_game
 from training.games import Game, game_for
-from training.players import MIXTURE, make_player
+from training.players import MIXTURE, check_mixture, make_player
 
 
 @dataclass(frozen=True)
@@ -47,6 +47,8 @@ class RecordConfig:
     """Times each action is repeated (Atari ids already skip frames by themselves)."""
     fps: float | None = None
     """Frames per second when a person plays; the default is the game's own."""
+    players: str = json.dumps(MIXTURE)
+    """Who plays: shares of the episodes as JSON. Scripted players (follow, aim) play known games only."""
     shard_steps: int = 10_000
     """Steps in one file."""
     workers: int = 2
@@ -60,7 +62,7 @@ def source_for(config: RecordConfig) -> SourceConfig:
     known = game_for(config.env).source
     source = dataclasses.replace(
         known,
-        env_kwargs=json.loads(config.env_kwargs),
+        env_kwargs=_object("env_kwargs", config.env_kwargs),
         crop=config.crop or known.crop,
         image_size=config.image_size,
         frame_skip=config.frame_skip,
@@ -86,13 +88,14 @@ def record(config: RecordConfig, game: Game | None = None) -> EpisodeStore:
         game: knowledge about the game, where ``training.games`` has none.
 
     Raises:
-        ValueError: if the env offers no picture, or the folder exists already.
+        ValueError: if the env offers no picture, nobody can play it, or the folder exists already.
     """
     if config.steps < 1 or config.shard_steps < 2:
         raise ValueError(f"expected steps >= 1 and shard_steps >= 2, got {config.steps} and {config.shard_steps}")
     game = game or game_for(config.env)
-    source = source_for(config)
-    settings = {"steps": config.steps, "seed": config.seed, "shard_steps": config.shard_steps, "players": MIXTURE}
+    source, mixture = source_for(config), _object("players", config.players)
+    check_mixture(mixture, game)
+    settings = {"steps": config.steps, "seed": config.seed, "shard_steps": config.shard_steps, "players": mixture}
     writer = EpisodeWriter(config.out, source, game.truth_names, settings)
     num_shards = -(-config.steps // config.shard_steps)
     missing = [i for i in range(num_shards) if not writer.has_shard(i)]
@@ -113,20 +116,22 @@ def _run(jobs: list[Any], workers: int) -> Any:
 
 def _record_shard(job: tuple[EpisodeWriter, Game, SourceConfig, RecordConfig, int]) -> None:
     writer, game, source, config, index = job
-    rng = np.random.default_rng([config.seed, index])
+    rng, mixture = np.random.default_rng([config.seed, index]), _object("players", config.players)
     env = _make(source, config.module)
     left = min(config.shard_steps, config.steps - index * config.shard_steps)
     episodes = []
     while left > 0:
-        episodes.append(_play_episode(env, game, rng, left))
+        episodes.append(_play_episode(env, game, rng, left, mixture))
         left -= len(episodes[-1].actions_T)
     env.close()
     writer.write_shard(index, episodes)
 
 
-def _play_episode(env: SourceGame, game: Game, rng: np.random.Generator, max_steps: int) -> Episode:
+def _play_episode(
+    env: SourceGame, game: Game, rng: np.random.Generator, max_steps: int, mixture: dict[str, float]
+) -> Episode:
     num_actions = int(env.action_space.n)  # type: ignore[attr-defined]
-    name, player = make_player(game, num_actions, rng)
+    name, player = make_player(game, num_actions, rng, mixture)
     frame, info = env.reset(seed=int(rng.integers(2**31)))
     truth = _truth(game, env, info)
     frames, truths, actions, rewards = [frame], [truth], [], []
@@ -145,6 +150,16 @@ def _play_episode(env: SourceGame, game: Game, rng: np.random.Generator, max_ste
     )
 
 
+def _object(name: str, text: str) -> dict[str, Any]:
+    try:
+        found = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{name}: expected JSON, got {text!r} ({error})") from None
+    if not isinstance(found, dict):
+        raise ValueError(f"{name}: expected a JSON object like {{...}}, got {text!r}")
+    return found
+
+
 def _truth(game: Game, env: SourceGame, info: dict[str, Any]) -> dict[str, float]:
     return game.truth(env, info) if game.truth else {}
 
@@ -158,7 +173,11 @@ def _make(source: SourceConfig, module: str) -> SourceGame:
 def main() -> None:
     """Command line."""
     config = tyro.cli(RecordConfig, description=__doc__)
-    print(record(config).summary())
+    try:
+        store = record(config)
+    except ValueError as error:
+        raise SystemExit(str(error)) from None
+    print(store.summary())
 
 
 if __name__ == "__main__":
