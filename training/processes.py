@@ -1,7 +1,8 @@
 """Training in several processes: who this one is, where it computes, and sums over all of them.
 
 Knows nothing of models, batches or checkpoints. One process is the rule and needs nothing; several are started and
-connected by accelerate: ``accelerate launch --num_processes 4 -m training.train_dynamics …``, on one machine or many.
+connected by accelerate: ``torchrun --nproc_per_node 4 -m training.train_dynamics …``, on one machine or many. (Its own
+launcher, ``accelerate launch``, works too, but starts a single process where it finds no GPU.)
 """
 
 from __future__ import annotations
