@@ -57,7 +57,7 @@ def tokens(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def clips(tokens: Path) -> OutcomeClips:
-    return OutcomeClips(TokenDataset(tokens, "train"), LENGTH, padding=2, event_share=0.5)
+    return OutcomeClips(TokenDataset(tokens, "train"), LENGTH, padding=2, event_share=0.5, last=LENGTH // 2)
 
 
 def test_clips_hold_the_recording_and_repeat_the_first_frame_before_it(clips: OutcomeClips, tokens: Path) -> None:
@@ -82,7 +82,7 @@ def test_every_kind_of_event_is_drawn_and_clips_stay_in_their_episodes(clips: Ou
 
 def test_an_episode_too_short_for_a_clip_is_refused(tokens: Path) -> None:
     with pytest.raises(ValueError, match="frames"):
-        OutcomeClips(TokenDataset(tokens, "train"), STEPS + 3, padding=2, event_share=0.5)
+        OutcomeClips(TokenDataset(tokens, "train"), STEPS + 3, padding=2, event_share=0.5, last=LENGTH // 2)
 
 
 def labels(classes: list[int], before: int = 1, ended: bool = False) -> Labels:

@@ -24,7 +24,7 @@ class OutcomeClips:
     dream is judged that has only just begun.
     """
 
-    def __init__(self, data: TokenDataset, length: int, padding: int, event_share: float) -> None:
+    def __init__(self, data: TokenDataset, length: int, padding: int, event_share: float, last: int) -> None:
         """Find the events.
 
         Args:
@@ -33,11 +33,13 @@ class OutcomeClips:
             padding: how far before an episode a clip may begin.
             event_share: share of clips drawn around an event, the same number for every kind: each reward but 0,
                 ends, and beginnings of episodes.
+            last: transitions at a clip's end on any of which its event may fall.
 
         Raises:
             ValueError: if no episode is long enough.
         """
-        self._data, self.length, self._padding, self._event_share = data, length, padding, event_share
+        self._data, self.length, self._padding = data, length, padding
+        self._event_share, self._last = event_share, last
         sizes = np.array([len(e.tokens_TN) for e in data.episodes])
         self._room = np.maximum(sizes + padding - length + 1, 0)
         if not self._room.any():
@@ -58,8 +60,8 @@ class OutcomeClips:
         for row in np.flatnonzero(rng.random(count) < self._event_share):
             places = self._kinds[rng.integers(len(self._kinds))]
             episode, time = places[rng.integers(len(places))]
-            # The event falls anywhere in the clip's second half, so that its position gives nothing away.
-            first = time + 2 - self.length + rng.integers(0, self.length // 2)
+            # The event falls on any of the last transitions, so that its position gives nothing away.
+            first = time + 2 - self.length + rng.integers(0, self._last)
             picks[row] = episode, np.clip(first, -self._padding, self._room[episode] - 1 - self._padding)
         return picks
 

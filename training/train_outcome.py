@@ -27,6 +27,10 @@ from training.outcome_clips import OutcomeClips, dream_clips
 from training.stages import load_stage, save_stage
 
 
+WINDOWS = 5
+"""Windows of a clip, each one frame later than the one before it."""
+
+
 @dataclass(frozen=True)
 class TrainOutcomeConfig:
     """Learn to read reward and termination from tokens."""
@@ -78,7 +82,7 @@ class OutcomeTask:
         self.model: nn.Module = OutcomeHead(config.model)
         self._nothing = config.model.rewards.index(0.0) if 0.0 in config.model.rewards else None
         self._train, self._test = TokenDataset(config.tokens, "train"), TokenDataset(config.tokens, "test")
-        shape = (2 * context, max(0, context - 2), config.event_share)
+        shape = (context + WINDOWS - 1, max(0, context - 2), config.event_share, WINDOWS - 1)
         self._clips = OutcomeClips(self._train, *shape)
         self._reward_offset, self._end_offset = self._prior_offsets()
         self._dreamed = self._dreamed_test = None
