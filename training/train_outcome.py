@@ -26,7 +26,6 @@ from training.loop import LoopConfig, fit
 from training.outcome_clips import OutcomeClips, dream_clips
 from training.stages import load_stage, save_stage
 
-
 WINDOWS = 5
 """Windows of a clip, each one frame later than the one before it."""
 
