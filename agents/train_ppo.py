@@ -84,8 +84,8 @@ class TrainConfig:
     entropy_percentile: float | None = None
     """Cut dreams off where their token entropy exceeds this percentile of predictions on real data, such as 99."""
     temperature: float | None = None
-    """Of the dream, instead of the world's own. What is drawn at 1 can be won by chance, and teaches bad habits: agents
-    of colder dreams win more in the real game (see training/EXPERIMENTS.md)."""
+    """Of the dream, instead of the world's own. The best agent so far learned at 0.5, but seeds differ by more than
+    temperatures do (see training/EXPERIMENTS.md)."""
     eval_every: int = 100_000
     """Steps between evaluations; each saves a policy."""
     eval_steps: int = 1000

@@ -89,9 +89,7 @@ class EpisodeWriter:
             ValueError: if ``folder`` exists, or a partial recording with other settings lies beside it.
         """
         self.folder = Path(folder)
-        if self.folder.exists():
-            raise ValueError(f"{self.folder} exists already; choose another folder or remove it")
-        self.partial = self.folder.with_name(self.folder.name + ".partial")
+        self.partial = partial_folder(self.folder)
         self._source, self._truth_names, self._settings = source, truth_names, settings or {}
         self._test_every = test_every
         self.partial.mkdir(parents=True, exist_ok=True)
@@ -212,6 +210,17 @@ class EpisodeStore:
                     f"{path}: expected {rows} rows of {dtype}, got {len(arrays[name])} of {arrays[name].dtype}"
                 )
         return arrays
+
+
+def partial_folder(folder: Path) -> Path:
+    """Where a recording is made that is to appear at ``folder`` when it is whole.
+
+    Raises:
+        ValueError: if ``folder`` exists.
+    """
+    if folder.exists():
+        raise ValueError(f"{folder} exists already; choose another folder or remove it")
+    return folder.with_name(folder.name + ".partial")
 
 
 def array_path(folder: Path, shard: int, name: str) -> Path:

@@ -124,10 +124,7 @@ class FollowPlayer:
         leaving, self._previous = across < self._previous, across
         if leaving and self._rng.random() < 0.1:
             self._aim = float(self._rng.uniform(-self._reach, self._reach))
-        offset = ball + self._aim - seen[f"own_{along}"]
-        if not abs(offset) >= 1.5:  # also where the paddle is not in sight
-            return stay
-        return forth if offset > 0 else back
+        return _towards(self._follow, ball + self._aim - seen[f"own_{along}"])
 
 
 class AimPlayer:
@@ -155,9 +152,8 @@ class AimPlayer:
 
     def reset(self) -> None:
         """Forget the episode before, but not the walls."""
-        nowhere = (np.nan, np.nan)
         self._aim, self._wait, self._coming = 0.0, np.nan, False
-        self._ball, self._own = nowhere, np.nan
+        self._ball, self._own = (np.nan, np.nan), np.nan
 
     def act(self, seen: dict[str, float]) -> int:
         """Move so that the paddle comes to rest where the ball arrives, or waits while the ball is away.
@@ -184,10 +180,7 @@ class AimPlayer:
             self._wait = float(self._rng.uniform(*self._walls) if self._rng.random() < 0.3 else ball[0])
         self._coming = coming
         target = self._bounced(ball[0] + speed[0] * (line - ball[1]) / speed[1]) + self._aim if coming else self._wait
-        offset = target - own - self._lead * own_speed
-        if not abs(offset) >= 1.5:  # also where the paddle is not in sight
-            return stay
-        return forth if offset > 0 else back
+        return _towards(self._follow, target - own - self._lead * own_speed)
 
     def _bounced(self, at: float) -> float:
         """Where a ball is that would be at ``at`` if there were no walls."""
@@ -195,3 +188,10 @@ class AimPlayer:
         span = max(high - low, 1.0)
         at = (at - low) % (2 * span)
         return low + min(at, 2 * span - at)
+
+
+def _towards(follow: Follow, offset: float) -> int:
+    """Move a paddle that should be ``offset`` pixels further; stay where it is near enough, or not in sight (NaN)."""
+    if not abs(offset) >= 1.5:
+        return follow.stay
+    return follow.forth if offset > 0 else follow.back

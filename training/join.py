@@ -13,7 +13,7 @@ from pathlib import Path
 
 import tyro
 
-from genie_env.episodes import ARRAYS, EpisodeStore, Manifest, array_path, write_json
+from genie_env.episodes import ARRAYS, EpisodeStore, Manifest, array_path, partial_folder, write_json
 
 
 @dataclass(frozen=True)
@@ -34,8 +34,7 @@ def join(config: JoinConfig) -> EpisodeStore:
     """
     if not config.recordings:
         raise ValueError("recordings: expected at least one folder")
-    if config.out.exists():
-        raise ValueError(f"{config.out} exists already; choose another folder or remove it")
+    partial = partial_folder(config.out)
     stores = [EpisodeStore(folder) for folder in config.recordings]
     first = stores[0].manifest
     for store in stores[1:]:
@@ -43,7 +42,6 @@ def join(config: JoinConfig) -> EpisodeStore:
             mine, theirs = getattr(store.manifest, name), getattr(first, name)
             if mine != theirs:
                 raise ValueError(f"{store.folder}: expected the {name} of {stores[0].folder}, {theirs}, got {mine}")
-    partial = config.out.with_name(config.out.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
     entries, before = [], 0

@@ -35,7 +35,6 @@ class Recipe:
     outcome: dict[str, Any] = field(default_factory=dict)
     """Fields of :class:`OutcomeConfig` that differ; the vocabulary and the number of tokens are the tokenizer's."""
     outcome_loop: LoopConfig = LoopConfig(n_updates=2500, batch_size=128, weight_decay=0.05)
-    rewards: tuple[float, ...] = (-1.0, 0.0, 1.0)
     sampling: SamplingConfig = SamplingConfig()
     record: dict[str, Any] = field(default_factory=dict)
     """Fields of ``RecordConfig`` that differ."""
@@ -56,7 +55,7 @@ class Recipe:
     def outcome_config(self) -> OutcomeConfig:
         """The outcome head that fits the tokenizer."""
         sizes = {"vocab_size": self.tokenizer.vocab_size, "num_tokens": self.tokenizer.num_tokens}
-        return OutcomeConfig(**{**sizes, "rewards": self.rewards, **self.outcome})
+        return OutcomeConfig(**{**sizes, **self.outcome})
 
 
 RECIPES: dict[str, Recipe] = {
@@ -82,9 +81,8 @@ RECIPES: dict[str, Recipe] = {
         latent_action=LatentActionConfig(num_actions=4),
         label_fraction=0.02,
         recorded_actions=True,
-        rewards=(0.0, 1.0, 4.0, 7.0),
         # A game ends three to nine frames after its last ball was seen, and nothing else moves then.
-        outcome={"context_frames": 12},
+        outcome={"rewards": (0.0, 1.0, 4.0, 7.0), "context_frames": 12},
         sampling=SamplingConfig(max_changed=16),
     ),
 }

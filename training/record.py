@@ -99,7 +99,7 @@ def record(config: RecordConfig, game: Game | None = None) -> EpisodeStore:
     writer = EpisodeWriter(config.out, source, game.truth_names, settings)
     num_shards = -(-config.steps // config.shard_steps)
     missing = [i for i in range(num_shards) if not writer.has_shard(i)]
-    jobs = [(writer, game, source, config, index) for index in missing]
+    jobs = [(writer, game, source, config, mixture, index) for index in missing]
     with tqdm(total=num_shards, initial=num_shards - len(missing), desc="record", unit="shard") as bar:
         for _ in _run(jobs, min(config.workers, len(jobs))):
             bar.update()
@@ -114,9 +114,9 @@ def _run(jobs: list[Any], workers: int) -> Any:
         yield from pool.imap_unordered(_record_shard, jobs)
 
 
-def _record_shard(job: tuple[EpisodeWriter, Game, SourceConfig, RecordConfig, int]) -> None:
-    writer, game, source, config, index = job
-    rng, mixture = np.random.default_rng([config.seed, index]), _object("players", config.players)
+def _record_shard(job: tuple[EpisodeWriter, Game, SourceConfig, RecordConfig, dict[str, float], int]) -> None:
+    writer, game, source, config, mixture, index = job
+    rng = np.random.default_rng([config.seed, index])
     env = _make(source, config.module)
     left = min(config.shard_steps, config.steps - index * config.shard_steps)
     episodes = []
