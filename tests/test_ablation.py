@@ -72,6 +72,17 @@ def test_all_variants_are_trained_from_one_parent_and_judged(config: AblationCon
     assert ours["updates"].value == max(1, round(config.budget * cost[FORCED] / cost["+ self-rollout"]))
 
 
+def test_another_parent_is_gone_on_from(config: AblationConfig, tiny_world: TinyWorld) -> None:
+    given = replace(config, parent=tiny_world.run / "dynamics", seeds=(1,), budget=1, variants=(FORCED,))
+    section = ablate(given, Game(load_world(tiny_world.bundle, "cpu").config.source, colours=COLOURS))
+    assert not (config.out / "parent").exists(), "none was trained"
+    assert str(tiny_world.run / "dynamics") in section.markdown()
+    # One update from a trained parent, warming up, hardly moves it.
+    begun = load_file(tiny_world.run / "dynamics" / "model.safetensors")
+    ended = load_file(config.out / "teacher_forcing-1" / "model.safetensors")
+    assert max(float((ended[name] - begun[name]).abs().max()) for name in begun) < 0.05
+
+
 def test_figures_pool_seeds_and_leave_out_what_nobody_can_know() -> None:
     # Two clips, two seeds, one horizon; one clip's ball was served again in both seeds.
     errors = np.array([[[1.0], [3.0]], [[np.nan], [np.nan]]])

@@ -1,6 +1,6 @@
 """What does each way of training add? ``python -m training.ablation --recipe pong`` trains the dynamics in five ways.
 
-All begin from one parent that only ever saw real frames, and go on for equal compute: the processor time of
+All begin from one parent, by default one that only ever saw real frames, and go on for equal compute: the time of
 ``budget`` updates of plain teacher forcing, by the mean cost of an update of each kind, measured first. Every way is
 trained under several seeds and judged on the same held-out clips. Run the same command again to go on after a stop.
 """
@@ -53,7 +53,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
 """Fields of ``TrainDynamicsConfig``; the last three are alternatives, all with corruption."""
 TIMED_UPDATES = 24
 SETTINGS = "run.json"
-SETTLED = ("recipe", "run", "parent_updates", "budget")
+SETTLED = ("recipe", "run", "parent", "parent_updates", "budget")
 """Settings of what is trained; more seeds and variants, or other clips, may be asked for later."""
 
 
@@ -71,8 +71,10 @@ class AblationConfig:
     """Folder of the recipe's stages, for its tokens and tokenizer; the default is runs/<recipe>."""
     out: Path = Path("runs/ablation")
     """Folder for everything that is trained and found."""
+    parent: Path | None = None
+    """Finished dynamics stage that all variants begin from; the default is one trained here, by teacher forcing."""
     parent_updates: int = 3000
-    """Updates of teacher forcing that all variants share."""
+    """Updates of teacher forcing that such a parent gets."""
     budget: int = 1000
     """Further compute of each variant, in updates of teacher forcing."""
     seeds: tuple[int, ...] = (1, 2)
@@ -134,7 +136,7 @@ def ablate(config: AblationConfig, game: Game | None = None) -> Section:
     """
     claim_folder(config.out / SETTINGS, {name: str(getattr(config, name)) for name in SETTLED})
     base = _base(config)
-    if not is_done(config.out / "parent"):
+    if config.parent is None and not is_done(config.out / "parent"):
         _warm_up(base, config)
     updates = _equal_updates(base, config)
     store = EpisodeStore(config.data or Path("data") / config.recipe)
@@ -201,13 +203,17 @@ def _section(config: AblationConfig, judged: dict[str, Judged], updates: dict[st
             columns[name] |= _against(one, judged[FORCED], config.horizons)
     return Section(
         "ablation",
-        f"All begin from {config.parent_updates:,} updates of teacher forcing and go on for the processor time of "
-        f"{config.budget:,} more, {judged[FORCED].hits.shape[1]} seeds each. Dreams of {len(judged[FORCED].hits)} "
+        f"All begin from {_beginning(config)} and go on for the processor time of {config.budget:,} updates of "
+        f"teacher forcing, {judged[FORCED].hits.shape[1]} seeds each. Dreams of {len(judged[FORCED].hits)} "
         "held-out clips with the actions really taken; no figure counts frames after a new serve. Brackets: 95 % "
         "intervals over clips; of free play the lowest and highest seed. Differences are paired, variant minus "
         "teacher forcing.",
         columns,
     )
+
+
+def _beginning(config: AblationConfig) -> str:
+    return f"{config.parent_updates:,} updates of teacher forcing" if config.parent is None else f"`{config.parent}`"
 
 
 def _against(one: Judged, forced: Judged, horizons: Sequence[int]) -> Figures:
@@ -242,7 +248,7 @@ def _base(config: AblationConfig) -> TrainDynamicsConfig:
         model=recipe.dynamics_config(),
         loop=replace(recipe.dynamics_loop, eval_every=10**9),
         video_tokenizer_path=run / "tokenizer",
-        start_from=config.out / "parent",
+        start_from=config.parent or config.out / "parent",
         device=config.device,
         **recipe.dynamics_training,
     )
