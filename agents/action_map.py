@@ -50,6 +50,8 @@ class Labelled(NamedTuple):
     real_M: np.ndarray
     frames_MHWC: np.ndarray
     """The frame before each."""
+    before_M: np.ndarray
+    """The real action of the transition before each, -1 where there was none."""
 
 
 class Fitted(NamedTuple):
@@ -73,8 +75,10 @@ def fit(world: World, labelled: Labelled, held_out: Labelled) -> Fitted:
     if len(set(source.effects)) in (0, num_real):
         effects = infer_effects(labelled.latent_M, labelled.real_M, num_real, num_latent)
         source = dataclasses.replace(source, effects=effects)
-    mapped = fit_action_map(labelled.latent_M, labelled.real_M, source.effects, num_latent, labelled.frames_MHWC)
-    said_M = to_real(mapped, held_out.latent_M, frame_features(held_out.frames_MHWC))
+    mapped = fit_action_map(
+        labelled.latent_M, labelled.real_M, source.effects, num_latent, labelled.frames_MHWC, labelled.before_M
+    )
+    said_M = to_real(mapped, held_out.latent_M, frame_features(held_out.frames_MHWC), held_out.before_M)
     effect_of = np.array(source.effects)
     right = float((effect_of[said_M] == effect_of[held_out.real_M]).mean())
     return Fitted(dataclasses.replace(world.config, source=source, action_map=mapped), mapped, right)
@@ -92,12 +96,14 @@ def recorded_labels(world: World, data: Path, split: str, count: int, seed: int)
     if not entries:
         raise ValueError(f"{data}: no {split} episode has more than {lead} frames")
     room = np.array([entry.length - lead for entry in entries])
-    clips, real = [], []
+    clips, real, before = [], [], []
     for index in rng.choice(len(entries), size=count, p=room / room.sum()):
         last = int(rng.integers(lead, entries[index].length))
         clips.append(np.array(store.array("frames", entries[index])[last - lead : last + 1]))
-        real.append(int(store.array("actions", entries[index])[last - 1]))
-    return _label(world, np.stack(clips), np.array(real))
+        actions = store.array("actions", entries[index])
+        real.append(int(actions[last - 1]))
+        before.append(int(actions[last - 2]) if last > 1 else -1)
+    return _label(world, np.stack(clips), np.array(real), np.array(before))
 
 
 def played_labels(world: World, count: int, seed: int) -> Labelled:
@@ -112,26 +118,28 @@ def played_labels(world: World, count: int, seed: int) -> Labelled:
     # Actions that take turns keep a paddle in the middle, where every one of them shows: at a wall none does.
     player = DiversePlayer(len(world.config.source.action_meanings), rng, weight=1.0)
     frames = [game.reset(seed=seed)[0]]
-    clips, real = [], []
+    clips, real, before = [], [], []
+    action = -1
     while len(clips) < count:
-        action = player.act(None)
+        earlier, action = action, player.act(None)
         frame, _, terminated, truncated, _ = game.step(action)
         frames = [*frames[-lead:], frame]
         if len(frames) > lead and rng.random() < 0.25:
             clips.append(np.stack(frames))
             real.append(action)
+            before.append(earlier)
         if terminated or truncated:
-            frames = [game.reset()[0]]
+            frames, action = [game.reset()[0]], -1
             player.reset()
     game.close()
-    return _label(world, np.stack(clips), np.array(real))
+    return _label(world, np.stack(clips), np.array(real), np.array(before))
 
 
-def _label(world: World, clips_MTHWC: np.ndarray, real_M: np.ndarray) -> Labelled:
+def _label(world: World, clips_MTHWC: np.ndarray, real_M: np.ndarray, before_M: np.ndarray) -> Labelled:
     parts = [
         world.infer_actions(part)[:, -1].cpu().numpy() for part in np.array_split(clips_MTHWC, -(-len(real_M) // 256))
     ]
-    return Labelled(np.concatenate(parts), real_M, clips_MTHWC[:, -2])
+    return Labelled(np.concatenate(parts), real_M, clips_MTHWC[:, -2], before_M)
 
 
 def markdown(fitted: Fitted) -> str:
@@ -142,6 +150,10 @@ def markdown(fitted: Fitted) -> str:
         lines.append(f"| {code} | {names[real]} | {purity:.2f} | {'yes' if str(code) in mapped.by_features else ''} |")
     lines += ["", "| real action | latent action |", "|---|---|"]
     lines += [f"| {name} | {code} |" for name, code in zip(names, mapped.real_to_latent, strict=True)]
+    if mapped.real_to_latent_after:
+        lines += ["", "| after | " + " | ".join(names) + " |", "|---|" + "---|" * len(names)]
+        rows = zip(names, mapped.real_to_latent_after, strict=True)
+        lines += [f"| {name} | " + " | ".join(map(str, row)) + " |" for name, row in rows]
     agreement = "–" if mapped.agreement is None else f"{mapped.agreement:.3f}"
     lines += [
         "",

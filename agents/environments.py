@@ -21,7 +21,7 @@ from stable_baselines3.common.vec_env.base_vec_env import VecEnvObs, VecEnvStepR
 from agents.real_env import make_real_env
 from agents.sb3_vec_env import GenieVecEnv
 from agents.senses import Senses
-from genie_env.action_map import frame_features, to_real
+from genie_env.action_map import frame_features, latent_tables, to_real
 from genie_env.config import ActionMapConfig
 from genie_env.dreams import observation_space
 from genie_env.episodes import EpisodeStore
@@ -54,7 +54,9 @@ class ChosenActions(VecEnvWrapper):
 
 
 class ToldApart(VecEnvWrapper):
-    """Turns latent actions into real ones with the help of the picture, where a code alone stands for several."""
+    """Turns latent actions into real ones with the help of the picture, or of the action before, where a code alone
+    stands for several.
+    """
 
     def __init__(self, venv: VecEnv, mapped: ActionMapConfig) -> None:
         super().__init__(venv, action_space=gym.spaces.Discrete(len(mapped.latent_to_real)))
@@ -62,16 +64,33 @@ class ToldApart(VecEnvWrapper):
 
     def reset(self) -> VecEnvObs:
         """Begin anew."""
+        self._real_B = np.full(self.num_envs, -1)
         return self.venv.reset()
 
     def step_async(self, actions: np.ndarray) -> None:
         """Play latent actions [B]."""
         frames_BHWC = np.stack([frame for frame in self.venv.get_images() if frame is not None])
-        self.venv.step_async(to_real(self._mapped, np.asarray(actions), frame_features(frames_BHWC)))
+        self._real_B = to_real(self._mapped, np.asarray(actions), frame_features(frames_BHWC), self._real_B)
+        self.venv.step_async(self._real_B)
 
     def step_wait(self) -> VecEnvStepReturn:
         """What came of it."""
-        return self.venv.step_wait()
+        observations, rewards, dones, infos = self.venv.step_wait()
+        self._real_B = np.where(dones, -1, self._real_B)
+        return observations, rewards, dones, infos
+
+
+class ThroughCodes(ToldApart):
+    """Sends real actions through the latent codes and back, as a dream and its map would understand them."""
+
+    def __init__(self, venv: VecEnv, mapped: ActionMapConfig) -> None:
+        super().__init__(venv, mapped)
+        self.action_space = venv.action_space
+        self._codes = latent_tables(mapped)
+
+    def step_async(self, actions: np.ndarray) -> None:
+        """Play what is left of real actions [B]."""
+        super().step_async(self._codes[self._real_B, actions])
 
 
 class SeenAs(VecEnvWrapper):
@@ -172,7 +191,9 @@ def make_dreams(
     return VecFrameStack(ChosenActions(GenieVecEnv(envs, max_entropy), senses.dream_actions), senses.frame_stack)
 
 
-def make_real_games(world: World, senses: Senses, num_envs: int, random_starts: bool = True) -> VecEnv:
+def make_real_games(
+    world: World, senses: Senses, num_envs: int, random_starts: bool = True, through_codes: bool = False
+) -> VecEnv:
     """Real games with these senses.
 
     Args:
@@ -180,6 +201,7 @@ def make_real_games(world: World, senses: Senses, num_envs: int, random_starts: 
         senses: of the policy.
         num_envs: games played at once.
         random_starts: whether games begin with up to 30 random actions.
+        through_codes: send real actions through the world's latent codes and back.
 
     Raises:
         ImportError: if the game is not installed; the message names the extra.
@@ -188,8 +210,10 @@ def make_real_games(world: World, senses: Senses, num_envs: int, random_starts: 
     most = RANDOM_ACTIONS if random_starts else 0
     games = DummyVecEnv([lambda: RandomStart(make_real_env(world), most)] * num_envs)
     seen, mapped = SeenAs(games, world, senses.obs_type), world.config.action_map
-    if senses.action_type == "latent" and mapped is not None and mapped.by_features:
+    if senses.action_type == "latent" and mapped is not None and (mapped.by_features or mapped.latent_to_real_after):
         return VecFrameStack(ToldApart(seen, mapped), senses.frame_stack)
+    if through_codes and mapped is not None:
+        seen = ThroughCodes(seen, mapped)
     return VecFrameStack(ChosenActions(seen, senses.real_actions), senses.frame_stack)
 
 

@@ -6,7 +6,7 @@ One experiment for each suspect (learner, drawing of actions, action map, outcom
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -22,7 +22,6 @@ from agents.policy_file import load_policy
 from agents.scores import Chooser, begun_at, chooser, interval, interval_of_difference, stepping
 from agents.senses import Senses
 from genie_env.bundle import load_world
-from genie_env.config import ActionMapConfig
 from genie_env.episodes import write_json
 from genie_env.known_games import KNOWN_GAMES, KnownGame
 
@@ -112,8 +111,8 @@ def find_faults(config: FaultsConfig) -> list[Finding]:
     if config.starts is not None:
         starts = recorded_starts(world, config.starts, NUM_STARTS, seed=config.seed)
 
-    def real(senses: Senses, network: Any, likeliest: bool = False) -> Watched:
-        games = make_real_games(world, senses, config.rows)
+    def real(senses: Senses, network: Any, likeliest: bool = False, through_codes: bool = False) -> Watched:
+        games = make_real_games(world, senses, config.rows, through_codes=through_codes)
         return _watch(games, chooser(network, likeliest), config, known, "real game")
 
     def dream(senses: Senses, network: Any) -> Watched:
@@ -126,7 +125,7 @@ def find_faults(config: FaultsConfig) -> list[Finding]:
         _minus("drawing", "likeliest actions minus drawn ones, real game", real(kept.senses, policy, True), ours),
     ]
     if mapped is not None and kept.senses.action_type == "real":
-        through = real(_through_codes(kept.senses, mapped), policy)
+        through = real(kept.senses, policy, through_codes=True)
         found.append(
             _minus("action map", "actions sent through the latent codes and back minus plain ones", through, ours)
         )
@@ -186,12 +185,6 @@ def _by_picture(real: Watched, dreamed: Watched, width: int) -> list[Finding]:
         found.append(_mean("outcome head", f"net points by rewards minus those by the pictures, {where}", differ_R))
         found.append(_mean("world", f"balls that vanish in mid-field, {where}", seen.vanished_R))
     return sorted(found, key=lambda finding: finding.suspect)
-
-
-def _through_codes(senses: Senses, mapped: ActionMapConfig) -> Senses:
-    """Each action becomes the latent action it is in the dream, and that the real action it stands for."""
-    codes = [mapped.real_to_latent[action] for action in senses.real_actions]
-    return replace(senses, real_actions=tuple(mapped.latent_to_real[code] for code in codes))
 
 
 def _watch(venv: VecEnv, choose: Chooser, config: FaultsConfig, game: KnownGame | None, where: str) -> Watched:

@@ -1,7 +1,8 @@
 """From a few labelled transitions to a map between a game's real actions and a world's latent ones.
 
 Genie (arXiv 2402.15391) needed 200 labelled transitions. Real actions with the same effect share their labels. A
-latent action that goes with several effects is told apart by the picture: p(real action | latent action, features).
+latent action that goes with several effects is told apart by the picture: p(real action | latent action, features), or
+by the real action before: a model that learned without labels may call "up" what after "up" another code calls so.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ def fit_action_map(
     effects: tuple[int, ...],
     num_latent: int,
     frames_MHWC: np.ndarray | None = None,
+    before_M: np.ndarray | None = None,
 ) -> ActionMapConfig:
     """Fit the map on M transitions, and measure it on those left out in turn.
 
@@ -39,32 +41,57 @@ def fit_action_map(
         effects: effect of each real action.
         num_latent: number of latent actions.
         frames_MHWC: frame before each transition, uint8; without them no features are used.
+        before_M: real action of the transition before each, -1 where there was none; without it no map goes by it.
 
     Raises:
         ValueError: if the arrays differ in length or are empty.
     """
-    columns = [latent_M, real_M, *([] if frames_MHWC is None else [frames_MHWC])]
+    columns = [column for column in (latent_M, real_M, frames_MHWC, before_M) if column is not None]
     if len({len(column) for column in columns}) != 1 or not len(latent_M):
         raise ValueError(
             f"expected as many latent as real actions (and frames), at least one; got {[len(c) for c in columns]}"
         )
-    plain = _measured(latent_M, real_M, effects, num_latent, None)
-    if frames_MHWC is None or len(latent_M) < 2 or min(plain.purity) >= PURE:
-        return plain
-    seeing = _measured(latent_M, real_M, effects, num_latent, frame_features(frames_MHWC))
-    # Where the picture does not tell either (a paddle at a wall), a few labels only teach it to guess.
-    return seeing if (seeing.agreement or 0) > (plain.agreement or 0) else plain
+    found = [_measured(latent_M, real_M, effects, num_latent, None, None)]
+    if len(latent_M) < 2 or min(found[0].purity) >= PURE:
+        return found[0]
+    if frames_MHWC is not None:
+        found.append(_measured(latent_M, real_M, effects, num_latent, frame_features(frames_MHWC), None))
+    if before_M is not None:
+        found.append(_measured(latent_M, real_M, effects, num_latent, None, before_M))
+    # The simplest of the best: where the picture does not tell either (a paddle at a wall), labels only teach to guess.
+    return max(found, key=lambda mapped: mapped.agreement or 0)
 
 
-def to_real(mapped: ActionMapConfig, latent_M: np.ndarray, features_MF: np.ndarray | None = None) -> np.ndarray:
-    """Real action for each latent one, told apart by :func:`frame_features` where they are given and needed."""
+def to_real(
+    mapped: ActionMapConfig,
+    latent_M: np.ndarray,
+    features_MF: np.ndarray | None = None,
+    before_M: np.ndarray | None = None,
+) -> np.ndarray:
+    """Real action for each latent one, told apart where that is needed and what tells is given.
+
+    Args:
+        mapped: the map.
+        latent_M: latent actions.
+        features_MF: :func:`frame_features` of the frames before.
+        before_M: real actions played before, -1 where there was none.
+    """
     real_M = np.array(mapped.latent_to_real)[latent_M]
+    if before_M is not None and mapped.latent_to_real_after:
+        after_RA = np.array(mapped.latent_to_real_after)
+        real_M = np.where(before_M >= 0, after_RA[before_M, latent_M], real_M)
     if features_MF is None:
         return real_M
     for code, weights in mapped.by_features.items():
         here_M = latent_M == int(code)
         real_M[here_M] = (_with_one(features_MF[here_M]) @ np.array(weights).T).argmax(1)
     return real_M
+
+
+def latent_tables(mapped: ActionMapConfig) -> np.ndarray:
+    """Latent action [R + 1, R] for each real action played before and now; the last row, -1, is for a beginning."""
+    rows = mapped.real_to_latent_after or (mapped.real_to_latent,) * len(mapped.real_to_latent)
+    return np.array([*rows, mapped.real_to_latent])
 
 
 def frame_features(frames_MHWC: np.ndarray) -> np.ndarray:
@@ -101,18 +128,24 @@ def infer_effects(latent_M: np.ndarray, real_M: np.ndarray, num_real: int, num_l
 
 
 def _measured(
-    latent_M: np.ndarray, real_M: np.ndarray, effects: tuple[int, ...], num_latent: int, features_MF: np.ndarray | None
+    latent_M: np.ndarray,
+    real_M: np.ndarray,
+    effects: tuple[int, ...],
+    num_latent: int,
+    features_MF: np.ndarray | None,
+    before_M: np.ndarray | None,
 ) -> ActionMapConfig:
     """The map fitted on all labels, with its agreement on those left out in turn."""
-    fitted = _fit(latent_M, real_M, effects, num_latent, features_MF)
+    fitted = _fit(latent_M, real_M, effects, num_latent, features_MF, before_M)
     if len(latent_M) < 2:
         return fitted
     effect_of, hits = np.asarray(effects), 0
     folds_M = np.arange(len(latent_M)) % FOLDS
     for fold in range(min(FOLDS, len(latent_M))):
         seen_M, out_M = folds_M != fold, folds_M == fold
-        part = _fit(latent_M[seen_M], real_M[seen_M], effects, num_latent, _rows(features_MF, seen_M))
-        said_M = to_real(part, latent_M[out_M], _rows(features_MF, out_M))
+        seen = _rows(features_MF, seen_M), _rows(before_M, seen_M)
+        part = _fit(latent_M[seen_M], real_M[seen_M], effects, num_latent, *seen)
+        said_M = to_real(part, latent_M[out_M], _rows(features_MF, out_M), _rows(before_M, out_M))
         hits += int((effect_of[said_M] == effect_of[real_M[out_M]]).sum())
     return dataclasses.replace(fitted, agreement=round(hits / len(latent_M), 4))
 
@@ -123,6 +156,7 @@ def _fit(
     effects: tuple[int, ...],
     num_latent: int,
     features_MF: np.ndarray | None,
+    before_M: np.ndarray | None,
 ) -> ActionMapConfig:
     effect_of = np.asarray(effects)
     counts_EA = np.zeros((effect_of.max() + 1, num_latent))
@@ -142,13 +176,40 @@ def _fit(
         weights_RF[:, -1] = -1e3
         weights_RF[first_real] = weights_EF
         by_features[str(code)] = tuple(tuple(round(float(w), 4) for w in row) for row in weights_RF)
-    return ActionMapConfig(
+    plain = ActionMapConfig(
         real_to_latent=tuple(int(best_latent_E[e]) for e in effect_of),
         latent_to_real=tuple(first_real[e] for e in best_effect_A),
         purity=tuple(round(float(p), 4) for p in purity_A),
         num_labels=len(latent_M),
         coverage=round(float(np.mean(best_effect_A[best_latent_E] == np.arange(len(counts_EA)))), 4),
         by_features=by_features,
+    )
+    return plain if before_M is None else _told_by_before(plain, latent_M, real_M, effect_of, counts_EA, before_M)
+
+
+def _told_by_before(
+    plain: ActionMapConfig,
+    latent_M: np.ndarray,
+    real_M: np.ndarray,
+    effect_of: np.ndarray,
+    counts_EA: np.ndarray,
+    before_M: np.ndarray,
+) -> ActionMapConfig:
+    """The map with tables for each real action before; what was never seen after it falls back on ``counts_EA``."""
+    known_M, num_effects = before_M >= 0, len(counts_EA)
+    counts_EEA = np.zeros((num_effects, *counts_EA.shape))
+    np.add.at(counts_EEA, (effect_of[before_M[known_M]], effect_of[real_M[known_M]], latent_M[known_M]), 1)
+    # A hundredth of a label of the plain map decides only where there is none of its own.
+    counts_EEA += 0.01 * counts_EA / max(1.0, counts_EA.sum())
+    best_latent_EE = (counts_EEA / counts_EEA.sum(2, keepdims=True).clip(1e-9)).argmax(2)
+    best_effect_EA = counts_EEA.argmax(1)
+    covered_EE = np.take_along_axis(best_effect_EA, best_latent_EE, 1) == np.arange(num_effects)
+    first_real_E = np.array([int(np.flatnonzero(effect_of == e)[0]) for e in range(num_effects)])
+    return dataclasses.replace(
+        plain,
+        coverage=round(float(covered_EE.mean()), 4),
+        real_to_latent_after=tuple(tuple(best_latent_EE[e][effect_of].tolist()) for e in effect_of),
+        latent_to_real_after=tuple(tuple(first_real_E[best_effect_EA[e]].tolist()) for e in effect_of),
     )
 
 

@@ -138,12 +138,16 @@ class LatentActionConfig(JsonConfig):
     context_frames: int = 4
     """Past frames that encoder and decoder see, the present one included."""
     image_size: int = 64
+    """Frames are averaged down to this many pixels an edge: a smaller model that is faster to train."""
     channels: int = 32
     code_dim: int = 16
+    pooled: bool = False
+    """The encoder sees what moved, not where: without labels the same code means the same everywhere only so."""
 
     def __post_init__(self) -> None:
         _require_sizes(self)
         _require(2 <= self.num_actions <= 8, f"num_actions: expected 2 to 8, got {self.num_actions}")
+        _require(self.image_size % 8 == 0, f"image_size: expected a multiple of 8, got {self.image_size}")
 
 
 @dataclass(frozen=True)
@@ -238,6 +242,10 @@ class ActionMapConfig(JsonConfig):
     """Share of labelled transitions, each left out of the fit in turn, whose effect the map names."""
     by_features: dict[str, tuple[tuple[float, ...], ...]] = field(default_factory=dict)
     """For latent actions of low purity, by their number: weights [real actions, features + 1] of p(real | picture)."""
+    real_to_latent_after: tuple[tuple[int, ...], ...] = ()
+    """Where latent actions tell how the real one changed: ``real_to_latent`` for each real action played before."""
+    latent_to_real_after: tuple[tuple[int, ...], ...] = ()
+    """The way back, also for each real action played before; both or neither are empty."""
 
 
 @dataclass(frozen=True)
@@ -290,8 +298,20 @@ class WorldConfig(JsonConfig):
         num_real, num_latent = len(self.source.action_meanings), self.dynamics.num_actions
         _require_table("source.keys", tuple(self.source.keys.values()), len(self.source.keys), num_real)
         if self.action_map is not None:
-            _require_table("action_map.real_to_latent", self.action_map.real_to_latent, num_real, num_latent)
-            _require_table("action_map.latent_to_real", self.action_map.latent_to_real, num_latent, num_real)
+            _require_map(self.action_map, num_real, num_latent)
+
+
+def _require_map(mapped: ActionMapConfig, num_real: int, num_latent: int) -> None:
+    sizes = {"real_to_latent": (num_real, num_latent), "latent_to_real": (num_latent, num_real)}
+    for name, (length, stop) in sizes.items():
+        _require_table(f"action_map.{name}", getattr(mapped, name), length, stop)
+        name = f"{name}_after"
+        tables = getattr(mapped, name)
+        _require(
+            len(tables) in (0, num_real), f"action_map.{name}: expected {num_real} tables or none, got {len(tables)}"
+        )
+        for table in tables:
+            _require_table(f"action_map.{name}", table, length, stop)
 
 
 def _require_table(name: str, table: tuple[int, ...], length: int, stop: int) -> None:

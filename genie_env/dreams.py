@@ -17,6 +17,7 @@ import gymnasium as gym
 import numpy as np
 import torch
 
+from genie_env.action_map import latent_tables
 from genie_env.bundle import load_world
 from genie_env.config import WorldConfig
 from genie_env.frames import check_frames, to_gray
@@ -105,9 +106,11 @@ class Dreams:
 
     @cached_property
     def _to_latent(self) -> torch.Tensor:
+        """Latent action by the action executed before, -1 at the beginning, and the action now."""
         real = self.options.action_type == "real" and self.config.action_map is not None
-        table = self.config.action_map.real_to_latent if real else range(self._num_actions)  # type: ignore[union-attr]
-        return torch.tensor(list(table), device=self.world.device)
+        if real:
+            return torch.from_numpy(latent_tables(self.config.action_map)).to(self.world.device)  # type: ignore[arg-type]
+        return torch.arange(self._num_actions, device=self.world.device).expand(self._num_actions + 1, -1)
 
     @property
     def state(self) -> RolloutState:
@@ -164,8 +167,8 @@ class Dreams:
         asked_B = torch.from_numpy(np.asarray(actions_B, dtype=np.int64)).to(self.world.device)
         uniform_B2 = counter_uniform(state.key_B, state.step_B, LANE_ACTION, 2)
         action_B = diversify(asked_B, self._recent_BK, self._num_actions, self._diversity_B, uniform_B2)
+        latent_B = self._to_latent[self._recent_BK[:, -1], action_B]
         self._recent_BK = torch.cat([self._recent_BK[:, 1:], action_B[:, None]], dim=1)
-        latent_B = self._to_latent[action_B]
         with suitable_threads(self.num_rows, self.world.device):
             output = self._step(state, latent_B, self._temperature_B)
         return DreamStep(

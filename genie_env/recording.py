@@ -11,7 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-from genie_env.config import SourceConfig, WorldConfig
+from genie_env.action_map import to_real
+from genie_env.config import ActionMapConfig, SourceConfig, WorldConfig
 from genie_env.episodes import Episode, EpisodeStore, EpisodeWriter
 
 # About a minute of play: the most that a kill can lose, and what lies in memory at a time.
@@ -37,7 +38,7 @@ class PlayRecorder:
         Raises:
             ValueError: if ``folder`` exists, or an unfinished recording of another world lies beside it.
         """
-        source, self._to_recorded = _recorded_actions(config, action_type)
+        source, self._mapped = _recorded_actions(config, action_type)
         self._writer = EpisodeWriter(folder, source, settings={"player": "human", "world": config.name})
         self._num_shards = 0
         while self._writer.has_shard(self._num_shards):
@@ -51,16 +52,21 @@ class PlayRecorder:
     def begin(self, frame_HWC: np.ndarray) -> None:
         """A new episode, or another place in an old one, begins with this uint8 frame [H, W, 3]."""
         self._end(terminated=False)
-        self._frames = [frame_HWC.copy()]
+        self._frames, self._before = [frame_HWC.copy()], -1
 
     def add(self, action: int, frame_HWC: np.ndarray, reward: float, terminated: bool) -> None:
         """One step: the action that was executed, and what came of it."""
         self._frames.append(frame_HWC.copy())
-        self._actions.append(self._to_recorded[action])
+        if self._mapped is not None:
+            action = int(to_real(self._mapped, np.array([action]), before_M=np.array([self._before]))[0])
+        self._before = action
+        self._actions.append(action)
         self._rewards.append(reward)
         if terminated or len(self._actions) == PIECE_STEPS:
             self._end(terminated)
             self._frames = [frame_HWC.copy()]
+        if terminated:
+            self._before = -1
 
     def close(self) -> EpisodeStore | None:
         """Publish the recording; None, and no folder, if there was not a single step."""
@@ -90,15 +96,13 @@ class PlayRecorder:
         self._num_shards += 1
 
 
-def _recorded_actions(config: WorldConfig, action_type: str) -> tuple[SourceConfig, tuple[int, ...]]:
-    """The game as the recording names it, and which of its actions each played action is."""
-    if action_type == "real":
-        return config.source, tuple(range(len(config.source.action_meanings)))
-    if config.action_map is not None:
-        return config.source, config.action_map.latent_to_real
+def _recorded_actions(config: WorldConfig, action_type: str) -> tuple[SourceConfig, ActionMapConfig | None]:
+    """The game as the recording names it, and the map that played actions go through, if any."""
+    if action_type == "real" or config.action_map is not None:
+        return config.source, config.action_map if action_type == "latent" else None
     codes = tuple(range(config.dynamics.num_actions))
     names = tuple(f"LATENT_{code}" for code in codes)
-    return dataclasses.replace(config.source, action_meanings=names, effects=codes, keys={}), codes
+    return dataclasses.replace(config.source, action_meanings=names, effects=codes, keys={}), None
 
 
 def _cut(episode: Episode) -> list[Episode]:

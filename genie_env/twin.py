@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import gymnasium as gym
 import numpy as np
 
+from genie_env.action_map import to_real
 from genie_env.config import WorldConfig
 from genie_env.source_game import make_source_game
 
@@ -38,8 +39,7 @@ class Twin:
         """
         if action_type == "latent" and config.action_map is None:
             raise ValueError("real game: this world has no action map, so its latent actions cannot be played there")
-        latent = action_type == "latent" and config.action_map is not None
-        self._to_real = config.action_map.latent_to_real if latent else None  # type: ignore[union-attr]
+        self._mapped = config.action_map if action_type == "latent" else None
         try:
             self._game = game or make_source_game(config.source)
         except gym.error.Error as error:
@@ -65,7 +65,10 @@ class Twin:
 
     def step(self, action: int) -> None:
         """Play what the dream played; a game that is over stands still."""
-        self._play(action if self._to_real is None else self._to_real[action])
+        if self._mapped is not None:
+            before = self._actions[-1] if self._actions else -1
+            action = int(to_real(self._mapped, np.array([action]), before_M=np.array([before]))[0])
+        self._play(action)
 
     def snapshot(self) -> TwinPlace:
         """Where the game stands, for :meth:`restore`."""

@@ -9,7 +9,7 @@ import pytest
 
 from agents.action_map import Labelled, fit, markdown, played_labels
 from agents.senses import make_senses
-from genie_env.action_map import fit_action_map, frame_features, infer_effects, to_real
+from genie_env.action_map import fit_action_map, frame_features, infer_effects, latent_tables, to_real
 from genie_env.bundle import read_config, save_world
 from genie_env.config import ActionMapConfig
 from tests.worlds import random_config, random_world
@@ -95,7 +95,7 @@ def test_a_fitted_map_is_stored_and_gives_the_dream_its_real_actions(tmp_path) -
     latent, real = noisy(300, (2, 0, 1), 0.0)
     keep = np.isin(real, (0, 2, 3))
     real = np.searchsorted((0, 2, 3), real[keep])
-    labelled = Labelled(latent[keep], real, np.zeros((len(real), 64, 64, 3), np.uint8))
+    labelled = Labelled(latent[keep], real, np.zeros((len(real), 64, 64, 3), np.uint8), np.full(len(real), -1))
     fitted = fit(world, labelled, labelled)
     assert fitted.held_out == 1.0 and fitted.config.source.effects == (0, 1, 2)
     assert "3 labels" not in markdown(fitted) and f"{len(real)} labels" in markdown(fitted)
@@ -105,11 +105,44 @@ def test_a_fitted_map_is_stored_and_gives_the_dream_its_real_actions(tmp_path) -
     assert make_senses(read_config(folder), "tokens", "real").dream_actions == (0, 1, 2)
 
 
+def test_latent_actions_that_tell_changes_are_understood_by_the_action_before() -> None:
+    rng = np.random.default_rng(0)
+    real = rng.integers(len(EFFECTS), size=201)
+    effect = np.array(EFFECTS)[real]
+    before, real, latent = real[:-1], real[1:], (effect[1:] - effect[:-1]) % 3
+    latent = np.where(rng.random(200) < 0.05, rng.integers(3, size=200), latent)
+    frames = rng.integers(0, 255, (200, 64, 64, 3), dtype=np.uint8)
+    blind, knowing = (fit_action_map(latent, real, EFFECTS, 3, frames, b) for b in (None, before))
+    assert blind.agreement is not None and blind.agreement < 0.6 and not blind.latent_to_real_after
+    assert knowing.agreement is not None and knowing.agreement > 0.9 and not knowing.by_features
+    assert knowing.coverage == 1.0
+    tables = latent_tables(knowing)
+    assert tables.shape == (7, 6)
+    for earlier in range(6):
+        for now in range(6):
+            code = tables[earlier, now]
+            assert code == (EFFECTS[now] - EFFECTS[earlier]) % 3
+            said = to_real(knowing, np.array([code]), before_M=np.array([earlier]))[0]
+            assert EFFECTS[said] == EFFECTS[now]
+    assert tuple(tables[-1]) == knowing.real_to_latent
+    assert to_real(knowing, np.array([1]), before_M=np.array([-1]))[0] == knowing.latent_to_real[1]
+
+
+def test_what_was_never_seen_after_an_action_is_as_elsewhere() -> None:
+    rng = np.random.default_rng(1)
+    real, latent = rng.integers(2, size=60), rng.integers(2, size=60)
+    real[latent == 0] = 0
+    mapped = fit_action_map(latent, real, (0, 1, 2), 2, before_M=np.zeros(60, dtype=int))
+    for after in (mapped.latent_to_real_after or (mapped.latent_to_real,) * 3)[1:]:
+        assert after == mapped.latent_to_real
+
+
 def test_labels_can_be_played_for() -> None:
     labelled = played_labels(random_world(), 20, seed=0)
     assert labelled.latent_M.shape == labelled.real_M.shape == (20,)
     assert labelled.frames_MHWC.shape == (20, 64, 64, 3)
     assert set(labelled.real_M) <= {0, 1, 2}
+    assert labelled.before_M.shape == (20,) and set(labelled.before_M) <= {-1, 0, 1, 2}
 
 
 def test_senses_merge_actions_of_equal_effect() -> None:

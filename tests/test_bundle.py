@@ -169,6 +169,8 @@ BAD_FIELDS = [
     (("action_map", "real_to_latent"), [0, 1, 3], "real_to_latent"),
     (("action_map", "latent_to_real"), [0, 1, 3], "latent_to_real"),
     (("action_map", "latent_to_real"), [0, 1], "latent_to_real"),
+    (("action_map", "real_to_latent_after"), [[0, 1, 2]], "real_to_latent_after"),
+    (("action_map", "latent_to_real_after"), [[0, 1, 3]] * 3, "latent_to_real_after"),
     (("source", "keys"), {"up": 3}, "keys"),
     (("source", "fps"), 0.0, "fps"),
 ]

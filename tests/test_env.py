@@ -33,7 +33,7 @@ from genie_env.keyboard import key_code
 from genie_env.options import Options, resolve_options
 from genie_env.registration import ANY, BUNDLED
 from genie_env.renderer import Hud, Renderer
-from tests.worlds import NUM_ACTIONS, NUM_STARTS, REAL_TO_LATENT, VOCAB, fingerprint, make_random_world
+from tests.worlds import NUM_ACTIONS, NUM_STARTS, REAL_TO_LATENT, TELLING_CHANGES, VOCAB, fingerprint, make_random_world
 
 ID = "Genie/World-v0"
 ROOT = Path(__file__).parent.parent
@@ -319,6 +319,26 @@ def test_real_action_plays_the_latent_one_it_maps_to(random_world: Path) -> None
         same_obs, *same_outcome, same_info = latent.step(REAL_TO_LATENT[action])
         assert np.array_equal(obs, same_obs) and outcome == same_outcome
         assert same_info == {**info, "action": REAL_TO_LATENT[action]}
+
+
+def test_real_action_becomes_the_change_from_the_one_executed_before(tmp_path: Path) -> None:
+    env = make(make_random_world(tmp_path / "world", action_map=TELLING_CHANGES))
+    for _ in range(2):  # A reset forgets what was played before.
+        env.reset(seed=0)
+        latent = [env.step(action)[-1]["latent_action"] for action in (1, 1, 2)]
+        assert latent == [1, 0, 1]
+        place = env.snapshot()
+        assert env.step(0)[-1]["latent_action"] == 1
+        assert env.step(0)[-1]["latent_action"] == 0
+        env.restore(place)
+        assert env.step(2)[-1]["latent_action"] == 0
+    # Diversity replaces actions; what counts is the action that was executed.
+    env.reset(seed=0, options={"action_diversity": 1.0})
+    before = 0
+    for _ in range(20):
+        info = env.step(0)[-1]
+        assert info["latent_action"] == (info["action"] - before) % 3
+        before = info["action"]
 
 
 def test_world_without_a_map_has_latent_actions(tmp_path: Path) -> None:

@@ -377,3 +377,22 @@ def test_world_round_trips_tokens_through_frames() -> None:
     assert frames.shape == (2, 5, 64, 64, 3) and frames.dtype == torch.uint8
     assert torch.equal(world.encode(frames), tokens) and torch.equal(world.encode(frames.numpy()), tokens)
     assert world.infer_actions(frames).shape == (2, 4)
+
+
+def test_decoder_draws_under_each_code_what_it_draws_under_that_code(lam: LatentActionModel) -> None:
+    past = to_float(torch.randint(256, (2, 3, 64, 64, 3), dtype=torch.uint8))
+    each = lam.predict_each(past)
+    assert each.shape == (2, 3, 3, 64, 64)
+    for code in range(3):
+        torch.testing.assert_close(each[:, code], lam.predict(past, torch.full((2,), code)))
+
+
+def test_smaller_latent_action_model_sees_frames_averaged_down() -> None:
+    small = LatentActionModel(LatentActionConfig(channels=8, context_frames=3, image_size=32)).eval()
+    frames = torch.randint(256, (2, 4, 64, 64, 3), dtype=torch.uint8)
+    shrunk = small.shrink(to_float(frames))
+    assert shrunk.shape == (2, 4, 3, 32, 32)
+    torch.testing.assert_close(shrunk[0, 1, 2, 5, 7], to_float(frames)[0, 1, 2, 10:12, 14:16].mean())
+    assert torch.equal(small.shrink(shrunk), shrunk)
+    torch.testing.assert_close(small(shrunk).prediction_BCHW, small(to_float(frames)).prediction_BCHW)
+    assert small.predict_each(to_float(frames[:, :3])).shape == (2, 3, 3, 32, 32)

@@ -18,7 +18,7 @@ from genie_env.keyboard import Command
 from genie_env.play import PlaySession
 from genie_env.recording import PlayRecorder
 from tests.fake_game import DOWN, UP, FakeGame, picture
-from tests.worlds import LATENT_TO_REAL, random_config
+from tests.worlds import LATENT_TO_REAL, TELLING_CHANGES, random_config
 from training.dataset import FrameDataset, effect_labels
 
 ROOT = Path(__file__).parent.parent
@@ -90,6 +90,13 @@ def test_latent_actions_are_kept_as_the_real_ones_they_stand_for(tmp_path: Path)
     store = played(tmp_path / "data", [3], action_type="latent")
     actions = np.concatenate([rows(store, i)["actions"][:-1] for i in range(2)])
     assert tuple(actions) == LATENT_TO_REAL
+    changes = PlayRecorder(tmp_path / "changes", random_config(action_map=TELLING_CHANGES), "latent")
+    changes.begin(frame(0))
+    for i, change in enumerate((1, 0, 1, 2)):
+        changes.add(change, frame(i + 1), 0.0, False)
+    store = changes.close()
+    assert store is not None
+    assert np.concatenate([rows(store, i)["actions"][:-1] for i in range(2)]).tolist() == [1, 1, 2, 1]
     nameless = PlayRecorder(tmp_path / "other", random_config(action_map=None), "latent")
     nameless.begin(frame(0))
     nameless.add(2, frame(1), 0.0, False)

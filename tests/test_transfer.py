@@ -17,6 +17,7 @@ from agents.scores import play, row_by_row
 from agents.senses import Senses, make_senses
 from agents.transfer import TransferConfig, markdown, plain_senses, transfer
 from genie_env.bundle import load_world, read_config, save_world
+from tests.worlds import TELLING_CHANGES
 from tests.worlds import random_world as make_world
 
 
@@ -104,6 +105,19 @@ def test_latent_actions_reach_the_real_game_through_the_map(random_world: Path) 
         frames.append([games.step(np.array([action]))[0] for action in actions])
     np.testing.assert_array_equal(frames[0], frames[1])
     np.testing.assert_array_equal(frames[2], frames[3])
+
+
+def test_latent_actions_that_tell_changes_reach_the_real_game(random_world: Path) -> None:
+    world = load_world(random_world, "cpu")
+    world.config = dataclasses.replace(world.config, action_map=TELLING_CHANGES)
+    latent = make_senses(world.config, "rgb", "latent", frame_stack=1)
+    frames = []
+    for senses, actions in ((latent, (1, 0, 1, 2)), (Senses("rgb", "real", (0, 1, 2), (0, 1, 2), 1), (1, 1, 2, 1))):
+        games = make_real_games(world, senses, 1, random_starts=False)
+        games.seed(0)
+        games.reset()
+        frames.append([games.step(np.array([action]))[0] for action in actions])
+    np.testing.assert_array_equal(*frames)
 
 
 def test_games_begin_with_different_random_actions_and_repeat_a_seed(random_world: Path) -> None:

@@ -21,7 +21,7 @@ from genie_env.renderer import GAP, Renderer
 from genie_env.twin import Twin
 from tests.fake_game import START_Y, FakeGame, picture
 from tests.tiny_game import TinyPong
-from tests.worlds import LATENT_TO_REAL, make_random_world, random_config
+from tests.worlds import LATENT_TO_REAL, TELLING_CHANGES, make_random_world, random_config
 
 CONFIG = random_config()
 LEAD = CONFIG.dynamics.window
@@ -66,6 +66,19 @@ def test_latent_action_plays_the_real_one_it_stands_for() -> None:
         assert np.array_equal(real.frame_HWC, latent.frame_HWC)
     with pytest.raises(ValueError, match="no action map"):
         Twin(random_config(action_map=None), "latent", TinyPong())
+
+
+def test_latent_action_that_tells_a_change_plays_what_it_changes_to() -> None:
+    config = dataclasses.replace(CONFIG, action_map=TELLING_CHANGES)
+    real, latent = Twin(config, "real", TinyPong()), Twin(config, "latent", TinyPong())
+    real.reset(seed=0), latent.reset(seed=0)
+    for change, action in ((1, 1), (0, 1), (1, 2), (1, 0), (2, 2)):
+        place = latent.snapshot()
+        latent.step((change + 1) % 3)
+        latent.restore(place)
+        latent.step(change)
+        real.step(action)
+        assert np.array_equal(real.frame_HWC, latent.frame_HWC)
 
 
 def test_game_that_is_over_stands_still() -> None:

@@ -63,6 +63,17 @@ def random_config(**overrides: Any) -> WorldConfig:
     return WorldConfig(**{**fields, **overrides})
 
 
+TELLING_CHANGES = ActionMapConfig(
+    (0, 1, 2),
+    (0, 1, 2),
+    (0.4, 0.4, 0.4),
+    num_labels=10,
+    real_to_latent_after=((0, 1, 2), (2, 0, 1), (1, 2, 0)),
+    latent_to_real_after=((0, 1, 2), (1, 2, 0), (2, 0, 1)),
+)
+"""Latent actions that say by how much the real action changed; the first one counts as a change from 0."""
+
+
 def random_world(seed: int = 0, **overrides: Any) -> World:
     """A small world with random weights that dreams lively nonsense; the global generator stays as it was."""
     with torch.random.fork_rng(devices=[]):

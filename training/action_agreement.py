@@ -19,6 +19,12 @@ def hungarian_accuracy(codes_M: np.ndarray, effects_M: np.ndarray) -> float:
     return float(table[linear_sum_assignment(table, maximize=True)].sum() / table.sum())
 
 
+def accuracy_after(codes_M: np.ndarray, effects_M: np.ndarray, before_M: np.ndarray) -> float:
+    """Share explained where the assignment may differ by what came before: codes may tell how the action changed."""
+    groups = [before_M == before for before in np.unique(before_M)]
+    return float(sum(hungarian_accuracy(codes_M[g], effects_M[g]) * g.sum() for g in groups) / len(codes_M))
+
+
 def normalised_mutual_information(codes_M: np.ndarray, effects_M: np.ndarray) -> float:
     """Mutual information over the mean of the two entropies: 0 unrelated, 1 the same partition."""
     joint = contingency(codes_M, effects_M) / len(codes_M)

@@ -22,6 +22,8 @@ class Transitions(NamedTuple):
     frames_BTHWC: torch.Tensor
     actions_B: torch.Tensor
     """Real action of the last transition."""
+    before_B: torch.Tensor
+    """Real action of the one before it, -1 at the beginning of an episode."""
 
 
 class FrameDataset:
@@ -53,13 +55,15 @@ class FrameDataset:
 
     def at(self, indices: np.ndarray, context: int) -> Transitions:
         """The transitions numbered ``indices``, as in :meth:`transitions`."""
-        frames, actions = [], []
+        frames, actions, before = [], [], []
         for index in indices:
             entry, t = self.locate(int(index))
             rows = np.clip(np.arange(t - context + 1, t + 2), 0, None)
             frames.append(self.store.array("frames", entry)[rows])
-            actions.append(int(self.store.array("actions", entry)[t]))
-        return Transitions(torch.from_numpy(np.stack(frames)), torch.tensor(actions))
+            played = self.store.array("actions", entry)
+            actions.append(int(played[t]))
+            before.append(int(played[t - 1]) if t else -1)
+        return Transitions(torch.from_numpy(np.stack(frames)), torch.tensor(actions), torch.tensor(before))
 
     def locate(self, index: int) -> tuple[EpisodeEntry, int]:
         """Episode and time of transition ``index``."""

@@ -132,8 +132,10 @@ def _action_map(
         return None
     latent = np.concatenate([e.latent_actions_T[:-1] for e in tokens.episodes])
     real = np.concatenate([e.actions_T[:-1] for e in tokens.episodes])
+    before = np.concatenate([np.append(-1, e.actions_T[:-2]) for e in tokens.episodes])
     picks = np.random.default_rng(0).permutation(len(latent))[: config.num_labels]
-    return fit_action_map(latent[picks], real[picks], store.manifest.source.effects, num_latent)
+    effects = store.manifest.source.effects
+    return fit_action_map(latent[picks], real[picks], effects, num_latent, before_M=before[picks])
 
 
 def model_card(world: World) -> str:

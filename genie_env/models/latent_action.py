@@ -35,22 +35,7 @@ class LatentActionModel(nn.Module):
         super().__init__()
         self.config = config
         c, past = config.channels, 3 * config.context_frames
-        flat = c // 2 * (config.image_size // 8) ** 2
-        self.encoder = nn.Sequential(
-            nn.Conv2d(past + 3, c, 4, 2, 1),
-            nn.SiLU(),
-            nn.Conv2d(c, 2 * c, 4, 2, 1),
-            nn.SiLU(),
-            nn.Conv2d(2 * c, 2 * c, 4, 2, 1),
-            nn.SiLU(),
-            nn.Conv2d(2 * c, c // 2, 1),
-            nn.Flatten(),
-            # What moves is a few pixels: without this norm the background drowns them and no code is learned.
-            nn.LayerNorm(flat),
-            nn.Linear(flat, 128),
-            nn.SiLU(),
-            nn.Linear(128, config.code_dim),
-        )
+        self.encoder = _pooled_encoder(config) if config.pooled else _encoder(config)
         self.quantizer = VectorQuantizer(config.num_actions, config.code_dim)
         self.down1 = nn.Conv2d(past, c, 4, 2, 1)
         self.down2 = nn.Conv2d(c, 2 * c, 4, 2, 1)
@@ -69,17 +54,31 @@ class LatentActionModel(nn.Module):
         Args:
             frames_BTCHW: float [B, context_frames + 1, 3, H, W] in [-1, 1]; the last frame is the next one.
         """
+        frames_BTCHW = self.shrink(frames_BTCHW)
         logits_BA = self.logits(frames_BTCHW)
         quantized_BD, codes_B = self.quantizer(logits_BA)
-        return LatentActionOutput(self._decode(frames_BTCHW[:, :-1], quantized_BD), codes_B, logits_BA)
+        return LatentActionOutput(self._decode(frames_BTCHW[:, :-1], quantized_BD[:, None])[:, 0], codes_B, logits_BA)
 
     def logits(self, frames_BTCHW: torch.Tensor) -> torch.Tensor:
         """Score of each code [B, A] for the last transition of each row; the argmax is the latent action."""
-        return self.quantizer.logits(self.encoder(_motion(frames_BTCHW)))
+        return self.quantizer.logits(self.encoder(_motion(self.shrink(frames_BTCHW))))
 
     def predict(self, past_BTCHW: torch.Tensor, codes_B: torch.Tensor) -> torch.Tensor:
         """Draw the next frame [B, 3, H, W] from ``context_frames`` past frames and a given code."""
-        return self._decode(past_BTCHW, self.quantizer.embed(codes_B))
+        return self._decode(self.shrink(past_BTCHW), self.quantizer.embed(codes_B)[:, None])[:, 0]
+
+    def predict_each(self, past_BTCHW: torch.Tensor) -> torch.Tensor:
+        """Draw the next frame under every code: [B, A, 3, H, W]. The past is looked at once."""
+        codes_BA = torch.arange(self.config.num_actions, device=past_BTCHW.device).expand(len(past_BTCHW), -1)
+        return self._decode(self.shrink(past_BTCHW), self.quantizer.embed(codes_BA))
+
+    def shrink(self, frames_BTCHW: torch.Tensor) -> torch.Tensor:
+        """Average frames down to ``image_size``, in which all predictions are drawn."""
+        factor = frames_BTCHW.shape[-1] // self.config.image_size
+        if factor == 1:
+            return frames_BTCHW
+        pooled = F.avg_pool2d(frames_BTCHW.flatten(0, 1), factor)
+        return pooled.unflatten(0, frames_BTCHW.shape[:2])
 
     @torch.no_grad()
     def infer(self, frames_BTHWC: torch.Tensor, chunk: int = 512) -> torch.Tensor:
@@ -93,20 +92,71 @@ class LatentActionModel(nn.Module):
         codes = []
         for start in range(0, steps, chunk):
             stop = min(start + chunk, steps)
-            windows = padded[:, start : stop + context].unfold(1, context + 1, 1)
-            flat = rearrange(windows, "b s h w c t -> (b s) t h w c")
-            codes.append(self.logits(to_float(flat)).argmax(-1).view(rows, stop - start))
+            seen = self.shrink(to_float(padded[:, start : stop + context]))
+            windows = seen.unfold(1, context + 1, 1)
+            flat = rearrange(windows, "b s c h w t -> (b s) t c h w")
+            codes.append(self.logits(flat).argmax(-1).view(rows, stop - start))
         return torch.cat(codes, dim=1)
 
-    def _decode(self, past_BTCHW: torch.Tensor, action_BD: torch.Tensor) -> torch.Tensor:
+    def _decode(self, past_BTCHW: torch.Tensor, actions_BKD: torch.Tensor) -> torch.Tensor:
+        """The next frame under each of K actions: [B, K, 3, H, W]."""
+        rows, each = actions_BKD.shape[:2]
+        action_MD = actions_BKD.flatten(0, 1)
         d1 = F.silu(self.down1(_motion(past_BTCHW)))
         d2 = F.silu(self.down2(d1))
         d3 = F.silu(self.down3(d2))
-        u3 = _upsample(F.silu(_film(self.up3(d3), self.film3(action_BD))))
-        u2 = _upsample(F.silu(_film(self.up2(torch.cat([u3, d2], 1)), self.film2(action_BD))))
-        u1 = F.silu(_film(self.up1(torch.cat([u2, d1], 1)), self.film1(action_BD)))
+        d1, d2, up3 = (x.repeat_interleave(each, 0) for x in (d1, d2, self.up3(d3)))
+        u3 = _upsample(F.silu(_film(up3, self.film3(action_MD))))
+        u2 = _upsample(F.silu(_film(self.up2(torch.cat([u3, d2], 1)), self.film2(action_MD))))
+        u1 = F.silu(_film(self.up1(torch.cat([u2, d1], 1)), self.film1(action_MD)))
         # The decoder draws what changes; an unchanged picture costs it nothing.
-        return past_BTCHW[:, -1] + F.pixel_shuffle(self.out(u1), 2)
+        return past_BTCHW[:, None, -1] + F.pixel_shuffle(self.out(u1), 2).unflatten(0, (rows, each))
+
+
+def _encoder(config: LatentActionConfig) -> nn.Module:
+    c, frames = config.channels, config.context_frames + 1
+    flat = c // 2 * (config.image_size // 8) ** 2
+    return nn.Sequential(
+        nn.Conv2d(3 * frames, c, 4, 2, 1),
+        nn.SiLU(),
+        nn.Conv2d(c, 2 * c, 4, 2, 1),
+        nn.SiLU(),
+        nn.Conv2d(2 * c, 2 * c, 4, 2, 1),
+        nn.SiLU(),
+        nn.Conv2d(2 * c, c // 2, 1),
+        nn.Flatten(),
+        # What moves is a few pixels: without this norm the background drowns them and no code is learned.
+        nn.LayerNorm(flat),
+        nn.Linear(flat, 128),
+        nn.SiLU(),
+        nn.Linear(128, config.code_dim),
+    )
+
+
+def _pooled_encoder(config: LatentActionConfig) -> nn.Module:
+    c, frames = config.channels, config.context_frames + 1
+    return nn.Sequential(
+        nn.Conv2d(3 * frames, c, 4, 2, 1),
+        nn.SiLU(),
+        nn.Conv2d(c, 2 * c, 3, 1, 1),
+        nn.SiLU(),
+        nn.Conv2d(2 * c, 2 * c, 4, 2, 1),
+        nn.SiLU(),
+        nn.Conv2d(2 * c, 2 * c, 3, 1, 1),
+        nn.SiLU(),
+        _Pool(),
+        nn.LayerNorm(4 * c),
+        nn.Linear(4 * c, 128),
+        nn.SiLU(),
+        nn.Linear(128, config.code_dim),
+    )
+
+
+class _Pool(nn.Module):
+    """[B, C, H, W] -> mean and maximum over the picture: [B, 2 * C]."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.cat([x.mean((2, 3)), x.amax((2, 3))], dim=1)
 
 
 def _motion(frames_BTCHW: torch.Tensor) -> torch.Tensor:
