@@ -88,6 +88,13 @@ def to_real(
     return real_M
 
 
+def real_action(mapped: ActionMapConfig | None, action: int, before: int) -> int:
+    """The real action that one latent ``action`` is after the real one ``before`` (-1: none); itself without a map."""
+    if mapped is None:
+        return action
+    return int(to_real(mapped, np.array([action]), before_M=np.array([before]))[0])
+
+
 def latent_tables(mapped: ActionMapConfig) -> np.ndarray:
     """Latent action [R + 1, R] for each real action played before and now; the last row, -1, is for a beginning."""
     rows = mapped.real_to_latent_after or (mapped.real_to_latent,) * len(mapped.real_to_latent)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from genie_env.action_map import to_real
+from genie_env.action_map import real_action
 from genie_env.config import ActionMapConfig, SourceConfig, WorldConfig
 from genie_env.episodes import Episode, EpisodeStore, EpisodeWriter
 
@@ -57,10 +57,8 @@ class PlayRecorder:
     def add(self, action: int, frame_HWC: np.ndarray, reward: float, terminated: bool) -> None:
         """One step: the action that was executed, and what came of it."""
         self._frames.append(frame_HWC.copy())
-        if self._mapped is not None:
-            action = int(to_real(self._mapped, np.array([action]), before_M=np.array([self._before]))[0])
-        self._before = action
-        self._actions.append(action)
+        self._before = real_action(self._mapped, action, self._before)
+        self._actions.append(self._before)
         self._rewards.append(reward)
         if terminated or len(self._actions) == PIECE_STEPS:
             self._end(terminated)

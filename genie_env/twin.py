@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import gymnasium as gym
 import numpy as np
 
-from genie_env.action_map import to_real
+from genie_env.action_map import real_action
 from genie_env.config import WorldConfig
 from genie_env.source_game import make_source_game
 
@@ -65,10 +65,7 @@ class Twin:
 
     def step(self, action: int) -> None:
         """Play what the dream played; a game that is over stands still."""
-        if self._mapped is not None:
-            before = self._actions[-1] if self._actions else -1
-            action = int(to_real(self._mapped, np.array([action]), before_M=np.array([before]))[0])
-        self._play(action)
+        self._play(real_action(self._mapped, action, self._actions[-1] if self._actions else -1))
 
     def snapshot(self) -> TwinPlace:
         """Where the game stands, for :meth:`restore`."""
