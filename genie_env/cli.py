@@ -291,6 +291,7 @@ def _strip(frames: list[np.ndarray]) -> np.ndarray:
 
 def _info(args: Info) -> None:
     from genie_env import load_world
+    from genie_env.action_map import latent_tables
 
     world = load_world(args.world, "cpu")
     config = world.config
@@ -305,14 +306,12 @@ def _info(args: Info) -> None:
     if world.starts is not None:
         lines.append(("starts", f"{len(world.starts.tokens_SPN)} recorded beginnings"))
     if config.action_map is not None:
-        for real, latent in enumerate(config.action_map.real_to_latent):
-            purity = config.action_map.purity[latent]
-            lines.append(
-                (
-                    f"action {real}",
-                    f"{source.action_meanings[real]} → latent {latent}, {purity:.0%} pure",
-                )
-            )
+        for real, latents in enumerate(latent_tables(config.action_map).T):
+            *after, latent = latents.tolist()
+            text = f"{source.action_meanings[real]} → latent {latent}, {config.action_map.purity[latent]:.0%} pure"
+            if config.action_map.real_to_latent_after:
+                text += f"; by the action before (0 to {len(after) - 1}): {', '.join(map(str, after))}"
+            lines.append((f"action {real}", text))
     lines += [(f"measured {name}", str(value)) for name, value in _flat(config.metrics)]
     width = max(len(label) for label, _ in lines)
     for label, text in lines:

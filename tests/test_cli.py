@@ -31,6 +31,7 @@ from genie_env.renderer import Renderer
 from genie_env.twin import Twin
 from genie_env.video import GIF_FRAMES
 from genie_env.world_model import Prompts, World
+from tests.worlds import TELLING_CHANGES, make_random_world
 from training import train_tokenizer
 
 COMMANDS = ["play", "demo", "rollout", "info", "bench"]
@@ -214,3 +215,9 @@ def test_info_names_networks_actions_and_figures(world: str, capsys: pytest.Capt
         assert label in labels
     assert any("UP → latent 2, 80% pure" in line for line in lines)
     assert lines[-1].split() == ["measured", "dream.obedience", "0.9877"]
+
+
+def test_info_shows_tables_that_go_by_the_action_before(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = make_random_world(tmp_path / "world", action_map=TELLING_CHANGES)
+    assert main(["info", "--world", str(folder)]) == 0
+    assert "latent 2, 40% pure; by the action before (0 to 2): 2, 1, 0" in " ".join(capsys.readouterr().out.split())
