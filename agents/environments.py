@@ -69,8 +69,10 @@ class ToldApart(VecEnvWrapper):
 
     def step_async(self, actions: np.ndarray) -> None:
         """Play latent actions [B]."""
-        frames_BHWC = np.stack([frame for frame in self.venv.get_images() if frame is not None])
-        self._real_B = to_real(self._mapped, np.asarray(actions), frame_features(frames_BHWC), self._real_B)
+        features_BF = None
+        if self._mapped.by_features:
+            features_BF = frame_features(np.stack([frame for frame in self.venv.get_images() if frame is not None]))
+        self._real_B = to_real(self._mapped, np.asarray(actions), features_BF, self._real_B)
         self.venv.step_async(self._real_B)
 
     def step_wait(self) -> VecEnvStepReturn:

@@ -8,6 +8,7 @@ by the real action before: a model that learned without labels may call "up" wha
 from __future__ import annotations
 
 import dataclasses
+from typing import NamedTuple
 
 import numpy as np
 
@@ -51,13 +52,14 @@ def fit_action_map(
         raise ValueError(
             f"expected as many latent as real actions (and frames), at least one; got {[len(c) for c in columns]}"
         )
-    found = [_measured(latent_M, real_M, effects, num_latent, None, None)]
+    found = [_measured(_Labels(latent_M, real_M), effects, num_latent)]
     if len(latent_M) < 2 or min(found[0].purity) >= PURE:
         return found[0]
     if frames_MHWC is not None:
-        found.append(_measured(latent_M, real_M, effects, num_latent, frame_features(frames_MHWC), None))
+        seeing = _Labels(latent_M, real_M, features_MF=frame_features(frames_MHWC))
+        found.append(_measured(seeing, effects, num_latent))
     if before_M is not None:
-        found.append(_measured(latent_M, real_M, effects, num_latent, None, before_M))
+        found.append(_measured(_Labels(latent_M, real_M, before_M=before_M), effects, num_latent))
     # The simplest of the best: where the picture does not tell either (a paddle at a wall), labels only teach to guess.
     return max(found, key=lambda mapped: mapped.agreement or 0)
 
@@ -134,44 +136,40 @@ def infer_effects(latent_M: np.ndarray, real_M: np.ndarray, num_real: int, num_l
     return tuple(effects)
 
 
-def _measured(
-    latent_M: np.ndarray,
-    real_M: np.ndarray,
-    effects: tuple[int, ...],
-    num_latent: int,
-    features_MF: np.ndarray | None,
-    before_M: np.ndarray | None,
-) -> ActionMapConfig:
+class _Labels(NamedTuple):
+    """M labelled transitions, with what may tell apart the effects of one latent action."""
+
+    latent_M: np.ndarray
+    real_M: np.ndarray
+    features_MF: np.ndarray | None = None
+    before_M: np.ndarray | None = None
+
+    def where(self, chosen_M: np.ndarray) -> _Labels:
+        """Those that are chosen."""
+        return _Labels(*(None if column is None else column[chosen_M] for column in self))
+
+
+def _measured(labels: _Labels, effects: tuple[int, ...], num_latent: int) -> ActionMapConfig:
     """The map fitted on all labels, with its agreement on those left out in turn."""
-    fitted = _fit(latent_M, real_M, effects, num_latent, features_MF, before_M)
-    if len(latent_M) < 2:
+    count, effect_of, hits = len(labels.latent_M), np.asarray(effects), 0
+    fitted = _fit(labels, effect_of, num_latent)
+    if count < 2:
         return fitted
-    effect_of, hits = np.asarray(effects), 0
-    folds_M = np.arange(len(latent_M)) % FOLDS
-    for fold in range(min(FOLDS, len(latent_M))):
-        seen_M, out_M = folds_M != fold, folds_M == fold
-        seen = _rows(features_MF, seen_M), _rows(before_M, seen_M)
-        part = _fit(latent_M[seen_M], real_M[seen_M], effects, num_latent, *seen)
-        said_M = to_real(part, latent_M[out_M], _rows(features_MF, out_M), _rows(before_M, out_M))
-        hits += int((effect_of[said_M] == effect_of[real_M[out_M]]).sum())
-    return dataclasses.replace(fitted, agreement=round(hits / len(latent_M), 4))
+    folds_M = np.arange(count) % FOLDS
+    for fold in range(min(FOLDS, count)):
+        part, out = _fit(labels.where(folds_M != fold), effect_of, num_latent), labels.where(folds_M == fold)
+        said_M = to_real(part, out.latent_M, out.features_MF, out.before_M)
+        hits += int((effect_of[said_M] == effect_of[out.real_M]).sum())
+    return dataclasses.replace(fitted, agreement=round(hits / count, 4))
 
 
-def _fit(
-    latent_M: np.ndarray,
-    real_M: np.ndarray,
-    effects: tuple[int, ...],
-    num_latent: int,
-    features_MF: np.ndarray | None,
-    before_M: np.ndarray | None,
-) -> ActionMapConfig:
-    effect_of = np.asarray(effects)
+def _fit(labels: _Labels, effect_of: np.ndarray, num_latent: int) -> ActionMapConfig:
+    latent_M, real_M, features_MF, _ = labels
     counts_EA = np.zeros((effect_of.max() + 1, num_latent))
     np.add.at(counts_EA, (effect_of[real_M], latent_M), 1)
-    latent_given_effect = counts_EA / counts_EA.sum(1, keepdims=True).clip(1)
-    best_effect_A, best_latent_E = counts_EA.argmax(0), latent_given_effect.argmax(1)
+    best_effect_A, best_latent_E = counts_EA.argmax(0), counts_EA.argmax(1)
     purity_A = counts_EA.max(0) / counts_EA.sum(0).clip(1)
-    first_real = [int(np.flatnonzero(effect_of == e)[0]) for e in range(len(counts_EA))]
+    first_real_E = _first_real(effect_of)
     by_features = {}
     for code in np.flatnonzero((purity_A < PURE) & (counts_EA.sum(0) > 0)):
         if features_MF is None:
@@ -181,43 +179,42 @@ def _fit(
         # Stored for real actions; those that are not the first of their effect are never named.
         weights_RF = np.zeros((len(effect_of), weights_EF.shape[1]))
         weights_RF[:, -1] = -1e3
-        weights_RF[first_real] = weights_EF
+        weights_RF[first_real_E] = weights_EF
         by_features[str(code)] = tuple(tuple(round(float(w), 4) for w in row) for row in weights_RF)
     plain = ActionMapConfig(
         real_to_latent=tuple(int(best_latent_E[e]) for e in effect_of),
-        latent_to_real=tuple(first_real[e] for e in best_effect_A),
+        latent_to_real=tuple(first_real_E[best_effect_A].tolist()),
         purity=tuple(round(float(p), 4) for p in purity_A),
         num_labels=len(latent_M),
         coverage=round(float(np.mean(best_effect_A[best_latent_E] == np.arange(len(counts_EA)))), 4),
         by_features=by_features,
     )
-    return plain if before_M is None else _told_by_before(plain, latent_M, real_M, effect_of, counts_EA, before_M)
+    return plain if labels.before_M is None else _told_by_before(plain, labels, effect_of, counts_EA)
 
 
 def _told_by_before(
-    plain: ActionMapConfig,
-    latent_M: np.ndarray,
-    real_M: np.ndarray,
-    effect_of: np.ndarray,
-    counts_EA: np.ndarray,
-    before_M: np.ndarray,
+    plain: ActionMapConfig, labels: _Labels, effect_of: np.ndarray, counts_EA: np.ndarray
 ) -> ActionMapConfig:
     """The map with tables for each real action before; what was never seen after it falls back on ``counts_EA``."""
-    known_M, num_effects = before_M >= 0, len(counts_EA)
+    known, num_effects = labels.where(labels.before_M >= 0), len(counts_EA)  # type: ignore[operator]
     counts_EEA = np.zeros((num_effects, *counts_EA.shape))
-    np.add.at(counts_EEA, (effect_of[before_M[known_M]], effect_of[real_M[known_M]], latent_M[known_M]), 1)
+    np.add.at(counts_EEA, (effect_of[known.before_M], effect_of[known.real_M], known.latent_M), 1)
     # A hundredth of a label of the plain map decides only where there is none of its own.
     counts_EEA += 0.01 * counts_EA / max(1.0, counts_EA.sum())
-    best_latent_EE = (counts_EEA / counts_EEA.sum(2, keepdims=True).clip(1e-9)).argmax(2)
-    best_effect_EA = counts_EEA.argmax(1)
+    best_effect_EA, best_latent_EE = counts_EEA.argmax(1), counts_EEA.argmax(2)
     covered_EE = np.take_along_axis(best_effect_EA, best_latent_EE, 1) == np.arange(num_effects)
-    first_real_E = np.array([int(np.flatnonzero(effect_of == e)[0]) for e in range(num_effects)])
+    first_real_E = _first_real(effect_of)
     return dataclasses.replace(
         plain,
         coverage=round(float(covered_EE.mean()), 4),
         real_to_latent_after=tuple(tuple(best_latent_EE[e][effect_of].tolist()) for e in effect_of),
         latent_to_real_after=tuple(tuple(first_real_E[best_effect_EA[e]].tolist()) for e in effect_of),
     )
+
+
+def _first_real(effect_of: np.ndarray) -> np.ndarray:
+    """The first real action [E] of each effect."""
+    return np.array([np.flatnonzero(effect_of == effect)[0] for effect in range(effect_of.max() + 1)])
 
 
 def _softmax_regression(
@@ -242,10 +239,6 @@ def _softmax_regression(
 
 def _with_one(features_MF: np.ndarray) -> np.ndarray:
     return np.concatenate([features_MF, np.ones((len(features_MF), 1))], axis=1)
-
-
-def _rows(features_MF: np.ndarray | None, chosen_M: np.ndarray) -> np.ndarray | None:
-    return None if features_MF is None else features_MF[chosen_M]
 
 
 def _variation(counts_A: np.ndarray, others_A: np.ndarray) -> float:

@@ -107,9 +107,9 @@ class Dreams:
     @cached_property
     def _to_latent(self) -> torch.Tensor:
         """Latent action by the action executed before, -1 at the beginning, and the action now."""
-        real = self.options.action_type == "real" and self.config.action_map is not None
-        if real:
-            return torch.from_numpy(latent_tables(self.config.action_map)).to(self.world.device)  # type: ignore[arg-type]
+        mapped = self.config.action_map
+        if self.options.action_type == "real" and mapped is not None:
+            return torch.from_numpy(latent_tables(mapped)).to(self.world.device)
         return torch.arange(self._num_actions, device=self.world.device).expand(self._num_actions + 1, -1)
 
     @property

@@ -96,8 +96,10 @@ class PlayRecorder:
 
 def _recorded_actions(config: WorldConfig, action_type: str) -> tuple[SourceConfig, ActionMapConfig | None]:
     """The game as the recording names it, and the map that played actions go through, if any."""
-    if action_type == "real" or config.action_map is not None:
-        return config.source, config.action_map if action_type == "latent" else None
+    if action_type == "real":
+        return config.source, None
+    if config.action_map is not None:
+        return config.source, config.action_map
     codes = tuple(range(config.dynamics.num_actions))
     names = tuple(f"LATENT_{code}" for code in codes)
     return dataclasses.replace(config.source, action_meanings=names, effects=codes, keys={}), None

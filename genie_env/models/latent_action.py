@@ -35,7 +35,7 @@ class LatentActionModel(nn.Module):
         super().__init__()
         self.config = config
         c, past = config.channels, 3 * config.context_frames
-        self.encoder = _pooled_encoder(config) if config.pooled else _encoder(config)
+        self.encoder = _encoder(config)
         self.quantizer = VectorQuantizer(config.num_actions, config.code_dim)
         self.down1 = nn.Conv2d(past, c, 4, 2, 1)
         self.down2 = nn.Conv2d(c, 2 * c, 4, 2, 1)
@@ -115,41 +115,31 @@ class LatentActionModel(nn.Module):
 
 def _encoder(config: LatentActionConfig) -> nn.Module:
     c, frames = config.channels, config.context_frames + 1
-    flat = c // 2 * (config.image_size // 8) ** 2
-    return nn.Sequential(
-        nn.Conv2d(3 * frames, c, 4, 2, 1),
-        nn.SiLU(),
-        nn.Conv2d(c, 2 * c, 4, 2, 1),
-        nn.SiLU(),
-        nn.Conv2d(2 * c, 2 * c, 4, 2, 1),
-        nn.SiLU(),
-        nn.Conv2d(2 * c, c // 2, 1),
-        nn.Flatten(),
-        # What moves is a few pixels: without this norm the background drowns them and no code is learned.
-        nn.LayerNorm(flat),
-        nn.Linear(flat, 128),
-        nn.SiLU(),
-        nn.Linear(128, config.code_dim),
-    )
-
-
-def _pooled_encoder(config: LatentActionConfig) -> nn.Module:
-    c, frames = config.channels, config.context_frames + 1
-    return nn.Sequential(
-        nn.Conv2d(3 * frames, c, 4, 2, 1),
-        nn.SiLU(),
-        nn.Conv2d(c, 2 * c, 3, 1, 1),
-        nn.SiLU(),
-        nn.Conv2d(2 * c, 2 * c, 4, 2, 1),
-        nn.SiLU(),
-        nn.Conv2d(2 * c, 2 * c, 3, 1, 1),
-        nn.SiLU(),
-        _Pool(),
-        nn.LayerNorm(4 * c),
-        nn.Linear(4 * c, 128),
-        nn.SiLU(),
-        nn.Linear(128, config.code_dim),
-    )
+    first: list[nn.Module] = [nn.Conv2d(3 * frames, c, 4, 2, 1), nn.SiLU()]
+    if config.pooled:
+        width = 4 * c
+        rest = [
+            nn.Conv2d(c, 2 * c, 3, 1, 1),
+            nn.SiLU(),
+            nn.Conv2d(2 * c, 2 * c, 4, 2, 1),
+            nn.SiLU(),
+            nn.Conv2d(2 * c, 2 * c, 3, 1, 1),
+            nn.SiLU(),
+            _Pool(),
+        ]
+    else:
+        width = c // 2 * (config.image_size // 8) ** 2
+        rest = [
+            nn.Conv2d(c, 2 * c, 4, 2, 1),
+            nn.SiLU(),
+            nn.Conv2d(2 * c, 2 * c, 4, 2, 1),
+            nn.SiLU(),
+            nn.Conv2d(2 * c, c // 2, 1),
+            nn.Flatten(),
+        ]
+    # What moves is a few pixels: without this norm the background drowns them and no code is learned.
+    last = [nn.LayerNorm(width), nn.Linear(width, 128), nn.SiLU(), nn.Linear(128, config.code_dim)]
+    return nn.Sequential(*first, *rest, *last)
 
 
 class _Pool(nn.Module):
