@@ -142,6 +142,8 @@ def test_gymnasiums_play_plays_with_the_worlds_keys(
     env = single(random_world, render_mode="rgb_array", action_type=action_type)
     game: Any = env.unwrapped
     monkeypatch.setattr(pygame, "quit", lambda: None)  # Other tests have windows too.
+    pygame.display.init()
+    pygame.event.clear()  # And keys that nobody has read.
     played: list[int] = []
     script = {
         2: pygame.event.Event(pygame.KEYDOWN, key=pygame.K_UP),
