@@ -9,8 +9,8 @@ import gymnasium as gym
 import numpy as np
 
 from genie_env.bundle import read_config
-from genie_env.source_game import make_source_game
-from genie_env.world_model import World
+from genie_env.games.source_game import make_source_game
+from genie_env.world import World
 
 
 def make_real_env(world: World | str | Path, render_mode: str | None = None) -> gym.Env[np.ndarray, Any]:

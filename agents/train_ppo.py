@@ -1,7 +1,7 @@
 """Learn to play inside a dream: ``python -m agents.train_ppo --env Genie/Pong-v0``.
 
 The agent never acts in the real game while it learns; with ``--real-games`` its policies are only scored there, side
-by side with the dream, and the checkpoint is chosen by dreams alone (see :mod:`agents.exploit`). For comparison
+by side with the dream, and the checkpoint is chosen by dreams alone (see :mod:`agents.dream_vs_real`). For comparison
 ``--env ALE/Pong-v5`` lets the same learner train in the real game. Run the same command again to go on after a stop.
 """
 
@@ -21,17 +21,17 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.logger import configure
 from stable_baselines3.common.vec_env import VecEnv, VecMonitor
 
-from agents.environments import make_dreams, make_real_games, recorded_starts, usual_entropy
-from agents.exploit import publish
-from agents.judge import Judge, dream_judge, fresh_play
-from agents.learning_run import LearningRun
-from agents.networks import TokenNet, policy_settings
-from agents.policy_file import ALGORITHMS, PolicyConfig, policy_config
-from agents.senses import make_senses
-from agents.watch import Watch
+from agents.dream_vs_real import publish
+from agents.sb3.callback import Watch
+from agents.sb3.evaluate_policy import Judge, dream_judge, fresh_play
+from agents.sb3.make_envs import make_dreams, make_real_games, recorded_starts, usual_entropy
+from agents.sb3.networks import TokenNet, policy_settings
+from agents.sb3.policy_io import ALGORITHMS, PolicyConfig, policy_config
+from agents.sb3.policy_spec import make_senses
+from agents.sb3.run_folder import LearningRun
 from genie_env.bundle import bundled_worlds, load_world, read_config
 from genie_env.registration import ANY, BUNDLED
-from genie_env.world_model import World
+from genie_env.world import World
 
 DREAMS = (*BUNDLED, ANY)
 

@@ -16,16 +16,16 @@ import numpy as np
 import tyro
 from stable_baselines3.common.vec_env import VecEnv
 
-from agents.environments import make_dreams, make_real_games
-from agents.policies import make_policy
-from agents.policy_file import PolicyConfig, load_policy
-from agents.scores import Chooser, Scores, chooser, interval, play_from, row_by_row, stepping
-from agents.senses import Senses
+from agents.sb3.evaluate_policy import Chooser, Scores, chooser, interval, play_from, row_by_row, stepping
+from agents.sb3.make_envs import make_dreams, make_real_games
+from agents.sb3.policy_io import PolicyConfig, load_policy
+from agents.sb3.policy_spec import Senses
+from agents.scripted import make_policy
 from genie_env.bundle import load_world
-from genie_env.episodes import write_json
-from genie_env.known_games import KNOWN_GAMES
-from genie_env.video import write_gif
-from genie_env.world_model import World
+from genie_env.files.atomic import write_json
+from genie_env.files.video import write_gif
+from genie_env.games.registry import game_for
+from genie_env.world import World
 
 ROWS = 10
 LEAD = 8
@@ -83,7 +83,7 @@ def transfer(config: TransferConfig) -> dict[str, Any]:
         for way, deterministic in ways.items():
             games = make_real_games(world, senses, rows)
             found["real"][f"{name}, {way}"] = _figures(_score(games, chooser(network, deterministic), config))
-    scripts = ("random", "heuristic") if world.config.source.env_id in KNOWN_GAMES else ("random",)
+    scripts = ("random", "heuristic") if game_for(world.config.source.env_id).follow else ("random",)
     for name in scripts if config.scripted else ():
         scripted = [make_policy(name, world.config, config.seed + row) for row in range(rows)]
         games = make_real_games(world, plain_senses(world), rows)

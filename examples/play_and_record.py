@@ -11,7 +11,7 @@ import gymnasium as gym
 import numpy as np
 
 import genie_env  # noqa: F401  registers the ids
-from genie_env.recording import PlayRecorder
+from genie_env.play.play_recorder import PlayRecorder
 
 parser = argparse.ArgumentParser(description=__doc__)
 parser.add_argument("--world", default="pong", help="bundled world or folder")

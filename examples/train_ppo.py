@@ -9,7 +9,7 @@ from stable_baselines3 import PPO
 from stable_baselines3.common.vec_env import VecFrameStack
 
 import genie_env  # noqa: F401  registers the ids
-from agents.sb3_vec_env import GenieVecEnv
+from agents.sb3.vec_env import GenieVecEnv
 
 parser = argparse.ArgumentParser(description=__doc__)
 parser.add_argument("--world", default="pong", help="bundled world or folder")

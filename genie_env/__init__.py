@@ -28,7 +28,7 @@ from genie_env.registration import register_envs
 if TYPE_CHECKING:
     from genie_env.bundle import load_world as load_world
     from genie_env.bundle import save_world as save_world
-    from genie_env.world_model import World as World
+    from genie_env.world import World as World
 
 __version__ = "0.1.0"
 __all__ = ["World", "__version__", "load_world", "register_envs", "save_world"]
@@ -36,7 +36,7 @@ __all__ = ["World", "__version__", "load_world", "register_envs", "save_world"]
 _LAZY = {
     "load_world": "genie_env.bundle",
     "save_world": "genie_env.bundle",
-    "World": "genie_env.world_model",
+    "World": "genie_env.world",
 }
 
 

@@ -17,7 +17,7 @@ from genie_env.config import FORMAT_VERSION, WorldConfig
 if TYPE_CHECKING:
     import torch
 
-    from genie_env.world_model import World
+    from genie_env.world import World
 
 BUNDLED = Path(__file__).parent / "worlds"
 NETWORKS = ("tokenizer", "latent_action", "dynamics", "outcome")
@@ -68,7 +68,7 @@ def load_world(world: str | Path, device: str = "auto") -> World:
     """
     import torch
 
-    from genie_env.world_model import Prompts, World
+    from genie_env.world import Prompts, World
 
     folder = find_world(world)
     manifest = _read_manifest(folder)

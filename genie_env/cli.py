@@ -149,7 +149,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _report(error)
     except RuntimeError as error:
         # Not imported above: that would import torch, which most commands' --help does without.
-        from genie_env.torch_use import CompileError
+        from genie_env.rollout.torch_runtime import CompileError
 
         if not isinstance(error, CompileError):
             raise
@@ -175,9 +175,9 @@ def _make(world: str, **options: Any) -> gym.Env[Any, Any]:
 
 
 def _play(args: Play) -> None:
-    from genie_env.play import play
-    from genie_env.recording import PlayRecorder
-    from genie_env.twin import Twin
+    from genie_env.play.loop import play
+    from genie_env.play.play_recorder import PlayRecorder
+    from genie_env.play.real_game import Twin
 
     chosen = {"temperature": args.temperature, "action_diversity": args.action_diversity}
     env = _make(args.world, **chosen, action_type=args.action_type, device=args.device)
@@ -208,7 +208,7 @@ def _play(args: Play) -> None:
 
 
 def _demo(args: Demo) -> None:
-    from genie_env.renderer import NoDisplayError, has_display
+    from genie_env.window.renderer import NoDisplayError, has_display
 
     if has_display():
         try:
@@ -221,7 +221,7 @@ def _demo(args: Demo) -> None:
 
 def _demo_video(args: Demo) -> None:
     """Let a scripted player play and write what it saw."""
-    from genie_env.video import GIF_FRAMES, import_av, write_gif, write_mp4
+    from genie_env.files.video import GIF_FRAMES, import_av, write_gif, write_mp4
 
     # Fail before the work rather than after it.
     import_av()
@@ -239,7 +239,7 @@ def _demo_video(args: Demo) -> None:
 
 
 def _rollout(args: Rollout) -> None:
-    from genie_env.video import write_gif, write_png
+    from genie_env.files.video import write_gif, write_png
 
     chosen = {"temperature": args.temperature, "action_diversity": args.action_diversity}
     env = _make(args.world, **chosen, device=args.device)

@@ -6,17 +6,12 @@ Owns names, defaults and checks of the settings. Knows nothing about torch, file
 from __future__ import annotations
 
 import dataclasses
-import types
-import typing
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import Any
+
+from genie_env.files.json_config import JsonConfig, _require
 
 FORMAT_VERSION = 1
-
-
-def _require(ok: bool, message: str) -> None:
-    if not ok:
-        raise ValueError(message)
 
 
 def _require_sizes(config: JsonConfig, *, may_be_zero: tuple[str, ...] = ()) -> None:
@@ -24,72 +19,6 @@ def _require_sizes(config: JsonConfig, *, may_be_zero: tuple[str, ...] = ()) -> 
     for f in dataclasses.fields(config):
         least, value = int(f.name not in may_be_zero), getattr(config, f.name)
         _require(f.type != "int" or value >= least, f"{f.name}: expected an integer >= {least}, got {value!r}")
-
-
-@dataclass(frozen=True)
-class JsonConfig:
-    """A frozen dataclass that turns into plain JSON and back, refusing unknown or missing fields."""
-
-    def to_json(self) -> dict[str, Any]:
-        """Return nested dicts, lists, numbers and strings only."""
-        return {f.name: _plain(getattr(self, f.name)) for f in dataclasses.fields(self)}
-
-    @classmethod
-    def from_json(cls, data: Any) -> Self:
-        """Build from :meth:`to_json` output.
-
-        Raises:
-            ValueError: if ``data`` is no object, or has unknown, missing or wrongly typed fields.
-        """
-        _require(isinstance(data, dict), f"{cls.__name__}: expected an object, got {type(data).__name__}")
-        hints = typing.get_type_hints(cls)
-        fields = {f.name: f for f in dataclasses.fields(cls)}
-        unknown = sorted(set(data) - set(fields))
-        _require(not unknown, f"{cls.__name__}: unknown fields {unknown}; expected {sorted(fields)}")
-        values = {k: _typed(hints[k], v, f"{cls.__name__}.{k}") for k, v in data.items()}
-        try:
-            return cls(**values)
-        except TypeError as error:
-            raise ValueError(f"{cls.__name__}: {error}") from None
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, JsonConfig):
-        return value.to_json()
-    if isinstance(value, dict):
-        return {str(k): _plain(v) for k, v in value.items()}
-    if isinstance(value, (tuple, list)):
-        return [_plain(v) for v in value]
-    return value
-
-
-def _typed(hint: Any, value: Any, where: str) -> Any:
-    """Check ``value`` against a type hint, turning lists into tuples and objects into configs."""
-    origin, args = typing.get_origin(hint), typing.get_args(hint)
-    if hint is Any:
-        return value
-    if origin in (typing.Union, types.UnionType):
-        if value is None and type(None) in args:
-            return None
-        return _typed(next(a for a in args if a is not type(None)), value, where)
-    if origin is tuple:
-        _require(isinstance(value, (list, tuple)), f"{where}: expected a list, got {value!r}")
-        if len(args) == 2 and args[1] is Ellipsis:
-            return tuple(_typed(args[0], v, where) for v in value)
-        _require(len(value) == len(args), f"{where}: expected {len(args)} values, got {value!r}")
-        return tuple(_typed(a, v, where) for a, v in zip(args, value, strict=True))
-    if origin is dict:
-        _require(isinstance(value, dict), f"{where}: expected an object, got {value!r}")
-        return {k: _typed(args[1], v, where) for k, v in value.items()}
-    if dataclasses.is_dataclass(hint):
-        return value if isinstance(value, hint) else hint.from_json(value)  # type: ignore[attr-defined]
-    if hint is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    _require(
-        isinstance(value, hint) and not (hint is int and isinstance(value, bool)),
-        f"{where}: expected {hint.__name__}, got {value!r}",
-    )
-    return value
 
 
 @dataclass(frozen=True)
@@ -240,8 +169,6 @@ class ActionMapConfig(JsonConfig):
     """Share of the effects for which some latent action stands; an effect without one cannot be played."""
     agreement: float | None = None
     """Share of labelled transitions, each left out of the fit in turn, whose effect the map names."""
-    by_features: dict[str, tuple[tuple[float, ...], ...]] = field(default_factory=dict)
-    """For latent actions of low purity, by their number: weights [real actions, features + 1] of p(real | picture)."""
     real_to_latent_after: tuple[tuple[int, ...], ...] = ()
     """Where latent actions tell how the real one changed: ``real_to_latent`` for each real action played before."""
     latent_to_real_after: tuple[tuple[int, ...], ...] = ()

@@ -5,10 +5,16 @@ Frames are uint8, channels last, everywhere but inside the models.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
-import torch
-from einops import rearrange
 from PIL import Image
+
+if TYPE_CHECKING:
+    import torch
+
+if TYPE_CHECKING:
+    pass
 
 
 def crop_resize(picture_HWC: np.ndarray, crop: tuple[int, int, int, int] | None, size: int) -> np.ndarray:
@@ -49,6 +55,8 @@ def check_frames(frames: np.ndarray | torch.Tensor, size: int, axes: str = "BTHW
     Raises:
         ValueError: if dtype, number of axes, size or channels differ from uint8 [..., size, size, 3].
     """
+    import torch
+
     shape, dtype = tuple(frames.shape), str(frames.dtype).removeprefix("torch.")
     if dtype != "uint8" or len(shape) != len(axes) or shape[-3:] != (size, size, 3) or 0 in shape:
         raise ValueError(f"expected uint8 frames {list(axes)} of {size}x{size}x3, got {dtype} {list(shape)}")
@@ -57,16 +65,28 @@ def check_frames(frames: np.ndarray | torch.Tensor, size: int, axes: str = "BTHW
 
 def to_float(frames_BHWC: torch.Tensor) -> torch.Tensor:
     """uint8 [..., H, W, C] -> float32 [..., C, H, W] in [-1, 1]."""
-    return rearrange(frames_BHWC, "... h w c -> ... c h w").float() / 127.5 - 1.0
+    return frames_BHWC.movedim(-1, -3).float() / 127.5 - 1.0
 
 
 def to_uint8(frames_BCHW: torch.Tensor) -> torch.Tensor:
     """float [..., C, H, W] in [-1, 1] -> uint8 [..., H, W, C], clipped and rounded."""
-    pixels = ((frames_BCHW.float() + 1.0) * 127.5).round().clamp(0, 255).to(torch.uint8)
-    return rearrange(pixels, "... c h w -> ... h w c").contiguous()
+    pixels = ((frames_BCHW.float() + 1.0) * 127.5).round().clamp(0, 255).byte()
+    return pixels.movedim(-3, -1).contiguous()
 
 
 def to_gray(frames_HWC: np.ndarray) -> np.ndarray:
     """uint8 [..., H, W, 3] -> uint8 [..., H, W, 1] by the ITU-R BT.601 luma weights."""
     luma = frames_HWC @ np.array([0.299, 0.587, 0.114], dtype=np.float32)
     return luma.round().astype(np.uint8)[..., None]
+
+
+def upscale(frames_HWC: np.ndarray, scale: int) -> np.ndarray:
+    """Repeat every pixel ``scale`` times in both directions: [..., H, W, C] -> [..., H·scale, W·scale, C].
+
+    Raises:
+        ValueError: if ``scale`` is no whole number of at least 1.
+    """
+    if not isinstance(scale, int) or scale < 1:
+        raise ValueError(f"scale: expected a whole number >= 1, got {scale!r}")
+    # Width first: the second pass then copies whole rows.
+    return frames_HWC.repeat(scale, axis=-2).repeat(scale, axis=-3)

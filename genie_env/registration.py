@@ -9,8 +9,8 @@ BUNDLED = {"Genie/Pong-v0": "pong", "Genie/Breakout-v0": "breakout"}
 ANY = "Genie/World-v0"
 """Id of whatever world ``world=`` names."""
 _ENTRY_POINTS = {
-    "entry_point": "genie_env.env:GenieEnv",
-    "vector_entry_point": "genie_env.vector_env:GenieVectorEnv",
+    "entry_point": "genie_env.envs.env:GenieEnv",
+    "vector_entry_point": "genie_env.envs.vector_env:GenieVectorEnv",
 }
 
 

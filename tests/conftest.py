@@ -18,17 +18,17 @@ import pytest
 if TYPE_CHECKING:
     import torch
 
-    from genie_env.episodes import EpisodeStore
+    from genie_env.data.episodes import EpisodeStore
     from genie_env.models.outcome import OutcomeHead
-    from genie_env.world_model import World
-    from tests.worlds import TinyWorld
-    from training.evaluation.clips import Reading
+    from genie_env.world import World
+    from tests.helpers.worlds import TinyWorld
+    from training.evaluation.held_out import Reading
 
 
 @pytest.fixture(scope="session")
 def random_world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folder of a bundle with random weights: whatever holds for it holds without any training."""
-    from tests.worlds import make_random_world
+    from tests.helpers.worlds import make_random_world
 
     return make_random_world(tmp_path_factory.mktemp("worlds") / "random")
 
@@ -39,7 +39,7 @@ def endless_world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     import torch
 
     from genie_env.bundle import save_world
-    from tests.worlds import random_world
+    from tests.helpers.worlds import random_world
 
     world = random_world()
     with torch.no_grad():
@@ -52,7 +52,7 @@ def tiny_world(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Tiny
     """The tiny game recorded, learned and bundled by the whole pipeline, once for all workers of pytest-xdist."""
     from filelock import FileLock
 
-    from tests.worlds import TINY_RECIPE, TinyWorld
+    from tests.helpers.worlds import TINY_RECIPE, TinyWorld
     from training.train import make_world
 
     root = tmp_path_factory.getbasetemp()
@@ -67,7 +67,7 @@ def tiny_world(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Tiny
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> EpisodeStore:
     """Play of the tiny game, for evaluation and diagnosis."""
-    from tests.held_out import record_tiny
+    from tests.helpers.held_out import record_tiny
 
     return record_tiny(tmp_path_factory.mktemp("held_out") / "data")
 
@@ -75,7 +75,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> EpisodeStore:
 @pytest.fixture(scope="module")
 def world(store: EpisodeStore) -> World:
     """A world that reads ``store`` without any loss."""
-    from tests.held_out import exact_world
+    from tests.helpers.held_out import exact_world
 
     return exact_world(store)
 
@@ -83,7 +83,7 @@ def world(store: EpisodeStore) -> World:
 @pytest.fixture(scope="module")
 def readings(world: World, store: EpisodeStore) -> list[Reading]:
     """The held-out episodes of ``store`` as ``world`` reads them."""
-    from training.evaluation.clips import read_episodes
+    from training.evaluation.held_out import read_episodes
 
     return read_episodes(world, store, max_frames=10_000)
 

@@ -1,4 +1,4 @@
-"""The structure that design.md fixes: which package may import which, and what no file may ever call."""
+"""The structure of the project: which room may import which, and what no file may ever call."""
 
 from __future__ import annotations
 
@@ -10,26 +10,40 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parent.parent
+from tests.helpers.paths import ROOT
+
 PACKAGES = ("genie_env", "training", "agents")
 FILES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
-SHOWS_WINDOWS = {"renderer.py", "play.py", "play_session.py", "keyboard.py", "pacer.py"}
-# The design's chain, lowest first: a module named here imports none that is named further down.
-LAYERS = (
-    ("config",),
-    ("frames", "nn", "options", "episodes", "sampling"),
-    ("models",),
-    ("rollout",),
-    ("world_model",),
-    ("bundle",),
-    ("torch_use",),
-    ("dreams",),
-    ("env",),
-    ("vector_env",),
-    ("recording", "twin"),
-    ("play_session",),
-    ("play", "cli"),
-)
+FLOORS: dict[str, tuple[tuple[str, ...], ...]] = {
+    "genie_env": (
+        ("frames", "statistics"),
+        ("files",),
+        ("config",),
+        ("nn", "games", "data", "action_map"),
+        ("models",),
+        ("rollout",),
+        ("world",),
+        ("bundle",),
+        ("window",),
+        ("envs",),
+        ("play",),
+        ("bench", "registration"),
+        ("cli",),
+        ("__init__",),
+    ),
+    "training": (
+        ("__init__",),
+        ("engine",),
+        ("data",),
+        ("tokenizer", "latent_action", "dynamics", "outcome"),
+        ("recipes",),
+        ("evaluation",),
+        ("COMMANDS",),
+    ),
+    "agents": (("__init__",), ("scripted",), ("real_env",), ("sb3",), ("COMMANDS",)),
+}
+"""The rooms of each package, lowest floor first: a room imports none of a floor above its own. Rooms of one floor may
+use each other. Modules at the top of ``training`` and ``agents`` that are not named are commands."""
 
 
 def name_of(path: Path) -> str:
@@ -73,33 +87,42 @@ def test_packages_import_one_way(package: str, forbidden: set[str]) -> None:
     assert not {name: wrong for name, wrong in found.items() if wrong}
 
 
-def test_only_the_commands_that_judge_import_how_it_is_done() -> None:
-    """What makes a world must not depend on how worlds are measured."""
-    judges = {"evaluate.py", "diagnose.py", "ablation.py"}
-    for path in (ROOT / "training").glob("*.py"):
-        judging = any(name.startswith("training.evaluation") for name in imports(path))
-        assert judging == (path.name in judges), name_of(path)
-    commands = {f"training.{name.removesuffix('.py')}" for name in judges}
-    for path in (ROOT / "training" / "evaluation").glob("*.py"):
-        assert not [name for name in imports(path) if name.startswith(tuple(f"{c}." for c in commands))]
+def room_of(path: Path, package: str) -> str:
+    """The folder or module of a package that a file belongs to."""
+    room = path.relative_to(ROOT / package).parts[0].removesuffix(".py")
+    named = {name for floor in FLOORS[package] for name in floor}
+    is_command = room not in named and path.parent == ROOT / package and package != "genie_env"
+    return "COMMANDS" if is_command else room
 
 
-def test_modules_of_genie_env_import_no_higher_layer() -> None:
-    layer_of = {module: index for index, layer in enumerate(LAYERS) for module in layer}
+@pytest.mark.parametrize("package", PACKAGES)
+def test_every_room_has_a_floor_and_imports_no_higher_one(package: str) -> None:
+    floor_of = {room: index for index, floor in enumerate(FLOORS[package]) for room in floor}
+    files = [path for path in FILES if path.is_relative_to(ROOT / package)]
+    assert {room_of(path, package) for path in files} == set(floor_of), "list every room, and no other, in FLOORS"
     wrong = []
-    for path in (ROOT / "genie_env").rglob("*.py"):
-        own = layer_of.get(path.relative_to(ROOT / "genie_env").parts[0].removesuffix(".py"), len(LAYERS))
+    for path in files:
+        own = floor_of[room_of(path, package)]
         for name in imports(path):
             parts = name.split(".")
-            if parts[0] == "genie_env" and layer_of.get(parts[-1] if len(parts) == 1 else parts[1], 0) > own:
+            if parts[0] != package or len(parts) == 1:
+                continue
+            is_command = parts[1] not in floor_of and (ROOT / package / f"{parts[1]}.py").exists()
+            if floor_of.get("COMMANDS" if is_command else parts[1], 0) > own:
                 wrong.append(f"{name_of(path)} imports {name}")
     assert not wrong
 
 
+def test_what_makes_a_world_does_not_depend_on_how_worlds_are_measured() -> None:
+    judges = {"evaluate.py", "diagnose.py", "ablation.py"}
+    for path in (ROOT / "training").glob("*.py"):
+        judging = any(name.startswith("training.evaluation") for name in imports(path))
+        assert judging == (path.name in judges), name_of(path)
+
+
 def test_pygame_stays_where_windows_are() -> None:
     users = {path for path in FILES if "pygame" in roots(path)}
-    assert {path.name for path in users} <= SHOWS_WINDOWS
-    assert {path.parent for path in users} <= {ROOT / "genie_env"}
+    assert users and {path.parent for path in users} <= {ROOT / "genie_env" / room for room in ("window", "play")}
 
 
 def test_stable_baselines3_stays_in_agents() -> None:
@@ -122,7 +145,7 @@ def test_no_global_generator_is_seeded() -> None:
     seeders = {"np.random.seed", "numpy.random.seed", "random.seed", "torch.manual_seed"}
     found = {f"{name_of(path)}: {name}" for path in FILES for name, _ in calls(path) if name in seeders}
     # A stage of training seeds its network's first weights.
-    assert {name for name in found if not (name.startswith("training/train_") and "torch" in name)} == set()
+    assert {name for name in found if not (name.endswith("/task.py: torch.manual_seed"))} == set()
 
 
 @pytest.mark.parametrize("package", ["training", "agents"])

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
-EXAMPLES = Path(__file__).parent.parent / "examples"
+from tests.helpers.paths import ROOT
+
+EXAMPLES = ROOT / "examples"
 SHORT = {
     "random_dream.py": ["--steps", "20"],
     "look_ahead.py": ["--steps", "2", "--depth", "2"],

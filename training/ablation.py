@@ -21,24 +21,25 @@ import tyro
 
 from genie_env.bundle import load_world, save_world
 from genie_env.config import DynamicsConfig
-from genie_env.episodes import EpisodeStore, claim_folder, write_json
+from genie_env.data.episodes import EpisodeStore
+from genie_env.files.atomic import claim_folder, write_json
+from genie_env.games.registry import Game, game_for
 from genie_env.models.dynamics import Dynamics
-from genie_env.world_model import World
+from genie_env.statistics import Figure, Figures, difference, interval, ratio
+from genie_env.world import World
 from training.bench import Clocked
-from training.dataset import TokenDataset
-from training.evaluation.clips import Clips, read_episodes, roll, take_clips
-from training.evaluation.figures import ACCURACY, FORESEEABLE, NEAR, near, score, sprite_errors
+from training.data.dataset import TokenDataset
+from training.dynamics.scheduled_sampling import ScheduledSamplingConfig
+from training.dynamics.task import DynamicsTask, TrainDynamicsConfig, train
+from training.engine.loop import Interrupted, LoopConfig, fit
+from training.engine.stages import is_done, load_stage
 from training.evaluation.free_play import play_dream, play_figures
-from training.evaluation.intervals import Figure, Figures, difference, interval, ratio
+from training.evaluation.held_out import Clips, read_episodes, roll, take_clips
+from training.evaluation.measures import ACCURACY, FORESEEABLE, NEAR, near, score, sprite_errors
 from training.evaluation.plots import plot_horizons
 from training.evaluation.report import Section
 from training.evaluation.sprites import detect
-from training.games import Game, game_for
-from training.loop import Interrupted, LoopConfig, fit
 from training.recipes import RECIPES
-from training.scheduled_sampling import ScheduledSamplingConfig
-from training.stages import is_done, load_stage
-from training.train_dynamics import DynamicsTask, TrainDynamicsConfig, train
 
 FORCED = "teacher forcing"
 NO_DREAMS = ScheduledSamplingConfig(method="none")

@@ -24,10 +24,10 @@ from genie_env.bench.clock import IDLE_CORES, OtherLoad, machine
 from genie_env.bench.report import FORMAT, publish, read_report
 from genie_env.bench.work import measure_ceilings
 from genie_env.config import DynamicsConfig
-from training.loop import LoopConfig, fit
-from training.processes import connect, training_device
+from training.dynamics.task import DynamicsTask, TrainDynamicsConfig
+from training.engine.distributed import connect, training_device
+from training.engine.loop import LoopConfig, fit
 from training.recipes import RECIPES
-from training.train_dynamics import DynamicsTask, TrainDynamicsConfig
 
 EPISODES, EPISODE_FRAMES, CHANGE_RATE = 8, 200, 1 / 15
 

@@ -17,16 +17,17 @@ from tqdm import tqdm
 
 from genie_env.bundle import load_world
 from genie_env.config import SamplingConfig
-from genie_env.episodes import EpisodeStore, write_json
-from genie_env.world_model import World
+from genie_env.data.episodes import EpisodeStore
+from genie_env.files.atomic import write_json
+from genie_env.games.registry import Game, game_for
+from genie_env.statistics import Figure
+from genie_env.world import World
 from training.evaluation.attention_pictures import draw_attention, liveliest
-from training.evaluation.clips import Clips, Reading, read_episodes, take_clips
+from training.evaluation.diagnosis_inputs import PASS_FRAMES, Subject
 from training.evaluation.findings import RULE, Finding, table
-from training.evaluation.intervals import Figure
+from training.evaluation.held_out import Clips, Reading, read_episodes, take_clips
 from training.evaluation.plots import plot_lines
-from training.evaluation.subject import PASS_FRAMES, Subject
 from training.evaluation.theories import THEORIES
-from training.games import Game, game_for
 
 LONG_WINDOWS = 4
 """Windows of real frames that make a context longer than any layer can see at once."""
@@ -85,7 +86,7 @@ def diagnose(config: DiagnoseConfig, game: Game | None = None) -> list[Finding]:
 
     Args:
         config: what to test, and on how much of it.
-        game: knowledge about the game, where ``training.games`` has none.
+        game: knowledge about the game, where ``genie_env.games.registry`` has none.
 
     Raises:
         ValueError: if world, recording or checkpoint cannot be read, or the recording is too short.

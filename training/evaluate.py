@@ -20,12 +20,13 @@ import tyro
 
 from genie_env.bundle import find_world, load_world
 from genie_env.config import SamplingConfig
-from genie_env.episodes import EpisodeStore
-from genie_env.world_model import World
-from training.evaluation import clips as held_out
-from training.evaluation.clips import Clips, Reading
+from genie_env.data.episodes import EpisodeStore
+from genie_env.games.registry import Game, game_for
+from genie_env.statistics import Figures
+from genie_env.world import World
+from training.evaluation import held_out
 from training.evaluation.free_play import Play, play_dream, play_real
-from training.evaluation.intervals import Figures
+from training.evaluation.held_out import Clips, Reading
 from training.evaluation.plots import plot_horizons
 from training.evaluation.report import WORLD, Evaluation, Pictures, write_report
 from training.evaluation.sections import (
@@ -41,7 +42,6 @@ from training.evaluation.sections import (
 from training.evaluation.speed import speed_section
 from training.evaluation.sweeps import Sweep, diversity_sweep, sampling_sweep
 from training.export import set_metrics
-from training.games import Game, game_for
 
 HORIZON_PLOT = "horizons.png"
 SWEEP_ROWS, SWEEP_STEPS = 8, 300
@@ -125,7 +125,7 @@ def evaluate(config: EvaluateConfig, game: Game | None = None) -> Evaluation:
 
     Args:
         config: what to measure, and on how much of it.
-        game: knowledge about the game, where ``training.games`` has none.
+        game: knowledge about the game, where ``genie_env.games.registry`` has none.
 
     Raises:
         ValueError: if the world or the recording cannot be read, or the recording is too short.

@@ -14,7 +14,6 @@ import numpy as np
 import torch
 import tyro
 
-from genie_env.action_map import fit_action_map
 from genie_env.bundle import CARD, load_world, save_world
 from genie_env.config import (
     ActionMapConfig,
@@ -25,10 +24,11 @@ from genie_env.config import (
     TokenizerConfig,
     WorldConfig,
 )
-from genie_env.episodes import EpisodeStore
-from genie_env.world_model import Prompts, World
-from training.dataset import TokenDataset
-from training.stages import is_done
+from genie_env.data.episodes import EpisodeStore
+from genie_env.data.fit_action_map import fit_action_map
+from genie_env.world import Prompts, World
+from training.data.dataset import TokenDataset
+from training.engine.stages import is_done
 
 STAGES = {
     "tokenizer": TokenizerConfig,

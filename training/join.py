@@ -13,7 +13,8 @@ from pathlib import Path
 
 import tyro
 
-from genie_env.episodes import ARRAYS, EpisodeStore, Manifest, array_path, partial_folder, write_json
+from genie_env.data.episodes import ARRAYS, EpisodeStore, Manifest, array_path, partial_folder
+from genie_env.files.atomic import write_json
 
 
 @dataclass(frozen=True)

@@ -19,10 +19,10 @@ import tyro
 from tqdm import tqdm
 
 from genie_env.config import SourceConfig
-from genie_env.episodes import Episode, EpisodeStore, EpisodeWriter
-from genie_env.source_game import SourceGame, make_source_game
-from training.games import Game, game_for
-from training.players import MIXTURE, check_mixture, make_player
+from genie_env.data.episodes import Episode, EpisodeStore, EpisodeWriter
+from genie_env.games.registry import Game, game_for
+from genie_env.games.source_game import SourceGame, make_source_game
+from training.data.player_mixture import MIXTURE, check_mixture, make_player
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ def record(config: RecordConfig, game: Game | None = None) -> EpisodeStore:
 
     Args:
         config: what to record.
-        game: knowledge about the game, where ``training.games`` has none.
+        game: knowledge about the game, where ``genie_env.games.registry`` has none.
 
     Raises:
         ValueError: if the env offers no picture, nobody can play it, or the folder exists already.

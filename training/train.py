@@ -14,21 +14,14 @@ from pathlib import Path
 import tyro
 
 from genie_env.config import LatentActionConfig, TokenizerConfig
-from genie_env.episodes import EpisodeStore
+from genie_env.data.episodes import EpisodeStore
 from genie_env.models.latent_action import LatentActionModel
 from genie_env.models.tokenizer import make_tokenizer
-from training import (
-    export,
-    record,
-    tokenize_episodes,
-    train_dynamics,
-    train_latent_action,
-    train_outcome,
-    train_tokenizer,
-)
-from training.loop import Interrupted
+from training import export, record, train_dynamics, train_latent_action, train_outcome, train_tokenizer
+from training.data import tokenize_episodes
+from training.engine.loop import Interrupted
+from training.engine.stages import is_done, load_stage
 from training.recipes import RECIPES, Recipe
-from training.stages import is_done, load_stage
 
 
 @dataclass(frozen=True)

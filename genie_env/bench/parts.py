@@ -14,9 +14,9 @@ from torch.profiler import ProfilerActivity, profile, record_function
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from genie_env import rollout
 from genie_env.bench.speed import CachedDreams
-from genie_env.world_model import World
+from genie_env.rollout import engine as rollout
+from genie_env.world import World
 
 PREFIX, STEP = "genie_env.", "genie_env.step"
 COPIES = {"aten::copy_", "aten::cat", "aten::stack", "aten::index_copy_", "aten::index_copy"}

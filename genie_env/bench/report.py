@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from genie_env.video import whole_file
+from genie_env.files.atomic import whole_file
 
 FORMAT = 1
 # Columns that say what a row of a table is about; the others are figures.

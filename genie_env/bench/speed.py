@@ -14,9 +14,9 @@ import torch
 import genie_env  # noqa: F401 (registers the ids)
 from genie_env.bench.clock import seconds_per_call, time_calls
 from genie_env.config import SamplingConfig
-from genie_env.rollout import RolloutState, StepOutput, draw_frame
-from genie_env.torch_use import suitable_threads
-from genie_env.world_model import World
+from genie_env.rollout.engine import RolloutState, StepOutput, draw_frame
+from genie_env.rollout.torch_runtime import suitable_threads
+from genie_env.world import World
 
 NEAR_STEP, FAR_STEP = 10, 10_000
 

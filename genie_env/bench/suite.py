@@ -20,7 +20,7 @@ from genie_env.bench.speed import (
 )
 from genie_env.bench.work import efficiency, measure_ceilings
 from genie_env.bundle import load_world
-from genie_env.world_model import World
+from genie_env.world import World
 
 ENVIRONMENT = "environment"
 # More rows make these slow and tell nothing new.

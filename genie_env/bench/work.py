@@ -14,7 +14,7 @@ from torch import nn
 from genie_env.bench.clock import seconds_per_call
 from genie_env.config import SamplingConfig
 from genie_env.models.tokenizer import FSQTokenizer
-from genie_env.world_model import World
+from genie_env.world import World
 
 MATRIX_SIZES = {"cpu": (512, 1024, 2048), "cuda": (4096, 8192)}
 COPY_BYTES = {"cpu": 1 << 27, "cuda": 1 << 31}

@@ -158,3 +158,17 @@ class Dynamics(nn.Module):
         """[..., G, group² * E] -> [..., N, E]."""
         side, g = self.config.side // self.config.group, self.config.group
         return rearrange(x, "... (y x) (i j e) -> ... (y i x j) e", y=side, i=g, x=side, j=g)
+
+
+def say(
+    model: Dynamics, context_BTN: torch.Tensor, actions_BT: torch.Tensor, decided_BTN: torch.Tensor
+) -> torch.Tensor:
+    """What the head says about the tokens of each next frame, [B, T, N, token_dim + 1]."""
+    features = model.trunk(context_BTN, actions_BT)
+    return model.decode(features.flatten(0, 1), decided_BTN.flatten(0, 1)).unflatten(0, features.shape[:2])
+
+
+def parallel_log_probs(model: Dynamics, tokens_BTN: torch.Tensor, actions_BT: torch.Tensor) -> torch.Tensor:
+    """Log-probabilities [B, T, N, V] of each next frame in one pass, nothing decided."""
+    undecided = torch.full_like(tokens_BTN, model.mask_token)
+    return model.log_probs(say(model, tokens_BTN, actions_BT, undecided), tokens_BTN)

@@ -56,3 +56,20 @@ class OutcomeHead(nn.Module):
         """Most likely reward float [B] and whether the episode ended, bool [B]."""
         logits = self(tokens_BCN)
         return self.rewards_R[logits.reward_BR.argmax(-1)], logits.terminated_B > 0
+
+
+@torch.inference_mode()
+def outcome_chances(model: OutcomeHead, tokens_TN: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Probability of each reward class [T-1, R] and of the end [T-1] after each transition of an episode."""
+    context = model.config.context_frames
+    padded = torch.cat([tokens_TN[:1].expand(context - 2, -1), tokens_TN]) if context > 2 else tokens_TN
+    parts = [model(part) for part in padded.unfold(0, context, 1).permute(0, 2, 1).split(2048)]
+    rewards_TR = torch.cat([p.reward_BR for p in parts]).softmax(-1)
+    return rewards_TR, torch.cat([p.terminated_B for p in parts]).sigmoid()
+
+
+@torch.inference_mode()
+def judge_episode(model: OutcomeHead, tokens_TN: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Reward [T-1] and termination [T-1] the head reads from a tokenized episode."""
+    chances_TR, ends_T = outcome_chances(model, tokens_TN)
+    return model.rewards_R[chances_TR.argmax(1)], ends_T > 0.5

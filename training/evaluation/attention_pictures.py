@@ -17,12 +17,11 @@ from matplotlib.figure import Figure as Sheet
 from matplotlib.patches import Rectangle
 from torch import nn
 
-from genie_env.models.dynamics import Dynamics
-from genie_env.world_model import World
-from training.evaluation.clips import Clips
+from genie_env.games.sprites import SpriteColours
+from genie_env.models.dynamics import Dynamics, parallel_log_probs
+from genie_env.world import World
+from training.evaluation.held_out import Clips
 from training.evaluation.sprites import detect
-from training.games import SpriteColours
-from training.train_dynamics import parallel_log_probs
 
 INCH = 1.5
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from training.evaluation.intervals import Figure
+from genie_env.statistics import Figure
 
 CAUSE, NO_CAUSE, NOT_APPLICABLE = "cause", "not a cause", "not applicable"
 RULE = (

@@ -14,11 +14,11 @@ from gymnasium.vector import AutoresetMode, SyncVectorEnv
 from tqdm import tqdm
 
 from genie_env.config import SourceConfig
-from genie_env.source_game import make_source_game
-from training.evaluation.intervals import Figure, Figures, mean, ratio
-from training.evaluation.metrics import distance, fingerprints, longest_repeat, token_counts
+from genie_env.games.registry import Game
+from genie_env.games.source_game import make_source_game
+from genie_env.statistics import Figure, Figures, mean, ratio
+from training.evaluation.array_metrics import distance, fingerprints, longest_repeat, token_counts
 from training.evaluation.sprites import detect
-from training.games import Game
 
 WARM_UP = 32
 """Steps a real game is played before it counts: start prompts lie as far into their episodes on average."""
@@ -91,7 +91,7 @@ def play_figures(play: Play, game: Game, reach: dict[str, tuple[float, float]]) 
     Args:
         play: dreamed or real.
         game: colours of its sprites, and what commands do.
-        reach: extremes that each coordinate named in ``game.obeys`` reaches in real play.
+        reach: extremes that each coordinate named in ``game.action_directions`` reaches in real play.
     """
     found: Figures = {}
     if game.colours is not None:
@@ -101,7 +101,7 @@ def play_figures(play: Play, game: Game, reach: dict[str, tuple[float, float]]) 
             found[f"exactly one {name}, where any"] = ratio(seen.count[..., s] == 1, seen.count[..., s] > 0)
         if play.effects_BT is not None:
             for name, bounds in reach.items():
-                directions = {effect: sign for effect, moved, sign in game.obeys if moved == name}
+                directions = {effect: sign for effect, moved, sign in game.action_directions if moved == name}
                 counts = obedience(seen.coordinate(name), play.effects_BT, play.cut_BT, directions, bounds)
                 found[f"{name.split('_')[0]} obeys"] = ratio(*counts)
     found[POINTS] = mean(1000 * (play.rewards_BT != 0))

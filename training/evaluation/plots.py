@@ -14,7 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure as Sheet
 
-from training.evaluation.intervals import Figure, Figures
+from genie_env.statistics import Figure, Figures
 from training.evaluation.report import Section
 
 # Okabe and Ito's colours, which stay apart for colour-blind eyes.

@@ -13,10 +13,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from genie_env.episodes import write_json
-from genie_env.renderer import upscale
-from genie_env.video import GIF_FRAMES, write_gif, write_png
-from training.evaluation.intervals import Figure, Figures
+from genie_env.files.atomic import write_json
+from genie_env.files.video import GIF_FRAMES, write_gif, write_png
+from genie_env.frames import upscale
+from genie_env.statistics import Figure, Figures
 
 SCALE = 4
 WORLD = "this world"

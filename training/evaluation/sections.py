@@ -9,16 +9,16 @@ import numpy as np
 import torch
 
 from genie_env.config import SamplingConfig
-from genie_env.episodes import EpisodeStore
-from genie_env.world_model import World
-from training.dataset import FrameDataset
-from training.evaluation import figures
-from training.evaluation.clips import Clips, Reading, roll
+from genie_env.data.episodes import EpisodeStore
+from genie_env.games.registry import Game
+from genie_env.statistics import Figure, Figures
+from genie_env.world import World
+from training.data.dataset import FrameDataset
+from training.evaluation import measures as figures
 from training.evaluation.free_play import POINTS, Play, histogram_figures, play_figures
-from training.evaluation.intervals import Figure, Figures
+from training.evaluation.held_out import Clips, Reading, roll
 from training.evaluation.report import WORLD, Section
 from training.evaluation.sprites import detect
-from training.games import Game
 
 ARGMAX, FORCED, COPY, MEDIAN = "this world, argmax", "teacher-forced", "copy-last", "median background"
 FORCED_COPY = "teacher-forced copy-last"
@@ -172,5 +172,5 @@ def reach_of(clips: Clips, game: Game) -> Reach:
     if game.colours is None:
         return {}
     recorded = detect(clips.frames_CTHWC, game.colours)
-    places = {name: recorded.coordinate(name) for name in dict.fromkeys(name for _, name, _ in game.obeys)}
+    places = {name: recorded.coordinate(name) for name in dict.fromkeys(name for _, name, _ in game.action_directions)}
     return {name: (float(np.nanmin(place)), float(np.nanmax(place))) for name, place in places.items()}

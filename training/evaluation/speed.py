@@ -9,7 +9,7 @@ import sys
 
 from genie_env.bench import measure
 from genie_env.bench.clock import IDLE_CORES, OtherLoad
-from training.evaluation.intervals import Figure
+from genie_env.statistics import Figure
 from training.evaluation.report import WORLD, Section
 
 _START = """

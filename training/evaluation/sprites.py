@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy import ndimage
 
-from training.games import SpriteColours
+from genie_env.games.sprites import SpriteColours
 
 STRONG = 12
 """Summed colour difference to the background from which a pixel counts; less is rounding."""

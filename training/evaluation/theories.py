@@ -14,14 +14,14 @@ import numpy as np
 import torch
 
 from genie_env.config import SamplingConfig
-from training.evaluation.clips import roll
-from training.evaluation.figures import PEAK_2
+from genie_env.models.dynamics import parallel_log_probs
+from genie_env.statistics import Figure, decibels, interval, size
+from training.evaluation.array_metrics import pixel_errors
+from training.evaluation.diagnosis_inputs import PASS_FRAMES, Share, Subject, accuracy, one_pass
 from training.evaluation.findings import Finding
-from training.evaluation.intervals import Figure, decibels, interval, size
-from training.evaluation.metrics import pixel_errors
-from training.evaluation.subject import PASS_FRAMES, Share, Subject, accuracy, one_pass
-from training.train_dynamics import parallel_log_probs
-from training.variants import HiddenContext, from_checkpoint, with_batch_statistics
+from training.evaluation.held_out import roll
+from training.evaluation.interventions import HiddenContext, from_checkpoint, with_batch_statistics
+from training.evaluation.measures import PEAK_2
 
 NOTICEABLE = 0.05
 """Smallest loss of changed-token accuracy, and smallest share of impossible tokens, that would explain a decay."""

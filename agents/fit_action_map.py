@@ -1,0 +1,181 @@
+"""Fit a world's action map from a few labelled transitions: ``python -m agents.fit_action_map worlds/my_game``.
+
+The labels come from a recording, or from a few seconds of diverse random play in the real game. Reported are the
+purity of each latent action, which effects are covered, and how often the map names the right effect on transitions
+that it was not fitted on. With ``--write`` the map is stored in the bundle, whose dreams then take the game's own
+actions.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import tyro
+
+from agents.real_env import make_real_env
+from genie_env.action_map import to_real
+from genie_env.bundle import CARD, find_world, load_world, save_world
+from genie_env.config import ActionMapConfig, WorldConfig
+from genie_env.data.episodes import EpisodeStore
+from genie_env.data.fit_action_map import fit_action_map, infer_effects
+from genie_env.games.players import DiversePlayer
+from genie_env.world import World
+
+
+@dataclass(frozen=True)
+class ActionMapSettings:
+    """Fit a world's action map."""
+
+    world: tyro.conf.Positional[str]
+    """Bundled name or folder."""
+    data: Path | None = None
+    """Recording to take labels from; without one the real game is played at random."""
+    labels: int = 200
+    """Labelled transitions."""
+    held_out: int = 1000
+    """Further transitions to measure the map on."""
+    write: bool = False
+    """Store the map in the bundle."""
+    seed: int = 0
+    """Of the draw, or of the play."""
+
+
+class Labelled(NamedTuple):
+    """Transitions with both actions."""
+
+    latent_M: np.ndarray
+    real_M: np.ndarray
+    before_M: np.ndarray
+    """The real action of the transition before each, -1 where there was none."""
+
+
+class Fitted(NamedTuple):
+    """A map and what it is worth."""
+
+    config: WorldConfig
+    """The world's, with the map."""
+    mapped: ActionMapConfig
+    held_out: float
+    """Share of held-out transitions whose effect the map names."""
+
+
+def fit(world: World, labelled: Labelled, held_out: Labelled) -> Fitted:
+    """Fit a map and measure it; effects are inferred where nothing is known of the game's.
+
+    Raises:
+        ValueError: if there are no labels.
+    """
+    source, num_latent = world.config.source, world.config.dynamics.num_actions
+    num_real = len(source.action_meanings)
+    if len(set(source.effects)) in (0, num_real):
+        effects = infer_effects(labelled.latent_M, labelled.real_M, num_real, num_latent)
+        source = dataclasses.replace(source, effects=effects)
+    mapped = fit_action_map(labelled.latent_M, labelled.real_M, source.effects, num_latent, labelled.before_M)
+    said_M = to_real(mapped, held_out.latent_M, held_out.before_M)
+    effect_of = np.array(source.effects)
+    right = float((effect_of[said_M] == effect_of[held_out.real_M]).mean())
+    return Fitted(dataclasses.replace(world.config, source=source, action_map=mapped), mapped, right)
+
+
+def recorded_labels(world: World, data: Path, split: str, count: int, seed: int) -> Labelled:
+    """Transitions drawn evenly from a split of a recording.
+
+    Raises:
+        ValueError: if the recording cannot be read, or no episode is long enough.
+    """
+    store, rng = EpisodeStore(data), np.random.default_rng(seed)
+    lead = world.config.latent_action.context_frames
+    entries = [entry for entry in store.split(split) if entry.length > lead]
+    if not entries:
+        raise ValueError(f"{data}: no {split} episode has more than {lead} frames")
+    room = np.array([entry.length - lead for entry in entries])
+    clips, real, before = [], [], []
+    for index in rng.choice(len(entries), size=count, p=room / room.sum()):
+        last = int(rng.integers(lead, entries[index].length))
+        clips.append(np.array(store.array("frames", entries[index])[last - lead : last + 1]))
+        actions = store.array("actions", entries[index])
+        real.append(int(actions[last - 1]))
+        before.append(int(actions[last - 2]) if last > 1 else -1)
+    return _label(world, np.stack(clips), np.array(real), np.array(before))
+
+
+def played_labels(world: World, count: int, seed: int) -> Labelled:
+    """Transitions of diverse random play in the real game, spread over it.
+
+    Raises:
+        ImportError: if the game is not installed; the message names the extra.
+        ValueError: if the world names no game.
+    """
+    game, rng = make_real_env(world), np.random.default_rng(seed)
+    lead = world.config.latent_action.context_frames
+    # Actions that take turns keep a paddle in the middle, where every one of them shows: at a wall none does.
+    player = DiversePlayer(len(world.config.source.action_meanings), rng, weight=1.0)
+    frames = [game.reset(seed=seed)[0]]
+    clips, real, before = [], [], []
+    action = -1
+    while len(clips) < count:
+        earlier, action = action, player.act(None)
+        frame, _, terminated, truncated, _ = game.step(action)
+        frames = [*frames[-lead:], frame]
+        if len(frames) > lead and rng.random() < 0.25:
+            clips.append(np.stack(frames))
+            real.append(action)
+            before.append(earlier)
+        if terminated or truncated:
+            frames, action = [game.reset()[0]], -1
+            player.reset()
+    game.close()
+    return _label(world, np.stack(clips), np.array(real), np.array(before))
+
+
+def _label(world: World, clips_MTHWC: np.ndarray, real_M: np.ndarray, before_M: np.ndarray) -> Labelled:
+    parts = [
+        world.infer_actions(part)[:, -1].cpu().numpy() for part in np.array_split(clips_MTHWC, -(-len(real_M) // 256))
+    ]
+    return Labelled(np.concatenate(parts), real_M, before_M)
+
+
+def markdown(fitted: Fitted) -> str:
+    """The map and its figures."""
+    names, mapped = fitted.config.source.action_meanings, fitted.mapped
+    lines = ["| latent action | stands for | purity |", "|---|---|---|"]
+    for code, (real, purity) in enumerate(zip(mapped.latent_to_real, mapped.purity, strict=True)):
+        lines.append(f"| {code} | {names[real]} | {purity:.2f} |")
+    lines += ["", "| real action | latent action |", "|---|---|"]
+    lines += [f"| {name} | {code} |" for name, code in zip(names, mapped.real_to_latent, strict=True)]
+    if mapped.real_to_latent_after:
+        lines += ["", "| after | " + " | ".join(names) + " |", "|---|" + "---|" * len(names)]
+        rows = zip(names, mapped.real_to_latent_after, strict=True)
+        lines += [f"| {name} | " + " | ".join(map(str, row)) + " |" for name, row in rows]
+    agreement = "–" if mapped.agreement is None else f"{mapped.agreement:.3f}"
+    lines += [
+        "",
+        f"{mapped.num_labels} labels; effects covered {mapped.coverage:.2f}; agreement {agreement} on labels left out, "
+        f"{fitted.held_out:.3f} on held-out transitions.",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def main() -> None:
+    """Command line."""
+    config = tyro.cli(ActionMapSettings, description=__doc__)
+    folder, world = find_world(config.world), load_world(config.world, "cpu")
+    if config.data is not None:
+        labelled = recorded_labels(world, config.data, "train", config.labels, config.seed)
+        held_out = recorded_labels(world, config.data, "test", config.held_out, config.seed)
+    else:
+        labelled = played_labels(world, config.labels, config.seed)
+        held_out = played_labels(world, config.held_out, config.seed + 1)
+    fitted = fit(world, labelled, held_out)
+    print(markdown(fitted))
+    if config.write:
+        world.config = fitted.config
+        save_world(world, folder, card=(folder / CARD).read_text(), replace=True)
+
+
+if __name__ == "__main__":
+    main()

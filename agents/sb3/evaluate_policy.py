@@ -1,0 +1,192 @@
+"""Playing games and counting: scores, points per 1,000 steps, and how sure the world was meanwhile.
+
+Works on any stable-baselines3 environment, dream or real game, and on anything that chooses a batch of actions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.policies import BasePolicy
+from stable_baselines3.common.vec_env import VecEnv
+
+from agents.sb3.make_envs import make_dreams, recorded_starts
+from agents.sb3.policy_spec import Senses
+from genie_env.bundle import load_world
+from genie_env.games.players import Player
+
+DRAWS = 2000
+Chooser = Callable[[Any, np.ndarray], np.ndarray]
+"""From observations [B, …] and which rows just began anew (bool [B]) to actions [B]."""
+
+
+class Scores(NamedTuple):
+    """What came of some play."""
+
+    games: np.ndarray
+    """Score of each game counted."""
+    steps: int
+    """Steps of all rows together."""
+    won: int
+    """Steps with a positive reward; in Pong, points won."""
+    lost: int
+    """Steps with a negative reward."""
+    entropy: float
+    """Mean token entropy of the dream in nats; NaN in a real game."""
+
+    @property
+    def per_1000(self) -> float:
+        """Points won minus points lost in 1,000 steps."""
+        return 1000 * (self.won - self.lost) / max(1, self.steps)
+
+
+class Step(NamedTuple):
+    """One step of all rows of an environment."""
+
+    rewards_B: np.ndarray
+    done_B: np.ndarray
+    """bool: the row's episode ended; what is seen next is the beginning of another."""
+    infos: list[dict[str, Any]]
+
+
+def stepping(choose: Chooser, venv: VecEnv) -> Iterator[Step]:
+    """Begin anew and step for ever; the one loop in which policies meet environments without learning."""
+    observations, began_B = venv.reset(), np.ones(venv.num_envs, dtype=bool)
+    while True:
+        observations, rewards_B, began_B, infos = venv.step(choose(observations, began_B))
+        yield Step(rewards_B.copy(), began_B.copy(), infos)
+
+
+def play(choose: Chooser, venv: VecEnv, games: int = 0, steps: int = 0) -> Scores:
+    """Play whole games, or for a number of steps.
+
+    Every row plays the same number of games, so that short games do not count for more than long ones.
+
+    Args:
+        choose: the policy.
+        venv: where.
+        games: games in all; rounded up to a multiple of the rows.
+        steps: instead, steps of each row; games that end meanwhile are counted.
+
+    Raises:
+        ValueError: unless exactly one of ``games`` and ``steps`` is given.
+    """
+    if (games > 0) == (steps > 0):
+        raise ValueError(f"expected either games or steps, got {games} and {steps}")
+    rows, quota = venv.num_envs, -(-games // venv.num_envs)
+    running, finished = np.zeros(rows), np.zeros(rows, dtype=int)
+    scores: list[float] = []
+    played = won = lost = 0
+    entropies: list[float] = []
+    for step in stepping(choose, venv):
+        counted = (finished < quota) if games else np.ones(rows, dtype=bool)
+        played += int(counted.sum())
+        won, lost = won + int((step.rewards_B[counted] > 0).sum()), lost + int((step.rewards_B[counted] < 0).sum())
+        entropies += [info["entropy"] for info in step.infos if "entropy" in info]
+        running += step.rewards_B
+        for row in np.flatnonzero(step.done_B):
+            cut_off = steps and step.infos[row].get("TimeLimit.truncated", False)
+            if counted[row] and not cut_off:
+                scores.append(float(running[row]))
+            running[row], finished[row] = 0.0, finished[row] + 1
+        if played >= rows * steps if steps else (finished >= quota).all():
+            break
+    entropy = float(np.mean(entropies)) if entropies else float("nan")
+    return Scores(np.array(scores), played, won, lost, entropy)
+
+
+def play_from(seed: int, choose: Chooser, venv: VecEnv, games: int = 0, steps: int = 0) -> Scores:
+    """:func:`play` with environments and torch's own generator, which policies draw from, begun at ``seed``.
+
+    The generator is found again as it was left: a learner does not notice that its policy played elsewhere.
+    """
+    with begun_at(seed, venv):
+        return play(choose, venv, games, steps)
+
+
+@contextmanager
+def begun_at(seed: int, venv: VecEnv) -> Iterator[None]:
+    """Seed environments and torch's own generator, which is found again as it was left."""
+    venv.seed(seed)
+    with torch.random.fork_rng(devices=[]):
+        torch.set_rng_state(torch.Generator().manual_seed(seed).get_state())
+        yield
+
+
+def chooser(learner: BaseAlgorithm | BasePolicy, deterministic: bool = False) -> Chooser:
+    """How a learned policy chooses; by default it draws, as it did while it learned."""
+    return lambda observations, began: learner.predict(observations, deterministic=deterministic)[0]
+
+
+def row_by_row(players: list[Player]) -> Chooser:
+    """One player a row, each for itself; observations as :mod:`agents.scripted` takes them."""
+
+    def choose(observations: np.ndarray, began: np.ndarray) -> np.ndarray:
+        for player in np.array(players, dtype=object)[began]:
+            player.reset()
+        return np.array([player.act(obs) for player, obs in zip(players, observations, strict=True)])
+
+    return choose
+
+
+def interval(values: np.ndarray) -> tuple[float, float, float]:
+    """Mean and its 95 % percentile-bootstrap interval (Efron 1979); NaN where there is nothing to draw from."""
+    if not len(values):
+        return float("nan"), float("nan"), float("nan")
+    low, high = np.percentile(_means(values, np.random.default_rng(0)), [2.5, 97.5])
+    return float(values.mean()), float(low), float(high)
+
+
+def interval_of_difference(ours: np.ndarray, theirs: np.ndarray) -> tuple[float, float, float]:
+    """Difference of two means of values that are not paired, and its 95 % percentile-bootstrap interval."""
+    rng = np.random.default_rng(0)
+    low, high = np.percentile(_means(ours, rng) - _means(theirs, rng), [2.5, 97.5])
+    return float(ours.mean() - theirs.mean()), float(low), float(high)
+
+
+def _means(values: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Means of resampled values [DRAWS]."""
+    return values[rng.integers(len(values), size=(DRAWS, len(values)))].mean(1)
+
+
+ROWS = 16
+
+
+NUM_STARTS = 512
+
+
+SEED = 1_000_003
+"""Of the judge's dreams; learners take other ones."""
+
+
+Judge = Callable[[Any], Scores]
+"""Plays a policy somewhere and says what came of it."""
+
+
+def dream_judge(world: str, senses: Senses, data: Path | None, steps: int, device: str = "auto") -> Judge:
+    """A judge in dreams, the same ones for every policy: differences are then the policies'.
+
+    Args:
+        world: bundled name or folder.
+        senses: of the policies.
+        data: recording whose training episodes dreams begin in; None: the world's own beginnings.
+        steps: of each row.
+        device: of the dreams.
+    """
+    starts = None
+    if data is not None:
+        starts = recorded_starts(load_world(world, device), data, NUM_STARTS, seed=SEED)
+    dreams = make_dreams(world, senses, ROWS, starts=starts, device=device)
+    return partial(fresh_play, dreams, steps=steps)
+
+
+def fresh_play(venv: Any, learner: Any, **much: int) -> Scores:
+    """Play ``venv`` from the judge's seed on."""
+    return play_from(SEED, chooser(learner), venv, **much)

@@ -1,0 +1,261 @@
+"""Where agents learn and are scored: many dreams, or many real games, behind one stable-baselines3 interface.
+
+Both give the observations and take the actions of a policy's :class:`Senses`, so a policy moves between them
+unchanged. Owns how they are made; knows nothing about learning.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import torch
+from gymnasium.vector import AutoresetMode
+from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv, VecEnvWrapper, VecFrameStack
+from stable_baselines3.common.vec_env.base_vec_env import VecEnvObs, VecEnvStepReturn
+
+from agents.real_env import make_real_env
+from agents.sb3.policy_spec import Senses
+from agents.sb3.vec_env import GenieVecEnv
+from genie_env.action_map import latent_tables, to_real
+from genie_env.config import ActionMapConfig
+from genie_env.data.episodes import EpisodeStore
+from genie_env.envs.dream_batch import observation_space
+from genie_env.envs.vector_env import GenieVectorEnv
+from genie_env.frames import to_gray
+from genie_env.world import Prompts, World
+
+RANDOM_ACTIONS = 30
+"""Random actions that a real game begins with at most."""
+
+
+class ChosenActions(VecEnvWrapper):
+    """Turns a policy's actions into those of the environment below."""
+
+    def __init__(self, venv: VecEnv, actions: tuple[int, ...]) -> None:
+        super().__init__(venv, action_space=gym.spaces.Discrete(len(actions)))
+        self._actions = np.array(actions)
+
+    def reset(self) -> VecEnvObs:
+        """Begin anew."""
+        return self.venv.reset()
+
+    def step_async(self, actions: np.ndarray) -> None:
+        """Play a policy's actions [B]."""
+        self.venv.step_async(self._actions[actions])
+
+    def step_wait(self) -> VecEnvStepReturn:
+        """What came of it."""
+        return self.venv.step_wait()
+
+
+class ToldApart(VecEnvWrapper):
+    """Turns latent actions into real ones, by the action before where a code alone stands for several."""
+
+    def __init__(self, venv: VecEnv, mapped: ActionMapConfig) -> None:
+        super().__init__(venv, action_space=gym.spaces.Discrete(len(mapped.latent_to_real)))
+        self._mapped = mapped
+
+    def reset(self) -> VecEnvObs:
+        """Begin anew."""
+        self._real_B = np.full(self.num_envs, -1)
+        return self.venv.reset()
+
+    def step_async(self, actions: np.ndarray) -> None:
+        """Play latent actions [B]."""
+        self._real_B = to_real(self._mapped, np.asarray(actions), self._real_B)
+        self.venv.step_async(self._real_B)
+
+    def step_wait(self) -> VecEnvStepReturn:
+        """What came of it."""
+        observations, rewards, dones, infos = self.venv.step_wait()
+        self._real_B = np.where(dones, -1, self._real_B)
+        return observations, rewards, dones, infos
+
+
+class ThroughCodes(ToldApart):
+    """Sends real actions through the latent codes and back, as a dream and its map would understand them."""
+
+    def __init__(self, venv: VecEnv, mapped: ActionMapConfig) -> None:
+        super().__init__(venv, mapped)
+        self.action_space = venv.action_space
+        self._codes = latent_tables(mapped)
+
+    def step_async(self, actions: np.ndarray) -> None:
+        """Play what is left of real actions [B]."""
+        super().step_async(self._codes[self._real_B, actions])
+
+
+class SeenAs(VecEnvWrapper):
+    """Shows the real game's frames as a dream shows its own: grey, or as the world's tokens."""
+
+    def __init__(self, venv: VecEnv, world: World, obs_type: str) -> None:
+        super().__init__(venv, observation_space=observation_space(world.config, obs_type))
+        self._world, self._obs_type = world, obs_type
+
+    def reset(self) -> VecEnvObs:
+        """Begin anew."""
+        self._frames_BHWC = np.asarray(self.venv.reset())
+        return self._see(self._frames_BHWC)
+
+    def step_wait(self) -> VecEnvStepReturn:
+        """Observations of this kind, the terminal ones included."""
+        frames, rewards, dones, infos = self.venv.step_wait()
+        self._frames_BHWC = np.asarray(frames)
+        for row in np.flatnonzero(dones):
+            infos[row]["terminal_observation"] = self._see(infos[row]["terminal_observation"][None])[0]
+        return self._see(frames), rewards, dones, infos
+
+    def get_images(self) -> Sequence[np.ndarray | None]:
+        """The present frames themselves."""
+        return list(self._frames_BHWC)
+
+    def _see(self, frames_BHWC: Any) -> np.ndarray:
+        if self._obs_type == "grayscale":
+            return to_gray(frames_BHWC)
+        if self._obs_type == "tokens":
+            return self._world.encode(frames_BHWC[:, None])[:, 0].cpu().numpy()
+        return frames_BHWC
+
+
+class RandomStart(gym.Wrapper[np.ndarray, Any, np.ndarray, Any]):
+    """Begins a game with a random number of random actions, in which nobody scores.
+
+    Without sticky actions the emulator plays the same game for the same actions. This tells games apart where a policy
+    draws its actions; in Pong one that takes its likeliest has moved its paddle to the same place before the first
+    serve, and plays the same game every time all the same.
+    """
+
+    def __init__(self, env: gym.Env[np.ndarray, Any], most: int) -> None:
+        super().__init__(env)
+        self._most, self._rng = most, np.random.default_rng()
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[np.ndarray, dict]:
+        """Start a game and play it at random for a while."""
+        if seed is not None:
+            self._rng = np.random.default_rng(seed)
+        obs, info = self.env.reset(seed=seed, options=options)
+        num_actions = int(self.env.action_space.n)  # type: ignore[attr-defined]
+        for _ in range(int(self._rng.integers(self._most + 1))):
+            obs, reward, terminated, truncated, info = self.env.step(int(self._rng.integers(num_actions)))
+            if reward or terminated or truncated:
+                return self.env.reset(options=options)
+        return obs, info
+
+
+def make_dreams(
+    world: str | Path,
+    senses: Senses,
+    num_envs: int,
+    *,
+    horizon: int | None = None,
+    starts: Prompts | None = None,
+    max_entropy: float = math.inf,
+    **options: Any,
+) -> VecEnv:
+    """Dreams with these senses.
+
+    Args:
+        world: bundled name or folder.
+        senses: of the policy.
+        num_envs: rows.
+        horizon: steps after which a dream is cut off (learners bootstrap there); None: 27,000.
+        starts: beginnings to draw from; the default is the world's own.
+        max_entropy: as in :class:`GenieVecEnv`.
+        options: of the environment, such as ``temperature`` and ``device``.
+
+    Raises:
+        ValueError: if the world or an option is not as expected.
+    """
+    kwargs = {} if horizon is None else {"max_episode_steps": horizon}
+    envs = gym.make_vec(
+        "Genie/World-v0",
+        num_envs=num_envs,
+        world=str(world),
+        obs_type=senses.obs_type,
+        action_type=senses.action_type,
+        autoreset_mode=AutoresetMode.SAME_STEP,
+        **kwargs,
+        **options,
+    )
+    assert isinstance(envs, GenieVectorEnv)
+    if starts is not None:
+        envs.world.starts = starts
+    return VecFrameStack(ChosenActions(GenieVecEnv(envs, max_entropy), senses.dream_actions), senses.frame_stack)
+
+
+def make_real_games(
+    world: World, senses: Senses, num_envs: int, random_starts: bool = True, through_codes: bool = False
+) -> VecEnv:
+    """Real games with these senses.
+
+    Args:
+        world: opened; its source game is made, and its tokenizer used where ``senses`` are tokens.
+        senses: of the policy.
+        num_envs: games played at once.
+        random_starts: whether games begin with up to 30 random actions.
+        through_codes: send real actions through the world's latent codes and back.
+
+    Raises:
+        ImportError: if the game is not installed; the message names the extra.
+        ValueError: if the world names no source game.
+    """
+    most = RANDOM_ACTIONS if random_starts else 0
+    games = DummyVecEnv([lambda: RandomStart(make_real_env(world), most)] * num_envs)
+    seen, mapped = SeenAs(games, world, senses.obs_type), world.config.action_map
+    if senses.action_type == "latent" and mapped is not None and mapped.latent_to_real_after:
+        return VecFrameStack(ToldApart(seen, mapped), senses.frame_stack)
+    if through_codes and mapped is not None:
+        seen = ThroughCodes(seen, mapped)
+    return VecFrameStack(ChosenActions(seen, senses.real_actions), senses.frame_stack)
+
+
+def recorded_starts(world: World, data: Path, count: int, length: int = 8, seed: int = 0) -> Prompts:
+    """Beginnings drawn evenly from all moments of recorded training episodes, whatever the score.
+
+    Args:
+        world: encodes them.
+        data: recording.
+        count: number of beginnings.
+        length: frames of each.
+        seed: of the draw.
+
+    Raises:
+        ValueError: if the recording cannot be read, or no episode is that long.
+    """
+    store, rng = EpisodeStore(data), np.random.default_rng(seed)
+    entries = [entry for entry in store.split("train") if entry.length > length]
+    if not entries:
+        raise ValueError(f"{data}: no training episode has more than {length} frames")
+    room = np.array([entry.length - length for entry in entries])
+    tokens, actions = [], []
+    for index in rng.choice(len(entries), size=count, p=room / room.sum()):
+        first = int(rng.integers(room[index]))
+        clip_THWC = np.array(store.array("frames", entries[index])[first : first + length])
+        prompt = world.prompts(clip_THWC[None])
+        tokens.append(prompt.tokens_SPN)
+        actions.append(prompt.actions_SP)
+    return Prompts(torch.cat(tokens), torch.cat(actions))
+
+
+@torch.inference_mode()
+def usual_entropy(world: World, starts: Prompts, percentile: float) -> float:
+    """Token entropy in nats that so many percent of predictions from real frames stay below.
+
+    Each start's last frame is predicted from the real frames before it. That is what the world is unsure of by
+    nature (a serve); a dream that is less sure has left what it knows.
+    """
+    tokens_SPN, actions_SP = (part.to(world.device) for part in starts)
+    if tokens_SPN.shape[1] < 2:
+        raise ValueError("expected beginnings of at least two frames to predict one from the other")
+    engine, entropies = world.engine(), []
+    for tokens, actions in zip(tokens_SPN.split(64), actions_SP.split(64), strict=True):
+        keys = torch.arange(len(tokens), device=world.device)
+        state = engine.start(tokens[:, :-1], actions[:, :-1], keys)
+        heat = torch.full((len(tokens),), world.config.sampling.temperature, device=world.device)
+        entropies.append(engine.step(state, actions[:, -1], heat).entropy_B)
+    return float(np.percentile(torch.cat(entropies).cpu().numpy(), percentile))

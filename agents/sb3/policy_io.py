@@ -1,0 +1,147 @@
+"""Learned policies on disk: ``policy.json`` and ``policy.safetensors`` in a folder. Never a pickle.
+
+stable-baselines3's own ``save`` stores pickled objects, and loading those runs whatever they contain. Here a policy
+is plain settings from which the network is built anew, and tensors that must fit it exactly.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load, save_file
+from stable_baselines3 import A2C, DQN, PPO
+from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.policies import BasePolicy
+
+from agents.sb3.networks import policy_settings
+from agents.sb3.policy_spec import Senses
+from genie_env.config import WorldConfig
+from genie_env.files.atomic import write_json
+from genie_env.files.json_config import JsonConfig
+
+ALGORITHMS: dict[str, type[BaseAlgorithm]] = {"ppo": PPO, "a2c": A2C, "dqn": DQN}
+FORMAT = "genie-env-policy-1"
+JSON, TENSORS = "policy.json", "policy.safetensors"
+
+
+@dataclass(frozen=True)
+class PolicyConfig(JsonConfig):
+    """Everything about a policy except its weights."""
+
+    world: str
+    """Bundled name or folder of the world whose observations it takes."""
+    algo: str
+    network: str
+    senses: Senses
+    image_size: int
+    num_tokens: int
+    vocab_size: int
+    trained: dict[str, Any] = field(default_factory=dict)
+    """Where, how long and with which settings it learned."""
+    sha256: str = ""
+    format: str = FORMAT
+
+    def __post_init__(self) -> None:
+        if self.format != FORMAT:
+            raise ValueError(f"policy format: expected {FORMAT!r}, got {self.format!r}")
+        if self.algo not in ALGORITHMS:
+            raise ValueError(f"algo: expected one of {sorted(ALGORITHMS)}, got {self.algo!r}")
+        if (self.network == "tokens") != (self.senses.obs_type == "tokens"):
+            raise ValueError(f"policy: {self.network!r} cannot read obs_type {self.senses.obs_type!r}")
+
+
+def policy_config(config: WorldConfig, world: str, algo: str, network: str, senses: Senses) -> PolicyConfig:
+    """Configuration of an untrained policy for a world."""
+    tokenizer = config.tokenizer
+    return PolicyConfig(world, algo, network, senses, tokenizer.image_size, tokenizer.num_tokens, tokenizer.vocab_size)
+
+
+def build_policy(config: PolicyConfig) -> BasePolicy:
+    """An untrained network for ``config``, on the CPU."""
+    senses, stack = config.senses, config.senses.frame_stack
+    if senses.obs_type == "tokens":
+        shape = (stack * config.num_tokens,)
+        observations = gym.spaces.Box(0, config.vocab_size - 1, shape, np.int64)
+    else:
+        channels = stack * (1 if senses.obs_type == "grayscale" else 3)
+        observations = gym.spaces.Box(0, 255, (channels, config.image_size, config.image_size), np.uint8)
+    kind = ALGORITHMS[config.algo].policy_aliases["CnnPolicy"]
+    # The schedule is of a learning rate that nobody uses: this network only plays.
+    with torch.random.fork_rng(devices=[]):
+        return kind(
+            observations,
+            gym.spaces.Discrete(senses.num_actions),
+            lambda _: 0.0,
+            **policy_settings(config.network, config.num_tokens),
+        )
+
+
+def save_policy(folder: Path, policy: BasePolicy, config: PolicyConfig) -> None:
+    """Write a policy; the JSON comes last and names the checksum of the tensors."""
+    folder.mkdir(parents=True, exist_ok=True)
+    temporary = folder / f"{TENSORS}.tmp"
+    save_file(weights_of(policy), temporary)
+    digest = hashlib.sha256(temporary.read_bytes()).hexdigest()
+    temporary.rename(folder / TENSORS)
+    write_json(folder / JSON, {**config.to_json(), "sha256": digest})
+
+
+def load_policy(folder: Path | str) -> tuple[BasePolicy, PolicyConfig]:
+    """Read a policy back, ready to play.
+
+    Raises:
+        ValueError: if a file is missing, damaged, of another format, or does not fit; names the file.
+    """
+    folder = Path(folder)
+    try:
+        config = PolicyConfig.from_json(json.loads((folder / JSON).read_text()))
+    except (OSError, UnicodeDecodeError, ValueError) as error:
+        raise ValueError(f"{folder / JSON}: expected the JSON of a policy ({error})") from None
+    path = folder / TENSORS
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise ValueError(f"{path}: missing or unreadable ({error})") from None
+    if hashlib.sha256(data).hexdigest() != config.sha256:
+        raise ValueError(f"{path}: is truncated or was edited: its sha256 is not the one in {JSON}")
+    policy = build_policy(config)
+    try:
+        fill_weights(policy, load(data))
+    except (ValueError, SafetensorError) as error:
+        raise ValueError(f"{path}: does not fit {JSON}: {error}") from None
+    policy.set_training_mode(False)
+    return policy, config
+
+
+def weights_of(policy: BasePolicy) -> dict[str, torch.Tensor]:
+    """All tensors of a policy, on the CPU; one that has several names (shared features) comes once."""
+    found: dict[int, tuple[str, torch.Tensor]] = {}
+    for name, tensor in policy.state_dict().items():
+        found.setdefault(tensor.data_ptr(), (name, tensor))
+    return {name: tensor.detach().cpu().contiguous().clone() for name, tensor in found.values()}
+
+
+def fill_weights(policy: BasePolicy, weights: dict[str, torch.Tensor]) -> None:
+    """Put back what :func:`weights_of` gave.
+
+    Raises:
+        ValueError: if names, shapes or types differ, or a value is not finite.
+    """
+    wanted = weights_of(policy)
+    if set(weights) != set(wanted):
+        raise ValueError(f"expected the tensors {sorted(wanted)[:3]} …, got {sorted(weights)[:3]} …")
+    for name, tensor in wanted.items():
+        got = weights[name]
+        if got.shape != tensor.shape or got.dtype != tensor.dtype:
+            raise ValueError(f"{name}: expected {tensor.dtype} {list(tensor.shape)}, got {got.dtype} {list(got.shape)}")
+        if got.is_floating_point() and not bool(got.isfinite().all()):
+            raise ValueError(f"{name}: holds values that are not finite")
+    policy.load_state_dict(weights, strict=False)

@@ -1,0 +1,65 @@
+"""How an agent sees and acts: the same in a dream and in the real game, and stored with every policy.
+
+Owns observation type, number of stacked frames, and what each of a policy's actions means there and here. Knows
+nothing about learning.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from genie_env.config import WorldConfig
+from genie_env.files.json_config import JsonConfig
+
+OBS_TYPES = ("grayscale", "rgb", "tokens")
+
+
+@dataclass(frozen=True)
+class Senses(JsonConfig):
+    """What a policy sees and what its actions are."""
+
+    obs_type: str
+    """``grayscale``, ``rgb`` or ``tokens``."""
+    action_type: str
+    """``real`` or ``latent``: the action space of the dream it plays in."""
+    dream_actions: tuple[int, ...]
+    """For each of the policy's actions the action of the dream."""
+    real_actions: tuple[int, ...]
+    """For each of the policy's actions the action of the real game."""
+    frame_stack: int = 4
+
+    def __post_init__(self) -> None:
+        if self.obs_type not in OBS_TYPES:
+            raise ValueError(f"obs_type: expected one of {list(OBS_TYPES)}, got {self.obs_type!r}")
+        if self.frame_stack < 1:
+            raise ValueError(f"frame_stack: expected a whole number >= 1, got {self.frame_stack}")
+        if not self.dream_actions or len(self.dream_actions) != len(self.real_actions):
+            raise ValueError("expected as many dream actions as real ones, at least one")
+
+    @property
+    def num_actions(self) -> int:
+        """Actions the policy chooses from."""
+        return len(self.dream_actions)
+
+
+def make_senses(config: WorldConfig, obs_type: str, action_type: str, frame_stack: int = 4) -> Senses:
+    """Senses for a world.
+
+    With ``real`` actions, those with the same effect are one action of the policy (Pong: 3 of 6): which of them is
+    pressed makes no difference, and twice the choices only slow learning down. With ``latent`` ones the policy
+    chooses codes; in the real game each becomes the action that the world's map says it stands for.
+
+    Raises:
+        ValueError: if the world has no action map (``real`` actions need it, and so does the real game).
+    """
+    mapped = config.action_map
+    if mapped is None:
+        raise ValueError(f"{config.name}: has no action map; fit one with `python -m agents.fit_action_map`")
+    if action_type == "latent":
+        codes = tuple(range(config.dynamics.num_actions))
+        return Senses(obs_type, "latent", codes, mapped.latent_to_real, frame_stack)
+    if action_type != "real":
+        raise ValueError(f"action_type: expected 'real' or 'latent', got {action_type!r}")
+    effects = config.source.effects or tuple(range(len(config.source.action_meanings)))
+    actions = tuple(effects.index(effect) for effect in sorted(set(effects)))
+    return Senses(obs_type, "real", actions, actions, frame_stack)

@@ -1,0 +1,1 @@
+"""Recordings of play on disk, and what is fitted on them."""

@@ -1,0 +1,257 @@
+"""Recorded play on disk: whole episodes in immutable, memory-mapped shards beside a JSON manifest.
+
+A store is written into ``<folder>.partial`` and renamed when complete, so it is whole or absent. Finished shards
+of an interrupted recording are kept and reused. Rows are aligned by frame: row t holds frame t and what happened
+*after* it, that is the action taken there and the reward and termination of the transition to frame t+1.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from genie_env.config import SourceConfig
+from genie_env.files.atomic import write_json
+from genie_env.files.json_config import JsonConfig
+
+FORMAT = "genie-env-episodes-1"
+NO_ACTION = -1
+ARRAYS = {"frames": "uint8", "actions": "int16", "rewards": "float32", "terminated": "bool", "truth": "float32"}
+
+
+@dataclass(frozen=True)
+class Episode:
+    """One episode of T+1 frames and T transitions.
+
+    Attributes:
+        frames_THWC: uint8 [T+1, H, W, 3].
+        actions_T: int [T], real actions; action t moves frame t to frame t+1.
+        rewards_T: float [T].
+        terminated: whether the last transition ended the game.
+        truth: float32 [T+1, K], ground truth per frame (NaN: absent), columns named in the manifest.
+        player: who played.
+    """
+
+    frames_THWC: np.ndarray
+    actions_T: np.ndarray
+    rewards_T: np.ndarray
+    terminated: bool
+    truth: np.ndarray
+    player: str = "unknown"
+
+
+@dataclass(frozen=True)
+class EpisodeEntry(JsonConfig):
+    """Where an episode lies: ``length`` frames from row ``start`` of shard ``shard``."""
+
+    shard: int
+    start: int
+    length: int
+    player: str
+    split: str
+    terminated: bool
+
+
+@dataclass(frozen=True)
+class Manifest(JsonConfig):
+    """What a store holds; the one file that makes a folder a store."""
+
+    source: SourceConfig
+    truth_names: tuple[str, ...]
+    num_shards: int
+    episodes: tuple[EpisodeEntry, ...]
+    settings: dict[str, Any] = field(default_factory=dict)
+    format: str = FORMAT
+
+
+class EpisodeWriter:
+    """Collects episodes shard by shard and publishes the store with :meth:`finish`."""
+
+    def __init__(
+        self,
+        folder: Path | str,
+        source: SourceConfig,
+        truth_names: tuple[str, ...] = (),
+        settings: dict[str, Any] | None = None,
+        test_every: int = 10,
+    ) -> None:
+        """Prepare ``<folder>.partial``.
+
+        Args:
+            test_every: every n-th episode is held out (split ``test``); the rest is ``train``. Of fewer episodes
+                the one is held out that comes nearest to this share of all frames.
+
+        Raises:
+            ValueError: if ``folder`` exists, or a partial recording with other settings lies beside it.
+        """
+        self.folder = Path(folder)
+        self.partial = partial_folder(self.folder)
+        self._source, self._truth_names, self._settings = source, truth_names, settings or {}
+        self._test_every = test_every
+        self.partial.mkdir(parents=True, exist_ok=True)
+        stamp = self.partial / "settings.json"
+        wanted = json.loads(json.dumps({"source": source.to_json(), "settings": self._settings}))
+        if stamp.exists() and json.loads(stamp.read_text()) != wanted:
+            raise ValueError(f"{self.partial} holds a recording with other settings; remove it to start anew")
+        write_json(stamp, wanted)
+
+    def has_shard(self, index: int) -> bool:
+        """Whether shard ``index`` was finished before."""
+        return self._shard_json(index).exists()
+
+    def write_shard(self, index: int, episodes: list[Episode]) -> None:
+        """Write one shard; it counts only once its small JSON file is in place, which comes last."""
+        rows = [_rows(episode, len(self._truth_names)) for episode in episodes]
+        for name in ARRAYS:
+            np.save(array_path(self.partial, index, name), np.concatenate([row[name] for row in rows]))
+        start, entries = 0, []
+        for episode in episodes:
+            length = len(episode.frames_THWC)
+            entries.append(
+                {"start": start, "length": length, "player": episode.player, "terminated": bool(episode.terminated)}
+            )
+            start += length
+        write_json(self._shard_json(index), entries)
+
+    def finish(self, num_shards: int) -> EpisodeStore:
+        """Write the manifest, publish the folder and open it."""
+        found = [
+            (shard, entry) for shard in range(num_shards) for entry in json.loads(self._shard_json(shard).read_text())
+        ]
+        held_out = _held_out([entry["length"] for _, entry in found], self._test_every)
+        entries = [
+            EpisodeEntry(shard=shard, split="test" if index in held_out else "train", **entry)
+            for index, (shard, entry) in enumerate(found)
+        ]
+        manifest = Manifest(self._source, self._truth_names, num_shards, tuple(entries), self._settings)
+        write_json(self.partial / "manifest.json", manifest.to_json())
+        for shard in range(num_shards):
+            self._shard_json(shard).unlink()
+        (self.partial / "settings.json").unlink()
+        self.partial.rename(self.folder)
+        return EpisodeStore(self.folder)
+
+    def discard(self) -> None:
+        """Remove everything written so far."""
+        shutil.rmtree(self.partial, ignore_errors=True)
+
+    def _shard_json(self, index: int) -> Path:
+        return self.partial / f"{index:05d}.json"
+
+
+class EpisodeStore:
+    """A finished recording, memory-mapped."""
+
+    def __init__(self, folder: Path | str) -> None:
+        """Open ``folder``.
+
+        Raises:
+            ValueError: if it is no store, or an array is missing or has the wrong length or type.
+        """
+        self.folder = Path(folder)
+        path = self.folder / "manifest.json"
+        if not path.exists():
+            raise ValueError(
+                f"{self.folder}: expected a recording with manifest.json (make one with `python -m training.record`)"
+            )
+        try:
+            self.manifest = Manifest.from_json(json.loads(path.read_text()))
+        except ValueError as error:
+            raise ValueError(f"{path}: not the manifest of a recording ({error})") from None
+        if self.manifest.format != FORMAT:
+            raise ValueError(f"{path}: expected format {FORMAT!r}, got {self.manifest.format!r}")
+        self._shards = [self._open_shard(i) for i in range(self.manifest.num_shards)]
+
+    def split(self, name: str) -> list[EpisodeEntry]:
+        """Entries of ``train`` or ``test`` episodes."""
+        return [entry for entry in self.manifest.episodes if entry.split == name]
+
+    def array(self, name: str, entry: EpisodeEntry) -> np.ndarray:
+        """Read-only rows of one episode: ``frames``, ``actions``, ``rewards``, ``terminated`` or ``truth``."""
+        return self._shards[entry.shard][name][entry.start : entry.start + entry.length]
+
+    def episodes(self, split: str) -> Iterator[tuple[EpisodeEntry, dict[str, np.ndarray]]]:
+        """Yield every episode of a split with all its arrays."""
+        for entry in self.split(split):
+            yield entry, {name: self.array(name, entry) for name in ARRAYS}
+
+    def summary(self) -> str:
+        """What is in it, in a line."""
+        episodes = self.manifest.episodes
+        frames = sum(entry.length for entry in episodes)
+        return f"{self.folder}: {frames} frames, {len(episodes)} episodes ({len(self.split('test'))} held out)"
+
+    def truth_column(self, name: str) -> int:
+        """Index of a ground-truth column.
+
+        Raises:
+            ValueError: if the recording has no such column.
+        """
+        if name not in self.manifest.truth_names:
+            raise ValueError(f"{self.folder}: no ground truth {name!r}; it has {list(self.manifest.truth_names)}")
+        return self.manifest.truth_names.index(name)
+
+    def _open_shard(self, index: int) -> dict[str, np.ndarray]:
+        rows = sum(e.length for e in self.manifest.episodes if e.shard == index)
+        arrays = {}
+        for name, dtype in ARRAYS.items():
+            path = array_path(self.folder, index, name)
+            try:
+                # allow_pickle stays off: a recording can come from anywhere.
+                arrays[name] = np.load(path, mmap_mode="r", allow_pickle=False)
+            except (OSError, ValueError) as error:
+                raise ValueError(f"{path}: missing or not a readable array ({error})") from error
+            if arrays[name].dtype != dtype or len(arrays[name]) != rows:
+                raise ValueError(
+                    f"{path}: expected {rows} rows of {dtype}, got {len(arrays[name])} of {arrays[name].dtype}"
+                )
+        return arrays
+
+
+def partial_folder(folder: Path) -> Path:
+    """Where a recording is made that is to appear at ``folder`` when it is whole.
+
+    Raises:
+        ValueError: if ``folder`` exists.
+    """
+    if folder.exists():
+        raise ValueError(f"{folder} exists already; choose another folder or remove it")
+    return folder.with_name(folder.name + ".partial")
+
+
+def array_path(folder: Path, shard: int, name: str) -> Path:
+    """Where one of :data:`ARRAYS` of a shard lies."""
+    return folder / f"{shard:05d}.{name}.npy"
+
+
+def _held_out(lengths: list[int], every: int) -> set[int]:
+    """Indices of the episodes to test on; none of a single episode."""
+    if len(lengths) >= every or len(lengths) < 2:
+        return set(range(every - 1, len(lengths), every))
+    share = sum(lengths) / every
+    return {min(range(len(lengths)), key=lambda index: abs(lengths[index] - share))}
+
+
+def _rows(episode: Episode, num_truth: int) -> dict[str, np.ndarray]:
+    frames = episode.frames_THWC
+    steps = len(episode.actions_T)
+    if frames.dtype != np.uint8 or frames.ndim != 4 or frames.shape[3] != 3 or len(frames) != steps + 1:
+        raise ValueError(f"expected uint8 frames [T+1, H, W, 3] for {steps} actions, got {frames.dtype} {frames.shape}")
+    if len(episode.rewards_T) != steps:
+        raise ValueError(f"expected as many rewards as actions, {steps}, got {len(episode.rewards_T)}")
+    terminated = np.zeros(len(frames), dtype=bool)
+    if len(frames) > 1:
+        terminated[-2] = episode.terminated
+    return {
+        "frames": frames,
+        "actions": np.append(episode.actions_T, NO_ACTION).astype(np.int16),
+        "rewards": np.append(episode.rewards_T, 0).astype(np.float32),
+        "terminated": terminated,
+        "truth": np.asarray(episode.truth, dtype=np.float32).reshape(len(frames), num_truth),
+    }

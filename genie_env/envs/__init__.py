@@ -1,0 +1,1 @@
+"""The two Gymnasium environments, over one batch of dreams."""

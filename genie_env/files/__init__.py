@@ -1,0 +1,1 @@
+"""Files: whole or absent, JSON, tensors, pictures and films. Knows nothing of worlds."""

@@ -1,0 +1,1 @@
+"""A person at a window: session, keys, clock, drawing, films and recordings."""

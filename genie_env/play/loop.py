@@ -1,0 +1,70 @@
+"""A person plays an environment by keyboard. Owns the loop: events in, a tick, a picture out, at the right time."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import gymnasium as gym
+
+from genie_env.play.session import UNPACED_FPS, PlaySession
+from genie_env.window.frame_clock import Pacer
+from genie_env.window.renderer import Renderer
+
+if TYPE_CHECKING:
+    from genie_env.play.play_recorder import PlayRecorder
+    from genie_env.play.real_game import Twin
+
+
+def play(
+    env: gym.Env[Any, Any],
+    *,
+    fps: float | None = None,
+    scale: int = 8,
+    renderer: Renderer | None = None,
+    max_steps: int | None = None,
+    seed: int | None = None,
+    out: Path | str = ".",
+    recorder: PlayRecorder | None = None,
+    twin: Twin | None = None,
+    hud: bool = True,
+) -> None:
+    """Let a person play until they quit; an episode that is over starts anew after two seconds.
+
+    Args:
+        env: a Genie environment with ``render_mode="rgb_array"``; it stays open.
+        fps: steps per second; None takes the world's, 0 runs as fast as possible.
+        scale: how many times larger than frames the window (at first), screenshots and films are.
+        renderer: where to draw; None opens a window of its own and closes it afterwards.
+        max_steps: stop after that many steps.
+        seed: of the first reset.
+        out: folder for screenshots and films.
+        recorder: told of every step; it stays open.
+        twin: the real game, to be shown beside the dream; it stays open.
+        hud: whether the bar of text is there at first.
+
+    Raises:
+        ValueError: if the environment renders no pictures, or ``fps`` is negative.
+        NoDisplayError: if no window can be opened.
+    """
+    import pygame
+
+    fps = float(env.metadata.get("render_fps", UNPACED_FPS)) if fps is None else fps
+    if fps < 0:
+        raise ValueError(f"fps: expected a number >= 0, got {fps!r}")
+    session = PlaySession(env, Path(out), fps, scale, seed, recorder, twin)
+    session.show_hud = hud
+    canvas = renderer or Renderer(scale, window=True)
+    try:
+        session.draw(canvas, 0.0)
+        pacer = Pacer(fps)
+        while not session.finished and (max_steps is None or session.num_steps < max_steps):
+            for event in pygame.event.get() if pygame.display.get_init() else ():
+                session.handle(event)
+            session.tick()
+            session.draw(canvas, pacer.rate)
+            pacer.wait(UNPACED_FPS if session.idle else 0.0)
+    finally:
+        session.close()
+        if renderer is None:
+            canvas.close()

@@ -1,0 +1,299 @@
+"""A game while a person plays it: commands, pause, episodes, films, apart from window and clock.
+
+Knows Gymnasium's API and the extras of ``GenieEnv`` (its snapshots, say); a recorder and the real game beside the
+dream are handed in. Knows nothing of models or tokens.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import gymnasium as gym
+import numpy as np
+
+from genie_env.files.video import Recorder, write_png
+from genie_env.window.keyboard import Command, HeldKeys, action_of, command_of, key_table
+from genie_env.window.renderer import BACKGROUND, GAP, Hud, Renderer
+
+if TYPE_CHECKING:
+    import pygame
+
+    from genie_env.play.play_recorder import PlayRecorder
+    from genie_env.play.real_game import Twin, TwinPlace
+
+HINT = "R reset   P pause   [ ] temperature   ; ' diversity   V film   H hide   Esc quit"
+GAME_OVER_SECONDS, NOTICE_SECONDS = 2.0, 2.0
+# Where the game runs unpaced: the rate of films, and of the loop while the game stands still.
+UNPACED_FPS = 30.0
+
+
+class _Counts(NamedTuple):
+    """Where the episode stands."""
+
+    step: int = 0
+    reward: float = 0.0
+    total: float = 0.0
+    entropy: float = 0.0
+    action: str = "–"
+    over: bool = False
+
+
+class _Bookmark(NamedTuple):
+    """A snapshot of the environment, of what the session counts and of the real game beside it."""
+
+    state: Any
+    counts: _Counts
+    twin: TwinPlace | None
+
+
+class PlaySession:
+    """A game being played, apart from its window and clock: ``handle`` events and ``tick`` once a frame."""
+
+    def __init__(
+        self,
+        env: gym.Env[Any, Any],
+        out: Path,
+        fps: float,
+        scale: int = 8,
+        seed: int | None = None,
+        recorder: PlayRecorder | None = None,
+        twin: Twin | None = None,
+    ) -> None:
+        """Begin the first episode.
+
+        Args:
+            env: a Genie environment with ``render_mode="rgb_array"``.
+            out: folder for screenshots and films.
+            fps: ticks per second, for films and for how long messages stay.
+            scale: of films.
+            seed: of the first reset.
+            recorder: told of every step.
+            twin: the real game; every dream then begins with its beginning, and it plays along.
+
+        Raises:
+            ValueError: if the environment renders no pictures.
+        """
+        if env.render_mode != "rgb_array":
+            raise ValueError(f"play: expected render_mode='rgb_array', got {env.render_mode!r}")
+        self.env, self.out, self.fps, self.scale = env, out, fps, scale
+        self.recorder, self.twin = recorder, twin
+        self.game: Any = env.unwrapped
+        self.meanings: list[str] = self.game.get_action_meanings()
+        self.keys = key_table(self.game.get_keys_to_action(), self.meanings)
+        self.held = HeldKeys()
+        self.num_steps = self.episode = 0
+        self.paused = self.finished = False
+        self.show_hud = True
+        self._single = self._screenshot = False
+        self._tuned: dict[str, float] = {}
+        self._bookmark: _Bookmark | None = None
+        self._film: Recorder | None = None
+        self._notice, self._notice_ticks = "", 0
+        self._reset(seed)
+
+    @property
+    def idle(self) -> bool:
+        """Whether the game stands still."""
+        return self.paused or self.counts.over
+
+    def handle(self, event: pygame.event.Event) -> None:
+        """Take in one event of the window."""
+        import pygame
+
+        if event.type in (pygame.QUIT, pygame.WINDOWCLOSE):
+            self.run(Command.QUIT)
+        elif event.type == pygame.KEYDOWN:
+            name = pygame.key.name(event.key)
+            command = command_of(name, event.unicode)
+            if command is None:
+                self.held.press(name)
+            else:
+                self.run(command)
+        elif event.type == pygame.KEYUP:
+            self.held.release(pygame.key.name(event.key))
+        elif event.type == pygame.WINDOWFOCUSLOST:
+            # The key-up goes to another window; without this the key would stay down for good.
+            self.held.clear()
+
+    def run(self, command: Command) -> None:
+        """Carry out a command."""
+        match command:
+            case Command.RESET:
+                self._reset()
+            case Command.PAUSE:
+                self.paused = not self.paused
+            case Command.STEP:
+                self._single = self.paused
+            case Command.QUIT:
+                self.finished = True
+            case Command.COOLER | Command.WARMER:
+                self._tune("temperature", 0.1 if command is Command.WARMER else -0.1)
+            case Command.LESS_DIVERSE | Command.MORE_DIVERSE:
+                self._tune("action_diversity", 0.1 if command is Command.MORE_DIVERSE else -0.1)
+            case Command.SNAPSHOT:
+                place = self.twin.snapshot() if self.twin else None
+                self._bookmark = _Bookmark(self.game.snapshot(), self.counts, place)
+                self._say("snapshot taken: F9 comes back to it")
+            case Command.RESTORE:
+                self._restore()
+            case Command.SCREENSHOT:
+                self._screenshot = True
+            case Command.RECORD:
+                self._toggle_film()
+            case Command.HUD:
+                self.show_hud = not self.show_hud
+
+    def tick(self) -> None:
+        """Advance by one frame of time: a step of the game unless it stands still."""
+        self._notice_ticks -= 1
+        if not self.idle or (self._single and not self.counts.over):
+            self._step(action_of(self.held.names, self.keys, self.game.noop_action))
+            self.held.frame_done()
+        elif self.counts.over and not self.paused:
+            self._over_ticks += 1
+            if self._over_ticks >= self._ticks(GAME_OVER_SECONDS):
+                self._reset()
+        self._single = False
+
+    def hud(self, fps: float) -> Hud:
+        """What the bar shows now."""
+        now = self.counts
+        message, urgent = self._message()
+        return Hud(
+            self.episode,
+            now.step,
+            now.reward,
+            now.total,
+            now.action,
+            self.game.temperature,
+            self.game.action_diversity,
+            now.entropy,
+            fps,
+            message,
+            urgent,
+        )
+
+    def draw(self, canvas: Renderer, fps: float) -> None:
+        """Show where the game stands, beside the real one if there is one."""
+        hud = self.hud(fps) if self.show_hud else None
+        if self.twin is None:
+            self.shown(canvas.draw(self.frame_HWC, hud))
+        else:
+            self.shown(canvas.draw_pair(self.twin.frame_HWC, self.frame_HWC, hud))
+
+    def shown(self, picture_HWC: np.ndarray) -> None:
+        """Take note of the picture the person sees: a screenshot, if one is asked for, is of this."""
+        if self._screenshot:
+            self._screenshot = False
+            path = self._free_path().with_suffix(".png")
+            try:
+                write_png(path, picture_HWC)
+                self._say(f"saved {path.name}")
+            except OSError as error:
+                self._say(f"not saved: {error}")
+
+    def close(self) -> None:
+        """Finish a film that still runs."""
+        if self._film is not None:
+            self._toggle_film()
+
+    def _reset(self, seed: int | None = None) -> None:
+        self.env.reset(seed=seed, options={"frames": self.twin.reset(seed)} if self.twin else None)
+        # A reset brings back the environment's own values; the player's stay in force.
+        for name, value in self._tuned.items():
+            setattr(self.game, name, value)
+        self.episode += 1
+        self._go_to(_Counts())
+        if self.recorder is not None:
+            self.recorder.begin(self.frame_HWC)
+
+    def _restore(self) -> None:
+        if self._bookmark is None:
+            self._say("no snapshot yet: F5 takes one")
+            return
+        self.game.restore(self._bookmark.state)
+        if self.twin is not None and self._bookmark.twin is not None:
+            self.twin.restore(self._bookmark.twin)
+        self._tuned = {name: getattr(self.game, name) for name in self._tuned}
+        self._go_to(self._bookmark.counts)
+        if self.recorder is not None:
+            self.recorder.begin(self.frame_HWC)
+        self._say("back at the snapshot")
+
+    def _go_to(self, counts: _Counts) -> None:
+        self.counts, self._over_ticks = counts, 0
+        self.frame_HWC = np.asarray(self.env.render())
+
+    def _step(self, action: int) -> None:
+        _, reward, terminated, truncated, info = self.env.step(action)
+        self.num_steps += 1
+        if self.twin is not None:
+            self.twin.step(int(info["action"]))
+        self._go_to(
+            _Counts(
+                step=self.counts.step + 1,
+                reward=float(reward),
+                total=self.counts.total + float(reward),
+                entropy=float(info["entropy"]),
+                action=self.meanings[int(info["action"])],
+                over=terminated or truncated,
+            )
+        )
+        if self.recorder is not None:
+            self.recorder.add(int(info["action"]), self.frame_HWC, float(reward), bool(terminated))
+        if self._film is not None:
+            try:
+                self._film.add(self._filmed())
+            except OSError as error:
+                self._film = None
+                self._say(f"not filmed: {error}")
+
+    def _tune(self, name: str, change: float) -> None:
+        highest = 1.0 if name == "action_diversity" else 9.9
+        value = min(highest, max(0.0, round(getattr(self.game, name) + change, 1)))
+        setattr(self.game, name, value)
+        self._tuned[name] = value
+
+    def _toggle_film(self) -> None:
+        if self._film is None:
+            self._film = Recorder(self._free_path(), self.fps or UNPACED_FPS, self.scale)
+            return
+        film, self._film = self._film, None
+        try:
+            names = [path.name for path in film.close()]
+            self._say(f"saved {' and '.join(names)}" if names else "nothing filmed")
+        except OSError as error:
+            self._say(f"not saved: {error}")
+
+    def _filmed(self) -> np.ndarray:
+        """The picture for a film: the dream, right of the real game if there is one."""
+        if self.twin is None:
+            return self.frame_HWC
+        gap = np.full((len(self.frame_HWC), GAP // 2, 3), BACKGROUND, np.uint8)
+        return np.concatenate([self.twin.frame_HWC, gap, self.frame_HWC], axis=1)
+
+    def _free_path(self) -> Path:
+        """The first of ``genie-001``, ``genie-002``, … under which there is no file yet."""
+        number = 1
+        while any(self.out.glob(f"genie-{number:03d}.*")):
+            number += 1
+        return self.out / f"genie-{number:03d}"
+
+    def _ticks(self, seconds: float) -> int:
+        return round(seconds * (self.fps or UNPACED_FPS))
+
+    def _say(self, notice: str) -> None:
+        self._notice, self._notice_ticks = notice, self._ticks(NOTICE_SECONDS)
+
+    def _message(self) -> tuple[str, bool]:
+        """The line below the figures, and whether it stands out."""
+        if self._notice_ticks > 0:
+            return self._notice, True
+        if self.counts.over:
+            return "game over: press R", True
+        if self.paused:
+            return "paused: P goes on, N plays one step", True
+        if self._film is not None:
+            return "filming: V stops", True
+        return (HINT if self.recorder is None else f"recording   {HINT}"), False

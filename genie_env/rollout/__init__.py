@@ -1,0 +1,1 @@
+"""The rollout engine, how it draws, and how it uses torch."""

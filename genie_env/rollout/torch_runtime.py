@@ -1,0 +1,83 @@
+"""How an environment uses torch: not in forked processes, with few threads for few rows, compiled if asked for.
+
+Knows the rollout engine's step; knows nothing of worlds, options or Gymnasium's API.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable, Iterator
+
+import torch
+
+from genie_env.rollout.engine import RolloutEngine, RolloutState, StepOutput
+
+# A process forked after torch was imported has torch's threads in name only: the first large product waits for ever.
+_IMPORTED_BY = os.getpid()
+
+FASTEST_ON_CPU: dict[str, bool] = {
+    "freezing": True,  # weights are packed once, for products written for their very shapes
+    "max_autotune": True,  # which are timed against the libraries'
+    "cpp_wrapper": True,  # and no Python between kernels
+}
+"""Options of ``torch.compile``; at one row each of them is worth 10 to 25 %."""
+
+
+class ForkedError(RuntimeError):
+    """A process that was forked after torch was imported tries to dream."""
+
+
+class CompileError(RuntimeError):
+    """``torch.compile`` does not work on this machine."""
+
+
+def refuse_fork() -> None:
+    """Raise :class:`ForkedError` where torch would hang."""
+    if os.getpid() != _IMPORTED_BY:
+        raise ForkedError(
+            "this process was forked after torch was imported, and torch hangs in such processes; start workers "
+            "with 'spawn' or 'forkserver', as in gym.make_vec(…, vectorization_mode='async', "
+            "vector_kwargs={'context': 'spawn'})"
+        )
+
+
+def compiled_step(engine: RolloutEngine) -> Callable[..., StepOutput]:
+    """The engine's step through ``torch.compile``; its failures become a :class:`CompileError` that says what to do."""
+    # Costs a second, so only those pay for it who ask for the compiler.
+    from torch._dynamo.exc import TorchDynamoException
+
+    # The compiler takes no tensors made in inference mode, so this is the step without its decorator. The number of
+    # rows never changes, and code for it alone is the fastest.
+    options = FASTEST_ON_CPU if engine.device.type == "cpu" else None
+    compiled = torch.compile(RolloutEngine.step.__wrapped__, dynamic=False, options=options)
+
+    def step(state: RolloutState, actions_B: torch.Tensor, temperature_B: torch.Tensor) -> StepOutput:
+        if state.recent_BCN.is_inference():
+            vars(state).update(vars(state.clone()))
+        try:
+            with torch.no_grad():
+                return compiled(engine, state, actions_B.clone(), temperature_B.clone())
+        except TorchDynamoException as error:
+            reason = " ".join(str(error).split())[:200]
+            raise CompileError(f"compile: torch.compile fails on this machine, use compile=False ({reason})") from error
+
+    return step
+
+
+@contextlib.contextmanager
+def suitable_threads(rows: int, device: torch.device) -> Iterator[None]:
+    """One CPU thread for a few rows.
+
+    A row's products are too small to share out: two threads gain a tenth on an idle machine, and lose a factor of
+    ten as soon as anything else keeps one of the cores busy, for they wait for each other at every product.
+    """
+    threads = torch.get_num_threads()
+    if device.type != "cpu" or rows > 4 or threads == 1:
+        yield
+        return
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)

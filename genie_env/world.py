@@ -1,0 +1,100 @@
+"""A world: the four networks together, and what they do with frames."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import nn
+
+from genie_env.config import SamplingConfig, WorldConfig
+from genie_env.frames import check_frames
+from genie_env.models.dynamics import Dynamics
+from genie_env.models.latent_action import LatentActionModel
+from genie_env.models.outcome import OutcomeHead
+from genie_env.models.tokenizer import make_tokenizer
+from genie_env.rollout.engine import RolloutEngine
+
+
+class Prompts(NamedTuple):
+    """Recorded beginnings: tokens int64 [S, P, N] and the latent actions between them, int64 [S, P-1]."""
+
+    tokens_SPN: torch.Tensor
+    actions_SP: torch.Tensor
+
+
+class World(nn.Module):
+    """Tokenizer, latent action model, dynamics and outcome head of one game.
+
+    Frames are uint8 [B, T, H, W, 3] on the outside; tensors or arrays go in, tensors come out.
+    """
+
+    def __init__(self, config: WorldConfig, starts: Prompts | None = None) -> None:
+        super().__init__()
+        self.config = config
+        self.tokenizer = make_tokenizer(config.tokenizer)
+        self.latent_action = LatentActionModel(config.latent_action)
+        self.dynamics = Dynamics(config.dynamics)
+        self.outcome = OutcomeHead(config.outcome)
+        self.starts = starts
+        self.requires_grad_(False).eval()
+
+    @property
+    def device(self) -> torch.device:
+        """Where the networks are."""
+        return self.dynamics.position.device
+
+    @torch.inference_mode()
+    def encode(self, frames_BTHWC: np.ndarray | torch.Tensor) -> torch.Tensor:
+        """uint8 [B, T, H, W, 3] -> int64 tokens [B, T, N].
+
+        Raises:
+            ValueError: if the frames have another size or type.
+        """
+        frames = self._check(frames_BTHWC)
+        tokens = torch.cat([self.tokenizer.encode(part) for part in frames.flatten(0, 1).split(512)])
+        return tokens.unflatten(0, frames.shape[:2])
+
+    @torch.inference_mode()
+    def decode(self, tokens_BTN: torch.Tensor) -> torch.Tensor:
+        """int64 tokens [B, T, N] -> uint8 [B, T, H, W, 3].
+
+        Raises:
+            ValueError: if shape or range are not those of this world's tokens.
+        """
+        tokens = torch.as_tensor(tokens_BTN)
+        c = self.config.tokenizer
+        if tokens.dtype != torch.int64 or tokens.ndim != 3 or tokens.shape[-1] != c.num_tokens:
+            raise ValueError(f"expected int64 tokens [B, T, {c.num_tokens}], got {tokens.dtype} {list(tokens.shape)}")
+        if tokens.numel() and not (int(tokens.min()) >= 0 and int(tokens.max()) < c.vocab_size):
+            raise ValueError(
+                f"expected tokens from 0 to {c.vocab_size - 1}, got {int(tokens.min())} to {int(tokens.max())}"
+            )
+        return self.tokenizer.decode(tokens.to(self.device).flatten(0, 1)).unflatten(0, tokens.shape[:2])
+
+    @torch.inference_mode()
+    def infer_actions(self, frames_BTHWC: np.ndarray | torch.Tensor) -> torch.Tensor:
+        """Latent actions int64 [B, T-1]; the one at t moved frame t to frame t+1.
+
+        Raises:
+            ValueError: if the frames have another size or type, or there are fewer than two.
+        """
+        frames = self._check(frames_BTHWC)
+        if frames.shape[1] < 2:
+            raise ValueError(f"expected at least two frames to infer an action, got {frames.shape[1]}")
+        return self.latent_action.infer(frames)
+
+    def prompts(self, frames_BTHWC: np.ndarray | torch.Tensor) -> Prompts:
+        """Turn clips (or single pictures, T = 1) into prompts for :class:`~genie_env.rollout.engine.RolloutEngine`."""
+        tokens_BTN = self.encode(frames_BTHWC)
+        if tokens_BTN.shape[1] == 1:
+            return Prompts(tokens_BTN, tokens_BTN.new_zeros(len(tokens_BTN), 0))
+        return Prompts(tokens_BTN, self.infer_actions(frames_BTHWC))
+
+    def engine(self, sampling: SamplingConfig | None = None) -> RolloutEngine:
+        """A rollout engine over this world's networks."""
+        return RolloutEngine(self.dynamics, self.outcome, sampling or self.config.sampling)
+
+    def _check(self, frames_BTHWC: np.ndarray | torch.Tensor) -> torch.Tensor:
+        return check_frames(frames_BTHWC, self.config.tokenizer.image_size).to(self.device)

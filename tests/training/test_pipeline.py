@@ -1,0 +1,402 @@
+"""The whole pipeline on the tiny game: what it learns, and that no kill at any moment changes what it makes."""
+
+from __future__ import annotations
+
+import copy
+import os
+import signal
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch import nn
+
+from genie_env.bundle import load_world
+from genie_env.config import DynamicsConfig
+from genie_env.data.episodes import NO_ACTION, EpisodeStore, EpisodeWriter
+from genie_env.models.dynamics import parallel_log_probs
+from genie_env.models.latent_action import LatentActionModel
+from genie_env.models.outcome import judge_episode
+from genie_env.world import World
+from tests.helpers import tiny_game
+from tests.helpers.worlds import TINY_RECIPE, TinyWorld
+from training import record as record_module
+from training.data.dataset import TokenDataset
+from training.data.tokenize_episodes import tokenize_episodes
+from training.dynamics.task import DynamicsTask, TrainDynamicsConfig
+from training.dynamics.task import train as train_dynamics
+from training.engine.loop import CHECKPOINT, Interrupted, LoopConfig, fit
+from training.evaluation.held_out import read_episodes
+from training.latent_action.agreement import hungarian_accuracy
+from training.outcome.event_scores import F1
+from training.recipes import Recipe
+from training.record import RecordConfig, record
+from training.train import make_world
+
+
+@pytest.fixture(scope="module")
+def world(tiny_world: TinyWorld) -> World:
+    return load_world(tiny_world.bundle, device="cpu")
+
+
+def held_out(tiny: TinyWorld) -> list[dict[str, np.ndarray]]:
+    return [rows for _, rows in EpisodeStore(tiny.data).episodes("test")]
+
+
+def contents(folder: Path) -> dict[str, tuple[int, int]]:
+    """Size and time of last change of every file."""
+    files = (path for path in folder.rglob("*") if path.is_file())
+    return {str(path.relative_to(folder)): (path.stat().st_size, path.stat().st_mtime_ns) for path in files}
+
+
+def same_files(one: Path, other: Path) -> None:
+    assert sorted(path.name for path in one.iterdir()) == sorted(path.name for path in other.iterdir())
+    for path in one.iterdir():
+        assert path.read_bytes() == (other / path.name).read_bytes(), path.name
+
+
+# What the tiny world has learned.
+
+
+def test_dynamics_beats_copying_by_far_on_held_out_episodes(tiny_world: TinyWorld, world: World) -> None:
+    """One step ahead from real context, actions inferred; copying the last frame gets no changed token right."""
+    hits = changed = 0
+    with torch.inference_mode():
+        for rows in held_out(tiny_world):
+            frames = np.array(rows["frames"])[None]
+            tokens, actions = world.encode(frames), world.infer_actions(frames)
+            guesses = parallel_log_probs(world.dynamics, tokens[:, :-1], actions).argmax(-1)
+            moved = tokens[:, 1:] != tokens[:, :-1]
+            hits += int((guesses == tokens[:, 1:])[moved].sum())
+            changed += int(moved.sum())
+    assert changed > 1000
+    assert hits / changed > 0.5
+
+
+def test_actions_decide_what_the_dynamics_expects(tiny_world: TinyWorld, world: World) -> None:
+    """With every action replaced by another the own paddle, at least, is predicted worse."""
+    rates = []
+    for shift in (0, 1):
+        hits = changed = 0
+        with torch.inference_mode():
+            for rows in held_out(tiny_world):
+                frames = np.array(rows["frames"])[None]
+                tokens, actions = world.encode(frames), (world.infer_actions(frames) + shift) % 3
+                guesses = parallel_log_probs(world.dynamics, tokens[:, :-1], actions).argmax(-1)
+                moved = tokens[:, 1:] != tokens[:, :-1]
+                hits += int((guesses == tokens[:, 1:])[moved].sum())
+                changed += int(moved.sum())
+        rates.append(hits / changed)
+    assert rates[1] < rates[0] - 0.1
+
+
+def test_tokenizer_is_nearly_lossless_on_held_out_episodes(tiny_world: TinyWorld, world: World) -> None:
+    frames = np.concatenate([rows["frames"] for rows in held_out(tiny_world)])
+    drawn = world.decode(world.encode(frames[None]))[0].numpy()
+    error = np.mean((drawn.astype(float) - frames) ** 2)
+    assert 10 * np.log10(255**2 / error) > 40
+    assert (drawn == frames).all(-1).mean() > 0.999
+    ball = (frames == tiny_game.BALL_COLOUR).all(-1)
+    assert (drawn[ball] == frames[ball]).all(-1).mean() > 0.97
+
+
+def test_latent_actions_agree_with_real_ones_beyond_the_majority(tiny_world: TinyWorld, world: World) -> None:
+    codes, actions = [], []
+    for rows in held_out(tiny_world):
+        codes.append(world.infer_actions(np.array(rows["frames"])[None])[0].numpy())
+        actions.append(rows["actions"][:-1])
+    codes_M, actions_M = np.concatenate(codes), np.concatenate(actions)
+    majority = np.bincount(actions_M).max() / len(actions_M)
+    assert hungarian_accuracy(codes_M, actions_M) > majority + 0.2
+    assert np.bincount(codes_M, minlength=3).min() > 0.1 * len(codes_M), "no code is dead"
+    # The map found with 200 labels is the best one.
+    mapped = world.config.action_map
+    assert mapped is not None and sorted(mapped.real_to_latent) == [0, 1, 2]
+    assert np.mean(np.array(mapped.real_to_latent)[actions_M] == codes_M) > majority + 0.2
+
+
+def test_outcome_head_finds_the_points_of_held_out_episodes(tiny_world: TinyWorld, world: World) -> None:
+    score = F1()
+    for rows in held_out(tiny_world):
+        tokens = world.encode(np.array(rows["frames"])[None])[0]
+        predicted, _ = judge_episode(world.outcome, tokens)
+        for value in (-1.0, 1.0):
+            score.add(predicted.numpy() == value, rows["rewards"][:-1] == value)
+    assert score.value() > 0.5
+
+
+def test_dreamed_paddle_obeys(tiny_world: TinyWorld) -> None:
+    env = gym.make("Genie/World-v0", world=str(tiny_world.bundle), temperature=0.0)
+    obeyed = steps = 0
+    for start in range(4):
+        for action, wanted in ((1, -1), (2, 1)):
+            obs, _ = env.reset(seed=start, options={"start": start})
+            for _ in range(8):
+                before = _own_rows(obs)
+                obs = env.step(action)[0]
+                after = _own_rows(obs)
+                if 4 < before < 59:
+                    obeyed += int((after - before) * wanted > 0)
+                    steps += 1
+    assert steps > 30 and obeyed / steps > 0.7
+
+
+def _own_rows(frame_HWC: np.ndarray) -> float:
+    rows = np.flatnonzero((frame_HWC[:, tiny_game.OWN_LEFT] == tiny_game.OWN_COLOUR).all(-1))
+    return float(rows.mean()) if len(rows) else -1.0
+
+
+# What the stages leave behind.
+
+
+def test_bundle_says_where_it_comes_from(world: World) -> None:
+    source = world.config.source
+    assert source.env_id == tiny_game.ENV_ID and source.action_meanings == ("NOOP", "UP", "DOWN")
+    assert world.config.outcome.rewards == (-1.0, 0.0, 1.0)
+
+
+def test_finished_stages_are_skipped(tiny_world: TinyWorld, capsys: pytest.CaptureFixture[str]) -> None:
+    root = tiny_world.bundle.parent
+    before = contents(root)
+    make_world(TINY_RECIPE, *tiny_world)
+    assert contents(root) == before
+    assert capsys.readouterr().out.count("done before, skipped") == 7
+
+
+def test_stage_that_does_not_exist_is_refused(tiny_world: TinyWorld) -> None:
+    with pytest.raises(ValueError, match="'dynamic'"):
+        make_world(TINY_RECIPE, *tiny_world, last="dynamic")
+
+
+def test_held_out_episodes_are_disjoint_from_training_ones(tiny_world: TinyWorld) -> None:
+    store = EpisodeStore(tiny_world.data)
+    rows = {
+        split: {(e.shard, e.start + t) for e in store.split(split) for t in range(e.length)}
+        for split in ("train", "test")
+    }
+    assert rows["train"] and rows["test"] and not rows["train"] & rows["test"]
+    total = sum(entry.length for entry in store.manifest.episodes)
+    assert len(rows["train"]) + len(rows["test"]) == total
+    assert {entry.split for entry in store.manifest.episodes} == {"train", "test"}
+    for split in ("train", "test"):
+        tokenized = TokenDataset(tiny_world.run / "tokens", split).episodes
+        assert [len(e.tokens_TN) for e in tokenized] == [e.length for e in store.split(split)]
+        for entry, tokens in zip(store.split(split), tokenized, strict=True):
+            assert np.array_equal(tokens.actions_T, store.array("actions", entry))
+            assert np.array_equal(tokens.rewards_T, store.array("rewards", entry))
+
+
+def test_tokens_on_disk_are_those_of_the_bundled_world(tiny_world: TinyWorld, world: World) -> None:
+    store, tokenized = EpisodeStore(tiny_world.data), TokenDataset(tiny_world.run / "tokens", "test").episodes
+    for entry, tokens in zip(store.split("test"), tokenized, strict=True):
+        frames = np.array(store.array("frames", entry))[None]
+        assert np.array_equal(world.encode(frames)[0].numpy(), tokens.tokens_TN)
+        # Weights were rounded to half precision since; a transition on the edge may fall to the other side.
+        same = world.infer_actions(frames)[0].numpy() == tokens.latent_actions_T[:-1]
+        assert same.mean() > 0.97
+
+
+def test_recorded_actions_are_told_in_place_of_inferred_ones(
+    tiny_world: TinyWorld, world: World, tmp_path: Path
+) -> None:
+    store = EpisodeStore(tiny_world.data)
+    tokenize_episodes(store, world.tokenizer, world.latent_action, tmp_path, recorded_actions=True)
+    tokens = TokenDataset(tmp_path, "test")
+    assert tokens.recorded_actions and not TokenDataset(tiny_world.run / "tokens", "test").recorded_actions
+    effects = np.array(store.manifest.source.effects)
+    for episode in tokens.episodes:
+        assert np.array_equal(episode.latent_actions_T[:-1], effects[episode.actions_T[:-1]])
+        assert episode.latent_actions_T[-1] == episode.actions_T[-1] == NO_ACTION
+    # A world that learned from them is judged by them.
+    told = replace(world.config, recorded_actions=True)
+    taught = copy.deepcopy(world)
+    taught.config = told
+    mapped = world.config.action_map
+    assert mapped is not None
+    for plain, by_key in zip(read_episodes(world, store, 300), read_episodes(taught, store, 300), strict=True):
+        assert np.array_equal(plain.told_T, plain.codes_T)
+        actions_T = store.array("actions", by_key.entry)[: len(by_key.told_T)]
+        assert np.array_equal(by_key.told_T, np.array(mapped.real_to_latent)[actions_T])
+
+
+def test_recorded_actions_need_a_code_each(tiny_world: TinyWorld, world: World, tmp_path: Path) -> None:
+    few = LatentActionModel(replace(world.config.latent_action, num_actions=2))
+    with pytest.raises(ValueError, match="expected at most 2 effects, one for each latent action, got 3"):
+        tokenize_episodes(EpisodeStore(tiny_world.data), world.tokenizer, few, tmp_path / "new", recorded_actions=True)
+    assert not (tmp_path / "new").exists()
+    with pytest.raises(ValueError, match="label_fraction > 0"):
+        Recipe(env="any", steps=1, recorded_actions=True)
+
+
+# Killed and resumed.
+
+
+class Slope:
+    """A task of two weights that needs its random numbers, its optimiser and its averaged weights to resume."""
+
+    def __init__(self, stop_at: int = -1, how: Any = None) -> None:
+        torch.manual_seed(0)
+        self.model: nn.Module = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.Linear(4, 1))
+        self.stop_at, self.how, self.steps = stop_at, how, 0
+
+    def loss(self, step: int, rng: np.random.Generator, generator: torch.Generator) -> tuple[torch.Tensor, dict]:
+        if step == self.stop_at:
+            self.how()
+        self.steps += 1
+        x = torch.from_numpy(rng.normal(size=(8, 3))).float() + torch.rand(8, 3, generator=generator)
+        return (self.model(x)[:, 0] - x.sum(1)).square().mean(), {}
+
+    def evaluate(self, model: nn.Module) -> tuple[dict[str, float], dict[str, np.ndarray]]:
+        return {"weight": float(model[0].weight[0, 0])}, {"picture": np.zeros((4, 4, 3), np.uint8)}
+
+
+LOOP = LoopConfig(n_updates=12, warmup=3, eval_every=4, checkpoint_every=5, precision="float32")
+
+
+def assert_same_weights(one: nn.Module, other: nn.Module) -> None:
+    for name, tensor in one.state_dict().items():
+        assert torch.equal(tensor, other.state_dict()[name]), name
+
+
+def interrupt(signum: int) -> Any:
+    return lambda: os.kill(os.getpid(), signum)
+
+
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("stop_at", [0, 4, 6, 10])
+def test_interrupted_training_resumes_to_identical_weights(tmp_path: Path, signum: int, stop_at: int) -> None:
+    handlers = [signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)]
+    whole = Slope()
+    expected = fit(whole, LOOP, tmp_path / "whole", "slope")
+    with pytest.raises(Interrupted, match=f"stopped at step {stop_at + 1}"):
+        fit(Slope(stop_at, interrupt(signum)), LOOP, tmp_path / "killed", "slope")
+    resumed = Slope()
+    assert_same_weights(fit(resumed, LOOP, tmp_path / "killed", "slope"), expected)
+    assert_same_weights(resumed.model, whole.model)
+    assert resumed.steps == LOOP.n_updates - stop_at - 1, "only the missing steps were played"
+    assert handlers == [signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)]
+
+
+def test_crashed_training_resumes_from_its_last_checkpoint(tmp_path: Path) -> None:
+    def crash() -> None:
+        raise RuntimeError("out of memory")
+
+    expected = fit(Slope(), LOOP, tmp_path / "whole", "slope")
+    with pytest.raises(RuntimeError, match="out of memory"):
+        fit(Slope(8, crash), LOOP, tmp_path / "crashed", "slope")
+    resumed = Slope()
+    assert_same_weights(fit(resumed, LOOP, tmp_path / "crashed", "slope"), expected)
+    assert resumed.steps == LOOP.n_updates - 5
+
+
+def test_finished_training_is_read_back_without_a_step(tmp_path: Path) -> None:
+    expected = fit(Slope(), LOOP, tmp_path, "slope")
+    again = Slope()
+    assert_same_weights(fit(again, LOOP, tmp_path, "slope"), expected)
+    assert again.steps == 0
+
+
+def test_checkpoint_of_other_settings_is_refused(tmp_path: Path) -> None:
+    fit(Slope(), LOOP, tmp_path, "slope")
+    other = LoopConfig(n_updates=12, learning_rate=0.5, precision="float32")
+    with pytest.raises(ValueError, match=f"{CHECKPOINT}.*learning_rate"):
+        fit(Slope(), other, tmp_path, "slope")
+
+
+def test_loss_that_is_not_finite_stops_the_training(tmp_path: Path) -> None:
+    task = Slope()
+    with torch.no_grad():
+        task.model[2].bias.fill_(float("nan"))  # type: ignore[index]
+    with pytest.raises(ValueError, match="loss became nan"):
+        fit(task, LOOP, tmp_path, "slope")
+
+
+@pytest.mark.parametrize("precision", ["float64", ""])
+def test_unknown_precision_is_named(tmp_path: Path, precision: str) -> None:
+    with pytest.raises(ValueError, match=f"precision.*{precision!r}"):
+        fit(Slope(), LoopConfig(n_updates=1, precision=precision), tmp_path, "slope")
+
+
+def test_interrupted_dynamics_resumes_to_identical_weights(
+    tiny_world: TinyWorld, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    vocab = TINY_RECIPE.tokenizer.vocab_size
+    size = DynamicsConfig(vocab_size=vocab, width=32, num_layers=1, num_heads=2, token_dim=16, window=4)
+    loop = LoopConfig(n_updates=6, batch_size=4, warmup=2, eval_every=6, checkpoint_every=100, precision="float32")
+
+    def config(out: Path) -> TrainDynamicsConfig:
+        return TrainDynamicsConfig(tiny_world.run / "tokens", out, size, loop, clip_length=6)
+
+    train_dynamics(config(tmp_path / "whole"))
+    original = DynamicsTask.loss
+
+    def interrupted(self: DynamicsTask, step: int, *generators: Any) -> Any:
+        if step == 2:
+            os.kill(os.getpid(), signal.SIGINT)
+        return original(self, step, *generators)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(DynamicsTask, "loss", interrupted)
+        with pytest.raises(Interrupted, match="stopped at step 3"):
+            train_dynamics(config(tmp_path / "killed"))
+    assert not (tmp_path / "killed" / "model.safetensors").exists(), "an unfinished stage delivers nothing"
+    train_dynamics(config(tmp_path / "killed"))
+    whole, resumed = (load_file(tmp_path / name / "model.safetensors") for name in ("whole", "killed"))
+    assert set(whole) == set(resumed)
+    for name, tensor in whole.items():
+        assert torch.equal(tensor, resumed[name]), name
+
+
+def recording(out: Path) -> RecordConfig:
+    return RecordConfig(
+        out,
+        tiny_game.ENV_ID,
+        steps=700,
+        env_kwargs='{"points": 1}',
+        shard_steps=200,
+        workers=1,
+        module=tiny_game.__name__,
+    )
+
+
+def test_interrupted_recording_resumes_to_the_identical_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    record(recording(tmp_path / "whole"))
+    shards: list[int] = []
+    write = EpisodeWriter.write_shard
+
+    def dying(self: EpisodeWriter, index: int, episodes: Any) -> None:
+        if len(shards) == 2:
+            # Killed in the middle of a shard: some of its arrays are there, one of them half.
+            (self.partial / f"{index:05d}.frames.npy").write_bytes(b"half a shard")
+            raise KeyboardInterrupt
+        shards.append(index)
+        write(self, index, episodes)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(EpisodeWriter, "write_shard", dying)
+        for _ in range(2):
+            with pytest.raises(KeyboardInterrupt):
+                record(recording(tmp_path / "killed"))
+            assert not (tmp_path / "killed").exists()
+            with pytest.raises(ValueError, match=r"manifest\.json"):
+                EpisodeStore(tmp_path / "killed")
+    finished = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "killed.partial").glob("0000[01].*.npy")}
+    record(recording(tmp_path / "killed"))
+    same_files(tmp_path / "killed", tmp_path / "whole")
+    kept = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "killed").glob("0000[01].*.npy")}
+    assert kept == finished and shards == [0, 1], "finished shards were reused"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["killed", "whole"]
+
+
+def test_recording_does_not_depend_on_the_order_of_its_shards(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Workers finish in any order; a shard is a function of the seed and its number alone."""
+    record(recording(tmp_path / "one"))
+    one_shard = record_module._record_shard
+    monkeypatch.setattr(record_module, "_run", lambda jobs, workers: map(one_shard, reversed(jobs)))
+    record(recording(tmp_path / "other"))
+    same_files(tmp_path / "one", tmp_path / "other")

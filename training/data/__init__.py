@@ -1,0 +1,1 @@
+"""From a recording to batches: frames, tokens, clips, who plays."""

@@ -1,0 +1,50 @@
+"""The mixture of players that makes recordings varied.
+
+A world can only dream what it has seen, so the mixture has long rallies, points won and lost, and every action in
+every situation. An agent that learns to win in the dream leaves the weaker players behind: without a player that wins,
+the world would have to guess what its best shots do.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from genie_env.games.players import AimPlayer, FollowPlayer, Player, RandomPlayer, StickyRandomPlayer
+from genie_env.games.registry import Game
+
+MIXTURE = {"random": 0.1, "sticky": 0.15, "follow": 0.25, "aim": 0.5}
+SCRIPTED = ("follow", "aim")
+
+
+def check_mixture(mixture: dict[str, float], game: Game) -> dict[str, float]:
+    """The mixture with the players that can play ``game``: without ground truth, those that need not see.
+
+    Raises:
+        ValueError: if a player is not known, a weight is no weight, or nobody is left.
+    """
+    for name, weight in mixture.items():
+        if name not in MIXTURE:
+            raise ValueError(f"players: expected names of {sorted(MIXTURE)}, got {name!r}")
+        if not isinstance(weight, int | float) or not 0 <= weight < float("inf"):
+            raise ValueError(f"players: expected a weight >= 0 for {name!r}, got {weight!r}")
+    able = {name: weight for name, weight in mixture.items() if name not in SCRIPTED or game.follow is not None}
+    if not sum(able.values()):
+        raise ValueError(f"players: expected one that can play {game.source.env_id} with a weight > 0, got {mixture}")
+    return able
+
+
+def make_player(
+    game: Game, num_actions: int, rng: np.random.Generator, mixture: dict[str, float] | None = None
+) -> tuple[str, Player]:
+    """Draw one player of the mixture (default: :data:`MIXTURE`); see :func:`check_mixture`."""
+    able = check_mixture(MIXTURE if mixture is None else mixture, game)
+    weights = np.array(list(able.values()))
+    name = str(rng.choice(list(able), p=weights / weights.sum()))
+    if name in SCRIPTED:
+        assert game.follow is not None
+        mistakes = float(rng.choice([0.02, 0.1, 0.3]))
+        if name == "follow":
+            return name, FollowPlayer(game.follow, rng, mistakes, reach=float(rng.choice([2.5, 4.0, 6.0])))
+        lead = float(rng.choice([0.5, 1.0, 1.5]))
+        return name, AimPlayer(game.follow, rng, mistakes, reach=float(rng.choice([1.0, 2.5, 4.0])), lead=lead)
+    return name, (RandomPlayer if name == "random" else StickyRandomPlayer)(num_actions, rng)

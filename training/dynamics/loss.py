@@ -1,0 +1,63 @@
+"""Losses of the training stages, each a plain function of tensors."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+
+from genie_env.models.dynamics import Dynamics
+
+
+class TokenLoss(NamedTuple):
+    """Loss of a batch of next tokens, and how many of those that change were right."""
+
+    loss: torch.Tensor
+    changed_accuracy: torch.Tensor
+    num_changed: int
+    """Changed tokens, by which both were divided."""
+
+
+def token_loss(
+    model: Dynamics,
+    said: torch.Tensor,
+    context: torch.Tensor,
+    target: torch.Tensor,
+    open_: torch.Tensor,
+    changed_weight: float,
+) -> TokenLoss:
+    """Negative log-likelihood of the next tokens, which looks hardest where something may change.
+
+    The gate (stay or change) is judged on every token, the vocabulary only on those that change: in a game they are
+    one in fifteen, and a vocabulary-wide softmax on the rest is most of a training step and teaches nothing.
+
+    A token's weight is ``1 + (changed_weight - 1) * p(change)`` with the model's own probability. It depends on what
+    the model expects, not on what came, so that it does not teach the model to expect more changes than there are;
+    weighting by the outcome does, and dreams then grow second balls.
+
+    Args:
+        model: whose head said it.
+        said: float [..., token_dim + 1], from the head.
+        context: int64 [...], the present tokens as the model saw them.
+        target: int64 [...], the next tokens.
+        open_: bool [...], tokens that count: those the head did not see decided.
+        changed_weight: how much more a token counts that the model is sure will change.
+    """
+    stay = model.stay_logits(said)
+    changes = target != context
+    with torch.no_grad():
+        weight = open_ * (1.0 + (changed_weight - 1.0) * (-stay).sigmoid())
+    gate_nll = F.softplus(torch.where(changes, stay, -stay))
+    chosen = (changes & open_).flatten().nonzero()[:, 0]
+    log_probs_MV = model.change_log_probs(said.flatten(0, -2)[chosen], context.flatten()[chosen])
+    target_M, stay_M = target.flatten()[chosen], stay.flatten()[chosen]
+    change_nll_M = -log_probs_MV.gather(1, target_M[:, None])[:, 0]
+    with torch.no_grad():
+        best_M, value_M = log_probs_MV.max(-1)
+        # What the token most likely becomes must also beat its staying.
+        hit_M = (value_M == target_M) & (best_M + F.logsigmoid(-stay_M) > F.logsigmoid(stay_M))
+    # Normalising by the number of changed tokens keeps the scale of the loss the same for all games.
+    count = max(1, len(chosen))
+    loss = ((gate_nll * weight).sum() + (change_nll_M * weight.flatten()[chosen]).sum()) / count
+    return TokenLoss(loss, hit_M.float().sum() / count, count)

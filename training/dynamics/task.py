@@ -1,0 +1,173 @@
+"""What the training loop learns when it makes a dynamics model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from genie_env.config import DynamicsConfig, TokenizerConfig
+from genie_env.data.episodes import EpisodeStore
+from genie_env.models.dynamics import Dynamics, parallel_log_probs, say
+from genie_env.models.tokenizer import Tokenizer, make_tokenizer
+from genie_env.rollout.engine import roll_out
+from training.data.dataset import ClipBatch, TokenDataset
+from training.dynamics.corruption import corrupt_context
+from training.dynamics.loss import TokenLoss, token_loss
+from training.dynamics.scheduled_sampling import ScheduledSamplingConfig, dream_context
+from training.engine.distributed import training_device
+from training.engine.loop import LoopConfig, fit
+from training.engine.stages import load_stage, save_stage
+
+
+@dataclass(frozen=True)
+class TrainDynamicsConfig:
+    """Learn to predict the next frame's tokens from past tokens and latent actions."""
+
+    tokens: Path
+    """Folder of tokenized episodes."""
+    out: Path
+    """Folder for checkpoint, logs and the finished model."""
+    model: DynamicsConfig = DynamicsConfig()
+    """Size of the network."""
+    loop: LoopConfig = LoopConfig(
+        n_updates=12_500, batch_size=4, learning_rate=3e-3, muon_rate=0.02, warmup=100, decay_share=0.4, ema=0.999
+    )
+    """How long and how fast to train."""
+    clip_length: int = 24
+    """Frames of a clip; longer than the window, so that layers learn to pass on what is older."""
+    corruption: float = 0.1
+    """Highest share of corrupted context tokens (0: none)."""
+    changed_weight: float = 2.0
+    """How much more a token counts that the model expects to change."""
+    scheduled_sampling: ScheduledSamplingConfig = ScheduledSamplingConfig()
+    """Contexts that the model dreamed itself."""
+    parallel_share: float = 0.6
+    """Share of frames predicted in one pass with nothing decided; the rest has a random part decided."""
+    video_tokenizer_path: Path | None = None
+    """Finished tokenizer whose tokens' looks the embeddings begin from; without it they begin at random, and no
+    pictures are drawn."""
+    data: Path | None = None
+    """Recording that the tokens were made from: adds the real frames to the pictures."""
+    start_from: Path | None = None
+    """Finished dynamics of the same size whose weights training begins with."""
+    compile: bool = False
+    """``torch.compile`` trunk and head: half a minute at the start, a tenth faster on a CPU."""
+    device: str = "auto"
+    """Torch device; ``auto`` is the process's own GPU where there is one."""
+
+
+class DynamicsTask:
+    """Loss and evaluation of the dynamics."""
+
+    def __init__(self, config: TrainDynamicsConfig) -> None:
+        torch.manual_seed(config.loop.seed)
+        self.config = config
+        self.model = Dynamics(config.model)
+        self._tokenizer: Tokenizer | None = None
+        if config.video_tokenizer_path is not None:
+            self._tokenizer, _ = load_stage(config.video_tokenizer_path, TokenizerConfig, make_tokenizer)
+            self.model.start_embedding_from(self._tokenizer.descriptors())
+        if config.start_from is not None:
+            self.model.load_state_dict(_earlier(config.start_from, config.model).state_dict())
+        self._say: Say = torch.compile(say, dynamic=False) if config.compile else say
+        self._train, self._test = TokenDataset(config.tokens, "train"), TokenDataset(config.tokens, "test")
+        self._device = training_device(config.device)
+        self.model.to(self._device)
+
+    def loss(self, step: int, rng: np.random.Generator, generator: torch.Generator) -> tuple[torch.Tensor, dict]:
+        """Negative log-likelihood of every next frame given its past, from a corrupted or dreamed context."""
+        config = self.config
+        clip = self._train.clips(rng, config.loop.batch_size, config.clip_length + 1).to(self._device)
+        real_BTN = clip.tokens_BTN[:, :-1]
+        context_BTN = corrupt_context(real_BTN, config.corruption, config.model.vocab_size, generator)
+        progress, figures = step / config.loop.n_updates, {}
+        if config.scheduled_sampling.teacher_forcing_ratio(progress) < 1:
+            dream = dream_context(self.model, real_BTN, clip.actions_BT, config.scheduled_sampling, progress, generator)
+            context_BTN = torch.where(dream.dreamed_B[:, None, None], dream.tokens_BTN, context_BTN)
+            figures = dream.figures
+        decided_BTN = mask_targets(clip.tokens_BTN[:, 1:], config.parallel_share, self.model.mask_token, generator)
+        result = next_frame_loss(self.model, clip, context_BTN, decided_BTN, config.changed_weight, self._say)
+        return result.loss, {"changed_accuracy": result.changed_accuracy, "count": result.num_changed, **figures}
+
+    def evaluate(self, model: nn.Module) -> tuple[dict[str, float], dict[str, np.ndarray]]:
+        """Changed-token accuracy of one parallel pass from real context, on held-out episodes."""
+        assert isinstance(model, Dynamics)
+        clip = self._test.clips(np.random.default_rng(0), 32, self.config.clip_length + 1).to(self._device)
+        hits = changed = likely = 0.0
+        for rows in torch.arange(32).split(8):
+            part = ClipBatch(*(x[rows] for x in clip))
+            log_probs = parallel_log_probs(model, part.tokens_BTN[:, :-1], part.actions_BT)
+            target, current = part.tokens_BTN[:, 1:], part.tokens_BTN[:, :-1]
+            moved = target != current
+            hits += float((log_probs.argmax(-1) == target)[moved].sum())
+            likely += float(log_probs.gather(-1, target[..., None]).sum())
+            changed += float(moved.sum())
+        figures = {"changed_accuracy": hits / changed, "nats_per_frame": -likely / (32 * self.config.clip_length)}
+        if self._tokenizer is None:
+            return figures, {}
+        return figures, {"dynamics/real_reconstructed_dreamed": self._strip(model, self._tokenizer)}
+
+    def _strip(self, model: Dynamics, tokenizer: Tokenizer, num_clips: int = 3, every: int = 2) -> np.ndarray:
+        """Held-out clips as rows of pictures: real frames, their tokens decoded, and a dream from the first third."""
+        length = self.config.clip_length
+        prompt, sampling = max(1, length // 3), self.config.scheduled_sampling.sampling
+        picks = self._test.picks(np.random.default_rng(1), num_clips, length)
+        clip = self._test.take(picks, length).to(self._device)
+        keys = torch.arange(num_clips, device=self._device)
+        dreamed = roll_out(model, clip.tokens_BTN, clip.actions_BT, length - prompt, sampling, keys)
+        shown = slice(prompt % every, None, every)
+        store = None if self.config.data is None else EpisodeStore(self.config.data)
+        rows = []
+        for index, (episode, start) in enumerate(picks):
+            if store is not None:
+                frames = np.array(store.array("frames", store.split("test")[episode])[start : start + length])
+                rows.append(frames[shown])
+            rows += [tokenizer.decode(x[index, shown].cpu()).numpy() for x in (clip.tokens_BTN, dreamed)]
+        return np.concatenate([np.concatenate(list(row), axis=1) for row in rows])
+
+
+def _earlier(folder: Path, size: DynamicsConfig) -> Dynamics:
+    model, found = load_stage(folder, DynamicsConfig, Dynamics)
+    if found != size:
+        raise ValueError(f"start_from: expected a dynamics of the size {size}, found {found} in {folder}")
+    return model
+
+
+def mask_targets(
+    target_BTN: torch.Tensor, parallel_share: float, mask_token: int, generator: torch.Generator
+) -> torch.Tensor:
+    """Tokens of the next frame as the head sees them: wholly masked, or masked at a rate drawn per frame."""
+    rows, steps, _ = target_BTN.shape
+    parallel = torch.rand(rows, steps, 1, generator=generator) < parallel_share
+    rate = torch.rand(rows, steps, 1, generator=generator)
+    masked = parallel | (torch.rand(target_BTN.shape, generator=generator) < rate)
+    return torch.where(masked.to(target_BTN.device), mask_token, target_BTN)
+
+
+Say = Callable[[Dynamics, torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
+
+
+def next_frame_loss(
+    model: Dynamics,
+    clip: ClipBatch,
+    context_BTN: torch.Tensor,
+    decided_BTN: torch.Tensor,
+    changed_weight: float,
+    forward: Say = say,
+) -> TokenLoss:
+    """Loss on the undecided tokens of every frame of ``clip`` but the first, read from ``context_BTN``."""
+    said = forward(model, context_BTN, clip.actions_BT, decided_BTN)
+    return token_loss(model, said, context_BTN, clip.tokens_BTN[:, 1:], decided_BTN == model.mask_token, changed_weight)
+
+
+def train(config: TrainDynamicsConfig) -> Dynamics:
+    """Train, or resume, and save the finished model in ``config.out``."""
+    model = fit(DynamicsTask(config), config.loop, config.out, "dynamics")
+    assert isinstance(model, Dynamics)
+    save_stage(config.out, model, config.model)
+    return model

@@ -1,0 +1,1 @@
+"""The one training loop: optimiser, checkpoints, logs, several processes, finished stages."""

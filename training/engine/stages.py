@@ -1,0 +1,54 @@
+"""Finished stages on disk: ``model.safetensors`` and ``config.json`` in the stage's folder.
+
+The two files are what a later stage reads; a stage is done when both are there, weights first, config last.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from genie_env.files.atomic import write_json
+from genie_env.files.json_config import JsonConfig
+from training.engine.distributed import connect
+
+C = TypeVar("C", bound=JsonConfig)
+M = TypeVar("M", bound=nn.Module)
+
+
+def save_stage(folder: Path, model: nn.Module, config: JsonConfig) -> None:
+    """Write weights and config of a finished stage, each whole or absent; of several processes the first does it."""
+    if not connect().is_first:
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    temporary = folder / "model.safetensors.tmp"
+    save_file({k: v.cpu().contiguous() for k, v in model.state_dict().items()}, temporary)
+    temporary.rename(folder / "model.safetensors")
+    write_json(folder / "config.json", config.to_json())
+
+
+def is_done(folder: Path) -> bool:
+    """Whether a finished stage lies in ``folder``."""
+    return (folder / "config.json").exists()
+
+
+def load_stage(folder: Path, config_class: type[C], build: Callable[[C], M]) -> tuple[M, C]:
+    """Read a finished stage back, in eval mode.
+
+    Raises:
+        ValueError: if there is none, or its weights do not fit its config.
+    """
+    if not is_done(folder):
+        raise ValueError(f"{folder}: expected a finished stage with config.json and model.safetensors")
+    config = config_class.from_json(json.loads((folder / "config.json").read_text()))
+    model = build(config)
+    try:
+        model.load_state_dict(load_file(folder / "model.safetensors"))
+    except RuntimeError as error:
+        raise ValueError(f"{folder / 'model.safetensors'}: does not fit config.json: {error}") from error
+    return model.eval(), config

@@ -1,0 +1,102 @@
+"""What the training loop learns when it makes a video tokenizer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+from tqdm import tqdm
+
+from genie_env.config import TokenizerConfig
+from genie_env.data.episodes import EpisodeStore
+from genie_env.frames import to_float
+from genie_env.models.tokenizer import FSQTokenizer, PatchCodebook, Tokenizer, to_patches, unique_rows
+from training.data.dataset import FrameDataset, background
+from training.engine.loop import LoopConfig, fit
+from training.engine.stages import save_stage
+from training.tokenizer.losses import density_weights, foreground, weighted_l1_l2
+
+
+@dataclass(frozen=True)
+class TrainTokenizerConfig:
+    """Learn to turn frames into discrete tokens and back."""
+
+    data: Path
+    """Recording to learn from."""
+    out: Path
+    """Folder for checkpoint, logs and the finished model."""
+    model: TokenizerConfig = TokenizerConfig()
+    """Kind and size of the tokenizer."""
+    loop: LoopConfig = LoopConfig(n_updates=4000, batch_size=32, learning_rate=1e-3)
+    """How long and how fast to train (fsq only)."""
+
+
+def fit_codebook(store: EpisodeStore, config: TokenizerConfig) -> PatchCodebook:
+    """The ``vocab_size`` most frequent patches of the training episodes."""
+    tokenizer = PatchCodebook(config)
+    patches, counts = [], []
+    for _, arrays in tqdm(store.episodes("train"), total=len(store.split("train")), desc="codebook", unit="episode"):
+        rows_MK = to_patches(torch.from_numpy(np.array(arrays["frames"])), config.patch_size).flatten(0, 1)
+        distinct_UK, where_M = unique_rows(rows_MK)
+        patches.append(distinct_UK)
+        counts.append(torch.bincount(where_M, minlength=len(distinct_UK)))
+    distinct_UK, where_M = unique_rows(torch.cat(patches))
+    totals_U = torch.zeros(len(distinct_UK), dtype=torch.long).index_add_(0, where_M, torch.cat(counts))
+    best = totals_U.argsort(descending=True, stable=True)[: config.vocab_size]
+    # A game with fewer patches than codes leaves the rest at zero (black): harmless, never the nearest by chance.
+    tokenizer.patches_VK[: len(best)] = distinct_UK[best]
+    kept = totals_U[best].sum() / totals_U.sum()
+    tqdm.write(f"codebook: {len(best)} of {len(distinct_UK)} distinct patches, {kept:.4%} of all patches exact")
+    return tokenizer
+
+
+class FSQTask:
+    """Loss and evaluation of the convolutional tokenizer."""
+
+    def __init__(self, config: TrainTokenizerConfig, store: EpisodeStore) -> None:
+        torch.manual_seed(config.loop.seed)
+        self.model: nn.Module = FSQTokenizer(config.model)
+        self._batch_size = config.loop.batch_size
+        self._train, self._test = FrameDataset(store, "train"), FrameDataset(store, "test")
+        self._background = to_float(torch.from_numpy(background(store)))
+
+    def loss(self, step: int, rng: np.random.Generator, generator: torch.Generator) -> tuple[torch.Tensor, dict]:
+        """Reconstruction in which every object counts about the same, however small."""
+        assert isinstance(self.model, FSQTokenizer)
+        frames = to_float(self._train.frames(rng, self._batch_size))
+        mask = foreground(frames, self._background)
+        drawn = self.model.reconstruct(frames)
+        loss = weighted_l1_l2(drawn, frames, density_weights(mask))
+        # The single worst pixels are what the eye notices (arXiv 2406.19320 adds such a term).
+        worst = (drawn.float() - frames).square().mean(1).flatten(1).topk(8, dim=1).values.mean()
+        return loss + 0.02 * worst, {"weighted_error": loss.detach(), "worst_pixels": worst.detach()}
+
+    def evaluate(self, model: nn.Module) -> tuple[dict[str, float], dict[str, np.ndarray]]:
+        """PSNR over all pixels and over the foreground, and pictures of both."""
+        assert isinstance(model, Tokenizer)
+        frames_BHWC = self._test.frames(np.random.default_rng(0), 256)
+        drawn_BHWC = model.decode(model.encode(frames_BHWC))
+        error = (drawn_BHWC.float() - frames_BHWC).square().mean(-1)
+        mask = foreground(to_float(frames_BHWC), self._background)[:, 0]
+        figures = {"psnr": _psnr(error.mean()), "foreground_psnr": _psnr((error * mask).sum() / mask.sum())}
+        rows = [np.concatenate(list(x[:6].numpy()), axis=1) for x in (frames_BHWC, drawn_BHWC)]
+        return figures, {"tokenizer/real_reconstructed": np.concatenate(rows)}
+
+
+def _psnr(mse: torch.Tensor) -> float:
+    return float(10 * torch.log10(255.0**2 / mse.clamp_min(1e-9)))
+
+
+def train(config: TrainTokenizerConfig) -> Tokenizer:
+    """Train, or resume, and save the finished tokenizer in ``config.out``."""
+    store = EpisodeStore(config.data)
+    if config.model.kind == "codebook":
+        tokenizer: nn.Module = fit_codebook(store, config.model)
+    else:
+        tokenizer = fit(FSQTask(config, store), config.loop, config.out, "tokenizer")
+    assert isinstance(tokenizer, Tokenizer)
+    save_stage(config.out, tokenizer, config.model)
+    return tokenizer
