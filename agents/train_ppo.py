@@ -175,7 +175,7 @@ def make_learner(config: TrainConfig, venv: VecEnv, world: World) -> BaseAlgorit
     learner = ALGORITHMS[config.algo]("CnnPolicy", venv, **common, **own[config.algo])
     for module in learner.policy.modules():
         if isinstance(module, TokenNet):
-            module.start_from_looks(world.tokenizer.descriptors())
+            module.init_from_descriptors(world.tokenizer.descriptors())
     return learner
 
 

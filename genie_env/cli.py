@@ -177,15 +177,15 @@ def _make(world: str, **options: Any) -> gym.Env[Any, Any]:
 def _play(args: Play) -> None:
     from genie_env.play.loop import play
     from genie_env.play.play_recorder import PlayRecorder
-    from genie_env.play.real_game import Twin
+    from genie_env.play.real_game import RealGameBeside
 
     chosen = {"temperature": args.temperature, "action_diversity": args.action_diversity}
     env = _make(args.world, **chosen, action_type=args.action_type, device=args.device)
     game: Any = env.unwrapped
     settings = game.config, game.options.action_type
-    recorder = twin = None
+    recorder = real_game = None
     try:
-        twin = Twin(*settings) if args.beside_real else None
+        real_game = RealGameBeside(*settings) if args.beside_real else None
         recorder = PlayRecorder(args.record, *settings) if args.record else None
         play(
             env,
@@ -194,13 +194,13 @@ def _play(args: Play) -> None:
             seed=args.seed,
             out=args.out,
             recorder=recorder,
-            twin=twin,
+            real_game=real_game,
             hud=args.hud,
         )
     finally:
         env.close()
-        if twin is not None:
-            twin.close()
+        if real_game is not None:
+            real_game.close()
         if recorder is not None:
             store = recorder.close()
             steps = sum(entry.length - 1 for entry in store.manifest.episodes) if store else 0

@@ -93,8 +93,8 @@ def lively(monkeypatch: pytest.MonkeyPatch) -> None:
     """Rewards of all kinds and an end about every tenth step, each read from the row's own tokens alone."""
     from genie_env.models.outcome import OutcomeHead
 
-    def judge(self: OutcomeHead, tokens_BCN: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def predict(self: OutcomeHead, tokens_BCN: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         sums_B = tokens_BCN[:, -1].sum(-1)
         return (sums_B % 3 - 1).float(), sums_B % 10 == 0
 
-    monkeypatch.setattr(OutcomeHead, "judge", judge)
+    monkeypatch.setattr(OutcomeHead, "predict", predict)

@@ -254,8 +254,7 @@ def usual_entropy(world: World, starts: Prompts, percentile: float) -> float:
         raise ValueError("expected beginnings of at least two frames to predict one from the other")
     engine, entropies = world.engine(), []
     for tokens, actions in zip(tokens_SPN.split(64), actions_SP.split(64), strict=True):
-        keys = torch.arange(len(tokens), device=world.device)
-        state = engine.start(tokens[:, :-1], actions[:, :-1], keys)
-        heat = torch.full((len(tokens),), world.config.sampling.temperature, device=world.device)
-        entropies.append(engine.step(state, actions[:, -1], heat).entropy_B)
+        keys_B = torch.arange(len(tokens), device=world.device)
+        rollout = engine.roll(tokens[:, :-1], actions[:, :-1], actions[:, -1:], keys_B=keys_B)
+        entropies.append(rollout.entropy_BT[:, 0])
     return float(np.percentile(torch.cat(entropies).cpu().numpy(), percentile))

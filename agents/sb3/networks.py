@@ -70,14 +70,14 @@ class TokenNet(BaseFeaturesExtractor):
         self.mix = nn.Linear(num_tokens * place_dim, features_dim)
 
     @torch.no_grad()
-    def start_from_looks(self, descriptors_VK: torch.Tensor) -> None:
-        """Let tokens that look alike begin alike: principal components of their looks, strongest first."""
+    def init_from_descriptors(self, descriptors_VK: torch.Tensor) -> None:
+        """Let tokens that look alike begin alike: principal components of their descriptors, strongest first."""
         centred = descriptors_VK.float().cpu() - descriptors_VK.float().cpu().mean(0)
         left, strength, _ = torch.linalg.svd(centred, full_matrices=False)
         used = min(self.embed.embedding_dim, left.shape[1])
-        looks = left[:, :used] * strength[:used].sqrt()
+        components = left[:, :used] * strength[:used].sqrt()
         self.embed.weight.zero_()
-        self.embed.weight[:, :used] = looks / looks.std().clamp_min(1e-6)
+        self.embed.weight[:, :used] = components / components.std().clamp_min(1e-6)
 
     def forward(self, observations: torch.Tensor) -> torch.Tensor:
         """Tokens [B, frames * N] -> features [B, features_dim]."""

@@ -100,7 +100,7 @@ def _labelled(world: World) -> Iterator[None]:
     """Let the profiler see which part of the networks is at work."""
     places: list[tuple[Any, str, str]] = [
         (rollout, "draw_frame", "decode"),
-        (world.outcome, "judge", "outcome"),
+        (world.outcome, "predict", "outcome"),
         (world.tokenizer, "decode", "pixels"),
     ]
     for block in world.dynamics.blocks:

@@ -123,12 +123,11 @@ class CachedDreams:
         self.world, self.rows = world, rows
         self.engine = world.engine()
         self.state: RolloutState = self.engine.start(*_prompt(world, rows))
-        self.temperature_B = torch.full((rows,), world.config.sampling.temperature, device=world.device)
 
     def step(self) -> StepOutput:
         """One step of all rows."""
         actions_B = (self.state.step_B + self.state.key_B) % self.world.config.dynamics.num_actions
-        return self.engine.step(self.state, actions_B, self.temperature_B)
+        return self.engine.step(self.state, actions_B)
 
     def step_with_pixels(self) -> torch.Tensor:
         """One step and its pictures, uint8 [B, H, W, 3]."""
@@ -159,7 +158,7 @@ class UncachedDreams:
         tokens_BN, _ = draw_frame(dynamics, sampling, features_BGD, current_BN, temperature_B, self.key_B, self.step_B)
         self.tokens_BTN = torch.cat([self.tokens_BTN, tokens_BN[:, None]], dim=1)[:, -max(window, context) :]
         self.step_B = self.step_B + 1
-        outcome.judge(self.tokens_BTN[:, -context:])
+        outcome.predict(self.tokens_BTN[:, -context:])
         return tokens_BN
 
 
@@ -182,7 +181,8 @@ def measure_cache(world: World, rows: int, num_steps: int, max_seconds: float) -
     actions_BT = torch.zeros_like(tokens_BTN[:, 1:, 0])
     uncached = UncachedDreams(world, tokens_BTN, actions_BT, key_B)
     actions_B = torch.zeros_like(key_B)
-    work = functools.partial(uncached.step, world.config.sampling, actions_B, dreams.temperature_B)
+    temperature_B = torch.full((rows,), world.config.sampling.temperature, device=world.device)
+    work = functools.partial(uncached.step, world.config.sampling, actions_B, temperature_B)
     # A window of frames is work enough for every thread, so here the reference gets them all.
     seconds = seconds_per_call(work, world.device, num_steps, max_seconds)
     slow = rows * len(seconds) / float(seconds.sum())

@@ -76,7 +76,7 @@ class Snapshot:
     world: str
 
 
-class Dreams:
+class DreamBatch:
     """``num_rows`` dreams in one world, opened on first use.
 
     A deep copy shares the world, which nothing ever changes. A pickled one leaves it behind and opens it again.
@@ -246,11 +246,11 @@ class Dreams:
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in self.__dict__.items() if name not in self._SHARED}
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> Dreams:
-        twin = object.__new__(Dreams)
+    def __deepcopy__(self, memo: dict[int, Any]) -> DreamBatch:
+        copied = object.__new__(DreamBatch)
         for name, value in self.__dict__.items():
-            twin.__dict__[name] = value if name in self._SHARED else copy.deepcopy(value, memo)
-        return twin
+            copied.__dict__[name] = value if name in self._SHARED else copy.deepcopy(value, memo)
+        return copied
 
     def _starts(self, generators: list[np.random.Generator], start: int | None) -> Prompts:
         starts = self.world.starts

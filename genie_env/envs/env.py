@@ -10,9 +10,9 @@ import numpy as np
 
 from genie_env.bundle import read_config
 from genie_env.config import WorldConfig
-from genie_env.envs.dream_batch import Dreams, Snapshot, action_meanings, action_space, observation_space
+from genie_env.envs.dream_batch import DreamBatch, Snapshot, action_meanings, action_space, observation_space
 from genie_env.envs.options import Options, check_reset_options, resolve_options
-from genie_env.window.frame_clock import Pacer
+from genie_env.window.frame_clock import FrameClock
 from genie_env.window.keyboard import key_code
 from genie_env.window.renderer import Hud, Renderer
 
@@ -115,10 +115,10 @@ class GenieEnv(gym.Env[np.ndarray, np.int64]):
         self.observation_space = observation_space(config, resolved.obs_type)
         self.action_space = action_space(config, resolved.action_type)
         self.config, self.options = config, resolved
-        self._dreams = Dreams(str(world), config, resolved, num_rows=1)
+        self._dreams = DreamBatch(str(world), config, resolved, num_rows=1)
         self.show_hud = True
         self._renderer: Renderer | None = None
-        self._pacer: Pacer | None = None
+        self._clock: FrameClock | None = None
         self._episode = 0
         self._total = 0.0
         self._last_reward = 0.0
@@ -187,22 +187,22 @@ class GenieEnv(gym.Env[np.ndarray, np.int64]):
         frame_HWC = self._dreams.frames()[0]
         if self.render_mode == "rgb_array":
             return frame_HWC
-        if self._renderer is None or self._pacer is None:
+        if self._renderer is None or self._clock is None:
             self._renderer = Renderer(title=f"Genie Env: {self.config.name}", window=True)
-            self._pacer = Pacer(self.config.source.fps)
-        self._renderer.draw(frame_HWC, self._hud(self._pacer.rate) if self.show_hud else None)
-        self._pacer.wait()
+            self._clock = FrameClock(self.config.source.fps)
+        self._renderer.draw(frame_HWC, self._hud(self._clock.rate) if self.show_hud else None)
+        self._clock.wait()
         return None
 
     def close(self) -> None:
         """Close the window, if there is one. May be called again."""
         if self._renderer is not None:
             self._renderer.close()
-            self._renderer = self._pacer = None
+            self._renderer = self._clock = None
 
     def __getstate__(self) -> dict[str, Any]:
         # A copy opens a window of its own.
-        return {**self.__dict__, "_renderer": None, "_pacer": None}
+        return {**self.__dict__, "_renderer": None, "_clock": None}
 
     @property
     def world(self) -> Any:

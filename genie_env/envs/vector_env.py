@@ -12,7 +12,7 @@ from gymnasium.vector import AutoresetMode
 from gymnasium.vector.utils import batch_space
 
 from genie_env.bundle import read_config
-from genie_env.envs.dream_batch import Dreams, DreamStep, Snapshot, action_meanings, action_space, observation_space
+from genie_env.envs.dream_batch import DreamBatch, DreamStep, Snapshot, action_meanings, action_space, observation_space
 from genie_env.envs.env import require_world, whole_fps
 from genie_env.envs.options import RESET_OPTIONS, Options, check_reset_options, check_whole, resolve_options
 from genie_env.world import World
@@ -73,7 +73,7 @@ class GenieVectorEnv(gym.vector.VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)
         self.config, self.options = config, resolved
-        self._dreams = Dreams(str(world), config, resolved, num_envs)
+        self._dreams = DreamBatch(str(world), config, resolved, num_envs)
         self._ended_B = np.zeros(num_envs, dtype=bool)
 
     def reset(

@@ -141,8 +141,8 @@ class Mp4Writer:
             self.abort()
 
 
-class Recorder:
-    """A running recording: an MP4 of everything (with PyAV) and a GIF of the last frames, under one name."""
+class FilmWriter:
+    """A film in the making: an MP4 of everything (with PyAV) and a GIF of the last frames, under one name."""
 
     def __init__(self, path: Path, fps: float, scale: int) -> None:
         """Begin; ``path`` has no suffix."""

@@ -63,8 +63,8 @@ class Dynamics(nn.Module):
         nn.init.normal_(self.leave.weight, std=0.02)
 
     @torch.no_grad()
-    def start_embedding_from(self, descriptors_VK: torch.Tensor) -> None:
-        """Let tokens that look alike begin with alike embeddings: the principal components of their looks.
+    def init_embedding_from_descriptors(self, descriptors_VK: torch.Tensor) -> None:
+        """Let tokens that look alike begin with alike embeddings: the principal components of their descriptors.
 
         A ball one pixel further is then a small step and not an unrelated word, which saves most of the training
         that would be spent on learning the shape of the vocabulary.
@@ -110,7 +110,7 @@ class Dynamics(nn.Module):
         return x_BGD
 
     def decode(self, features_MGD: torch.Tensor, decided_MN: torch.Tensor) -> torch.Tensor:
-        """What the head says about each token of the next frame.
+        """The head's output for each token of the next frame.
 
         Args:
             features_MGD: of the trunk.
@@ -124,19 +124,19 @@ class Dynamics(nn.Module):
             x_MGD = block(x_MGD)
         return self._ungroup(self.leave(self.norm(x_MGD)))
 
-    def stay_logits(self, said: torch.Tensor) -> torch.Tensor:
+    def stay_logits(self, head_out: torch.Tensor) -> torch.Tensor:
         """Logit [...] of each token staying what it is, from :meth:`decode` [..., token_dim + 1]."""
-        return said[..., -1].float() + self.stay_bias
+        return head_out[..., -1].float() + self.stay_bias
 
-    def change_log_probs(self, said: torch.Tensor, current: torch.Tensor) -> torch.Tensor:
+    def change_log_probs(self, head_out: torch.Tensor, current: torch.Tensor) -> torch.Tensor:
         """Log-probabilities [..., V] of what a token becomes, given that it does not stay ``current`` [...]."""
-        logits = (said[..., :-1] @ self.embed.weight[:-1].T + self.bias_V).float()
+        logits = (head_out[..., :-1] @ self.embed.weight[:-1].T + self.bias_V).float()
         return logits.scatter(-1, current[..., None], -torch.inf).log_softmax(-1)
 
-    def log_probs(self, said: torch.Tensor, current: torch.Tensor) -> torch.Tensor:
+    def log_probs(self, head_out: torch.Tensor, current: torch.Tensor) -> torch.Tensor:
         """Log-probabilities [..., V] of each next token, from :meth:`decode` and the present tokens [...]."""
-        stay = self.stay_logits(said)[..., None]
-        change = self.change_log_probs(said, current) + F.logsigmoid(-stay)
+        stay = self.stay_logits(head_out)[..., None]
+        change = self.change_log_probs(head_out, current) + F.logsigmoid(-stay)
         return change.scatter(-1, current[..., None], F.logsigmoid(stay))
 
     def empty_cache(self, rows: int) -> KVCache:
@@ -160,10 +160,10 @@ class Dynamics(nn.Module):
         return rearrange(x, "... (y x) (i j e) -> ... (y i x j) e", y=side, i=g, x=side, j=g)
 
 
-def say(
+def head_outputs(
     model: Dynamics, context_BTN: torch.Tensor, actions_BT: torch.Tensor, decided_BTN: torch.Tensor
 ) -> torch.Tensor:
-    """What the head says about the tokens of each next frame, [B, T, N, token_dim + 1]."""
+    """The head's output for the tokens of each next frame, [B, T, N, token_dim + 1]."""
     features = model.trunk(context_BTN, actions_BT)
     return model.decode(features.flatten(0, 1), decided_BTN.flatten(0, 1)).unflatten(0, features.shape[:2])
 
@@ -171,4 +171,4 @@ def say(
 def parallel_log_probs(model: Dynamics, tokens_BTN: torch.Tensor, actions_BT: torch.Tensor) -> torch.Tensor:
     """Log-probabilities [B, T, N, V] of each next frame in one pass, nothing decided."""
     undecided = torch.full_like(tokens_BTN, model.mask_token)
-    return model.log_probs(say(model, tokens_BTN, actions_BT, undecided), tokens_BTN)
+    return model.log_probs(head_outputs(model, tokens_BTN, actions_BT, undecided), tokens_BTN)

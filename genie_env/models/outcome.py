@@ -1,6 +1,6 @@
 """Outcome head: reward class and termination of a transition, read from the tokens of the frames around it.
 
-It sees the frame just reached, so it judges what the dream really drew, not what might have come.
+It sees the frame just reached, so it reads what the dream really drew, not what might have come.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class OutcomeHead(nn.Module):
         out = self.out(F.silu(self.mix(x)))[: len(tokens_BCN)]
         return OutcomeLogits(out[:, :-1], out[:, -1])
 
-    def judge(self, tokens_BCN: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def predict(self, tokens_BCN: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Most likely reward float [B] and whether the episode ended, bool [B]."""
         logits = self(tokens_BCN)
         return self.rewards_R[logits.reward_BR.argmax(-1)], logits.terminated_B > 0
@@ -69,7 +69,7 @@ def outcome_chances(model: OutcomeHead, tokens_TN: torch.Tensor) -> tuple[torch.
 
 
 @torch.inference_mode()
-def judge_episode(model: OutcomeHead, tokens_TN: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+def predict_episode(model: OutcomeHead, tokens_TN: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Reward [T-1] and termination [T-1] the head reads from a tokenized episode."""
     chances_TR, ends_T = outcome_chances(model, tokens_TN)
     return model.rewards_R[chances_TR.argmax(1)], ends_T > 0.5

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 import gymnasium as gym
 
 from genie_env.play.session import UNPACED_FPS, PlaySession
-from genie_env.window.frame_clock import Pacer
+from genie_env.window.frame_clock import FrameClock
 from genie_env.window.renderer import Renderer
 
 if TYPE_CHECKING:
     from genie_env.play.play_recorder import PlayRecorder
-    from genie_env.play.real_game import Twin
+    from genie_env.play.real_game import RealGameBeside
 
 
 def play(
@@ -26,7 +26,7 @@ def play(
     seed: int | None = None,
     out: Path | str = ".",
     recorder: PlayRecorder | None = None,
-    twin: Twin | None = None,
+    real_game: RealGameBeside | None = None,
     hud: bool = True,
 ) -> None:
     """Let a person play until they quit; an episode that is over starts anew after two seconds.
@@ -40,7 +40,7 @@ def play(
         seed: of the first reset.
         out: folder for screenshots and films.
         recorder: told of every step; it stays open.
-        twin: the real game, to be shown beside the dream; it stays open.
+        real_game: the real game, to be shown beside the dream; it stays open.
         hud: whether the bar of text is there at first.
 
     Raises:
@@ -52,18 +52,18 @@ def play(
     fps = float(env.metadata.get("render_fps", UNPACED_FPS)) if fps is None else fps
     if fps < 0:
         raise ValueError(f"fps: expected a number >= 0, got {fps!r}")
-    session = PlaySession(env, Path(out), fps, scale, seed, recorder, twin)
+    session = PlaySession(env, Path(out), fps, scale, seed, recorder, real_game)
     session.show_hud = hud
     canvas = renderer or Renderer(scale, window=True)
     try:
         session.draw(canvas, 0.0)
-        pacer = Pacer(fps)
+        frame_clock = FrameClock(fps)
         while not session.finished and (max_steps is None or session.num_steps < max_steps):
             for event in pygame.event.get() if pygame.display.get_init() else ():
                 session.handle(event)
             session.tick()
-            session.draw(canvas, pacer.rate)
-            pacer.wait(UNPACED_FPS if session.idle else 0.0)
+            session.draw(canvas, frame_clock.rate)
+            frame_clock.wait(UNPACED_FPS if session.idle else 0.0)
     finally:
         session.close()
         if renderer is None:

@@ -15,14 +15,14 @@ from genie_env.config import WorldConfig
 from genie_env.games.source_game import make_source_game
 
 
-class TwinPlace(NamedTuple):
+class RealGamePlace(NamedTuple):
     """Where a game stands: its seed and every action since. Any seeded game comes back there by playing them."""
 
     seed: int
     actions: tuple[int, ...]
 
 
-class Twin:
+class RealGameBeside:
     """The source game of a world, driven by the actions of a dream."""
 
     def __init__(self, config: WorldConfig, action_type: str, game: gym.Env[Any, Any] | None = None) -> None:
@@ -67,11 +67,11 @@ class Twin:
         """Play what the dream played; a game that is over stands still."""
         self._play(real_action(self._mapped, action, self._actions[-1] if self._actions else -1))
 
-    def snapshot(self) -> TwinPlace:
+    def snapshot(self) -> RealGamePlace:
         """Where the game stands, for :meth:`restore`."""
-        return TwinPlace(self._seed, tuple(self._actions))
+        return RealGamePlace(self._seed, tuple(self._actions))
 
-    def restore(self, place: TwinPlace) -> None:
+    def restore(self, place: RealGamePlace) -> None:
         """Go back to a snapshot."""
         self._begin(place.seed)
         for action in place.actions:

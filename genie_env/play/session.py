@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import gymnasium as gym
 import numpy as np
 
-from genie_env.files.video import Recorder, write_png
+from genie_env.files.video import FilmWriter, write_png
 from genie_env.window.keyboard import Command, HeldKeys, action_of, command_of, key_table
 from genie_env.window.renderer import BACKGROUND, GAP, Hud, Renderer
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import pygame
 
     from genie_env.play.play_recorder import PlayRecorder
-    from genie_env.play.real_game import Twin, TwinPlace
+    from genie_env.play.real_game import RealGameBeside, RealGamePlace
 
 HINT = "R reset   P pause   [ ] temperature   ; ' diversity   V film   H hide   Esc quit"
 GAME_OVER_SECONDS, NOTICE_SECONDS = 2.0, 2.0
@@ -44,7 +44,7 @@ class _Bookmark(NamedTuple):
 
     state: Any
     counts: _Counts
-    twin: TwinPlace | None
+    real_game: RealGamePlace | None
 
 
 class PlaySession:
@@ -58,7 +58,7 @@ class PlaySession:
         scale: int = 8,
         seed: int | None = None,
         recorder: PlayRecorder | None = None,
-        twin: Twin | None = None,
+        real_game: RealGameBeside | None = None,
     ) -> None:
         """Begin the first episode.
 
@@ -69,7 +69,7 @@ class PlaySession:
             scale: of films.
             seed: of the first reset.
             recorder: told of every step.
-            twin: the real game; every dream then begins with its beginning, and it plays along.
+            real_game: the real game; every dream then begins with its beginning, and it plays along.
 
         Raises:
             ValueError: if the environment renders no pictures.
@@ -77,7 +77,7 @@ class PlaySession:
         if env.render_mode != "rgb_array":
             raise ValueError(f"play: expected render_mode='rgb_array', got {env.render_mode!r}")
         self.env, self.out, self.fps, self.scale = env, out, fps, scale
-        self.recorder, self.twin = recorder, twin
+        self.recorder, self.real_game = recorder, real_game
         self.game: Any = env.unwrapped
         self.meanings: list[str] = self.game.get_action_meanings()
         self.keys = key_table(self.game.get_keys_to_action(), self.meanings)
@@ -88,7 +88,7 @@ class PlaySession:
         self._single = self._screenshot = False
         self._tuned: dict[str, float] = {}
         self._bookmark: _Bookmark | None = None
-        self._film: Recorder | None = None
+        self._film: FilmWriter | None = None
         self._notice, self._notice_ticks = "", 0
         self._reset(seed)
 
@@ -132,14 +132,14 @@ class PlaySession:
             case Command.LESS_DIVERSE | Command.MORE_DIVERSE:
                 self._tune("action_diversity", 0.1 if command is Command.MORE_DIVERSE else -0.1)
             case Command.SNAPSHOT:
-                place = self.twin.snapshot() if self.twin else None
+                place = self.real_game.snapshot() if self.real_game else None
                 self._bookmark = _Bookmark(self.game.snapshot(), self.counts, place)
                 self._say("snapshot taken: F9 comes back to it")
             case Command.RESTORE:
                 self._restore()
             case Command.SCREENSHOT:
                 self._screenshot = True
-            case Command.RECORD:
+            case Command.FILM:
                 self._toggle_film()
             case Command.HUD:
                 self.show_hud = not self.show_hud
@@ -177,10 +177,10 @@ class PlaySession:
     def draw(self, canvas: Renderer, fps: float) -> None:
         """Show where the game stands, beside the real one if there is one."""
         hud = self.hud(fps) if self.show_hud else None
-        if self.twin is None:
+        if self.real_game is None:
             self.shown(canvas.draw(self.frame_HWC, hud))
         else:
-            self.shown(canvas.draw_pair(self.twin.frame_HWC, self.frame_HWC, hud))
+            self.shown(canvas.draw_pair(self.real_game.frame_HWC, self.frame_HWC, hud))
 
     def shown(self, picture_HWC: np.ndarray) -> None:
         """Take note of the picture the person sees: a screenshot, if one is asked for, is of this."""
@@ -199,7 +199,7 @@ class PlaySession:
             self._toggle_film()
 
     def _reset(self, seed: int | None = None) -> None:
-        self.env.reset(seed=seed, options={"frames": self.twin.reset(seed)} if self.twin else None)
+        self.env.reset(seed=seed, options={"frames": self.real_game.reset(seed)} if self.real_game else None)
         # A reset brings back the environment's own values; the player's stay in force.
         for name, value in self._tuned.items():
             setattr(self.game, name, value)
@@ -213,8 +213,8 @@ class PlaySession:
             self._say("no snapshot yet: F5 takes one")
             return
         self.game.restore(self._bookmark.state)
-        if self.twin is not None and self._bookmark.twin is not None:
-            self.twin.restore(self._bookmark.twin)
+        if self.real_game is not None and self._bookmark.real_game is not None:
+            self.real_game.restore(self._bookmark.real_game)
         self._tuned = {name: getattr(self.game, name) for name in self._tuned}
         self._go_to(self._bookmark.counts)
         if self.recorder is not None:
@@ -228,8 +228,8 @@ class PlaySession:
     def _step(self, action: int) -> None:
         _, reward, terminated, truncated, info = self.env.step(action)
         self.num_steps += 1
-        if self.twin is not None:
-            self.twin.step(int(info["action"]))
+        if self.real_game is not None:
+            self.real_game.step(int(info["action"]))
         self._go_to(
             _Counts(
                 step=self.counts.step + 1,
@@ -257,7 +257,7 @@ class PlaySession:
 
     def _toggle_film(self) -> None:
         if self._film is None:
-            self._film = Recorder(self._free_path(), self.fps or UNPACED_FPS, self.scale)
+            self._film = FilmWriter(self._free_path(), self.fps or UNPACED_FPS, self.scale)
             return
         film, self._film = self._film, None
         try:
@@ -268,10 +268,10 @@ class PlaySession:
 
     def _filmed(self) -> np.ndarray:
         """The picture for a film: the dream, right of the real game if there is one."""
-        if self.twin is None:
+        if self.real_game is None:
             return self.frame_HWC
         gap = np.full((len(self.frame_HWC), GAP // 2, 3), BACKGROUND, np.uint8)
-        return np.concatenate([self.twin.frame_HWC, gap, self.frame_HWC], axis=1)
+        return np.concatenate([self.real_game.frame_HWC, gap, self.frame_HWC], axis=1)
 
     def _free_path(self) -> Path:
         """The first of ``genie-001``, ``genie-002``, … under which there is no file yet."""

@@ -53,11 +53,30 @@ class StepOutput(NamedTuple):
     entropy_B: torch.Tensor
 
 
-class RolloutEngine:
-    """Advances dreams of a dynamics model and judges them with an outcome head."""
+class Rollout(NamedTuple):
+    """What a whole rollout of T steps brought; the prompt's frames are not part of it."""
 
-    def __init__(self, dynamics: Dynamics, outcome: OutcomeHead, sampling: SamplingConfig) -> None:
-        """Bind the networks; ``sampling`` is how tokens are drawn (temperature is per row and step)."""
+    tokens_BTN: torch.Tensor
+    """int64, the frames that were drawn."""
+    rewards_BT: torch.Tensor | None
+    """float32, of each step; None without an outcome head."""
+    ends_BT: torch.Tensor | None
+    """bool, whether the step ended the episode; rows go on all the same. None without an outcome head."""
+    entropy_BT: torch.Tensor
+    """float32, mean entropy of each frame's tokens in nats."""
+
+
+class RolloutEngine:
+    """Advances dreams of a dynamics model and reads rewards and ends with an outcome head."""
+
+    def __init__(self, dynamics: Dynamics, outcome: OutcomeHead | None, sampling: SamplingConfig) -> None:
+        """Bind the networks.
+
+        Args:
+            dynamics: draws frames.
+            outcome: reads rewards and ends from them; without one there is :meth:`roll` but no :meth:`step`.
+            sampling: how tokens are drawn.
+        """
         self.dynamics, self.outcome, self.sampling = dynamics, outcome, sampling
 
     @property
@@ -77,9 +96,7 @@ class RolloutEngine:
         rows = len(tokens_BTN)
         state = RolloutState(
             self.dynamics.empty_cache(rows),
-            torch.zeros(
-                rows, self.outcome.config.context_frames, tokens_BTN.shape[-1], dtype=torch.long, device=self.device
-            ),
+            torch.zeros(rows, self._context, tokens_BTN.shape[-1], dtype=torch.long, device=self.device),
             torch.zeros(rows, dtype=torch.long, device=self.device),
             torch.zeros(rows, dtype=torch.long, device=self.device),
         )
@@ -95,7 +112,7 @@ class RolloutEngine:
         actions_RT: torch.Tensor,
         key_R: torch.Tensor,
     ) -> None:
-        """Begin the dreams of ``rows_R`` anew; the other rows do not notice."""
+        """Restart the dreams of ``rows_R`` from prompts; other rows are unaffected."""
         rows_R, tokens_RTN = rows_R.to(self.device), tokens_RTN.to(self.device)
         self.dynamics.prefill(state.cache, rows_R, tokens_RTN[:, :-1], actions_RT.to(self.device))
         state.recent_BCN = state.recent_BCN.index_copy(0, rows_R, self._recent(tokens_RTN))
@@ -103,13 +120,72 @@ class RolloutEngine:
         state.step_B = state.step_B.index_fill(0, rows_R, 0)
 
     @torch.inference_mode()
-    def step(self, state: RolloutState, actions_B: torch.Tensor, temperature_B: torch.Tensor) -> StepOutput:
-        """Play one latent action per row and draw the next frame. Updates ``state``.
+    def step(
+        self, state: RolloutState, actions_B: torch.Tensor, temperature_B: torch.Tensor | None = None
+    ) -> StepOutput:
+        """Play one latent action per row, draw the next frame and read its outcome. Updates ``state``.
 
         Args:
             state: the dreams.
             actions_B: int64 latent actions.
-            temperature_B: float32; 0 takes the most likely tokens.
+            temperature_B: float32; 0 takes the most likely tokens. None: the sampling's temperature in every row.
+
+        Raises:
+            ValueError: if the engine has no outcome head.
+        """
+        if self.outcome is None:
+            raise ValueError("step: expected an engine with an outcome head; use roll() without one")
+        tokens_BN, entropy_B = self.advance(state, actions_B, self._temperatures(temperature_B, len(actions_B)))
+        return StepOutput(tokens_BN, *self.outcome.predict(state.recent_BCN), entropy_B)
+
+    @torch.inference_mode()
+    def roll(
+        self,
+        prompt_BPN: torch.Tensor,
+        prompt_actions_BP: torch.Tensor,
+        actions_BT: torch.Tensor,
+        *,
+        keys_B: torch.Tensor,
+        temperature_B: torch.Tensor | None = None,
+        force_BTN: torch.Tensor | None = None,
+        first_step: int = 0,
+    ) -> Rollout:
+        """Dream T frames in every row from prompts and given actions.
+
+        Args:
+            prompt_BPN: int64 prompts, as in :meth:`start`.
+            prompt_actions_BP: int64 [B, P-1], latent actions between the prompts' frames.
+            actions_BT: int64 latent actions; the first is taken at the prompt's last frame.
+            keys_B: int64 random keys.
+            temperature_B: as in :meth:`step`.
+            force_BTN: int64 real frames that replace the drawn ones as context (teacher forcing).
+            first_step: which of the keys' random numbers the first frame uses.
+        """
+        rows, steps = actions_BT.shape
+        state = self.start(prompt_BPN, prompt_actions_BP, keys_B)
+        state.step_B = state.step_B + first_step
+        actions_BT, temperature_B = actions_BT.to(self.device), self._temperatures(temperature_B, rows)
+        frames, entropies, rewards, ends = [], [], [], []
+        for t in range(steps):
+            tokens_BN, entropy_B = self.advance(state, actions_BT[:, t], temperature_B)
+            frames.append(tokens_BN)
+            entropies.append(entropy_B)
+            if self.outcome is not None:
+                reward_B, ended_B = self.outcome.predict(state.recent_BCN)
+                rewards.append(reward_B)
+                ends.append(ended_B)
+            if force_BTN is not None:
+                # The cache takes the present frame in at the next step: what it will remember is then real.
+                state.recent_BCN[:, -1] = force_BTN[:, t]
+        outcomes = (torch.stack(x, dim=1) if x else None for x in (rewards, ends))
+        return Rollout(torch.stack(frames, dim=1), *outcomes, torch.stack(entropies, dim=1))
+
+    def advance(
+        self, state: RolloutState, actions_B: torch.Tensor, temperature_B: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Play one latent action per row and draw the next frame: its tokens [B, N] and mean entropy [B].
+
+        Updates ``state``. The inference mode is the caller's.
         """
         current_BN = state.tokens_BN
         features_BGD = self.dynamics.step(state.cache, current_BN, actions_B)
@@ -118,15 +194,23 @@ class RolloutEngine:
         )
         state.recent_BCN = torch.cat([state.recent_BCN[:, 1:], tokens_BN[:, None]], dim=1)
         state.step_B = state.step_B + 1
-        reward_B, terminated_B = self.outcome.judge(state.recent_BCN)
-        return StepOutput(tokens_BN, reward_B, terminated_B, entropy_B)
+        return tokens_BN, entropy_B
+
+    @property
+    def _context(self) -> int:
+        """Frames that the outcome head reads, the present one included."""
+        return 1 if self.outcome is None else self.outcome.config.context_frames
+
+    def _temperatures(self, temperature_B: torch.Tensor | None, rows: int) -> torch.Tensor:
+        if temperature_B is not None:
+            return temperature_B
+        return torch.full((rows,), self.sampling.temperature, dtype=torch.float32, device=self.device)
 
     def _recent(self, tokens_RTN: torch.Tensor) -> torch.Tensor:
         """The prompt's last frames; its first one repeats where it is shorter."""
-        context = self.outcome.config.context_frames
-        missing = max(0, context - tokens_RTN.shape[1])
+        missing = max(0, self._context - tokens_RTN.shape[1])
         first = tokens_RTN[:, :1].expand(-1, missing, -1)
-        return torch.cat([first, tokens_RTN[:, -context:]], dim=1)
+        return torch.cat([first, tokens_RTN[:, -self._context :]], dim=1)
 
 
 def draw_frame(
@@ -161,12 +245,12 @@ def draw_frame(
     decided_BN = torch.full_like(current_BN, dynamics.mask_token)
     first_entropy_B = torch.zeros_like(temperature_B)
     for index in range(passes):
-        said_BNE = dynamics.decode(features_BGD, decided_BN)
+        head_out_BNE = dynamics.decode(features_BGD, decided_BN)
         open_BN = decided_BN == dynamics.mask_token
-        stay_BN = dynamics.stay_logits(said_BNE).masked_fill(~open_BN, torch.inf)
+        stay_BN = dynamics.stay_logits(head_out_BNE).masked_fill(~open_BN, torch.inf)
         _, where_BM = stay_BN.topk(num_drawn, dim=-1, largest=False, sorted=False)
-        said_BME = said_BNE.gather(1, where_BM[..., None].expand(-1, -1, said_BNE.shape[-1]))
-        log_probs_BMV = dynamics.log_probs(said_BME, current_BN.gather(1, where_BM))
+        head_out_BME = head_out_BNE.gather(1, where_BM[..., None].expand(-1, -1, head_out_BNE.shape[-1]))
+        log_probs_BMV = dynamics.log_probs(head_out_BME, current_BN.gather(1, where_BM))
         uniform_BN = counter_uniform(key_B, step_B, LANE_TOKENS + index * num_tokens, num_tokens)
         draw = draw_tokens(log_probs_BMV, temperature_B, sampling.top_p, uniform_BN.gather(1, where_BM))
         tokens_BN = current_BN.scatter(1, where_BM, draw.tokens_BM)
@@ -176,39 +260,8 @@ def draw_frame(
             first_entropy_B = draw.entropy_BM.sum(-1) / num_tokens
         if index + 1 < passes:
             order_BN = counter_uniform(key_B, step_B, LANE_ORDER + index * num_tokens, num_tokens)
-            sure_BN = torch.ones_like(open_BN).scatter(1, where_BM, draw.sure_BM) | ~open_BN
+            certain_BN = torch.ones_like(open_BN).scatter(1, where_BM, draw.certain_BM) | ~open_BN
             # Few at first: the first draw, of a ball's place say, settles most of the others.
-            kept_BN = decide(sure_BN, order_BN, ((index + 1) / passes) ** 2)
+            kept_BN = decide(certain_BN, order_BN, ((index + 1) / passes) ** 2)
             decided_BN = torch.where(kept_BN, tokens_BN, dynamics.mask_token)
     return tokens_BN, first_entropy_B
-
-
-def roll_out(
-    model: Dynamics,
-    tokens_BTN: torch.Tensor,
-    actions_BT: torch.Tensor,
-    frames: int,
-    sampling: SamplingConfig,
-    keys_B: torch.Tensor,
-) -> torch.Tensor:
-    """Dream the last ``frames`` frames of every row from the real ones before.
-
-    Args:
-        model: that dreams.
-        tokens_BTN: int64 real frames.
-        actions_BT: int64 action taken at each frame; the last frame's, which leads out of the clip, may be missing.
-        frames: to dream, fewer than T.
-        sampling: how they are drawn.
-        keys_B: int64 random key of each row.
-    """
-    rows, steps, _ = tokens_BTN.shape
-    first = steps - frames
-    cache, everyone = model.empty_cache(rows), torch.arange(rows, device=tokens_BTN.device)
-    model.prefill(cache, everyone, tokens_BTN[:, : first - 1], actions_BT[:, : first - 1])
-    heat_B = torch.full((rows,), sampling.temperature, device=tokens_BTN.device)
-    history = [tokens_BTN[:, first - 1]]
-    for t in range(first, steps):
-        features = model.step(cache, history[-1], actions_BT[:, t - 1])
-        drawn, _ = draw_frame(model, sampling, features, history[-1], heat_B, keys_B, torch.full_like(keys_B, t))
-        history.append(drawn)
-    return torch.cat([tokens_BTN[:, :first], torch.stack(history[1:], 1)], 1)

@@ -44,7 +44,7 @@ class Draw(NamedTuple):
     """Tokens drawn."""
 
     tokens_BM: torch.Tensor
-    sure_BM: torch.Tensor
+    certain_BM: torch.Tensor
     """Where the nucleus is a single token: nothing was left to chance."""
     entropy_BM: torch.Tensor
     """In nats, before temperature."""
@@ -76,15 +76,15 @@ def draw_tokens(
     return Draw(drawn_BM, cold_B1 | (last_BM == 0), entropy_BM)
 
 
-def decide(sure_BN: torch.Tensor, order_BN: torch.Tensor, share: float) -> torch.Tensor:
-    """Which tokens stay after a decoding pass: the sure ones and a growing random share of the others.
+def decide(certain_BN: torch.Tensor, order_BN: torch.Tensor, share: float) -> torch.Tensor:
+    """Which tokens stay after a decoding pass: the certain ones and a growing random share of the others.
 
     The order is random, not by confidence: confident tokens are those that copy the frame before, and deciding them
-    first freezes the picture. At least one unsure token is decided in every pass.
+    first freezes the picture. At least one uncertain token is decided in every pass.
     """
-    rank_BN = order_BN.masked_fill(sure_BN, 2.0).argsort(-1).argsort(-1)
-    quota_B1 = ((~sure_BN).sum(-1, keepdim=True) * share).floor().clamp_min(1)
-    return sure_BN | (rank_BN < quota_B1)
+    rank_BN = order_BN.masked_fill(certain_BN, 2.0).argsort(-1).argsort(-1)
+    quota_B1 = ((~certain_BN).sum(-1, keepdim=True) * share).floor().clamp_min(1)
+    return certain_BN | (rank_BN < quota_B1)
 
 
 def diversify(

@@ -9,7 +9,7 @@ from collections.abc import Callable
 STALL_SECONDS = 0.25
 
 
-class Pacer:
+class FrameClock:
     """Holds a loop to a rate and measures it. Frames lie on a fixed grid of times: lateness never adds up."""
 
     def __init__(

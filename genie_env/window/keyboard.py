@@ -23,7 +23,7 @@ class Command(Enum):
     SNAPSHOT = auto()
     RESTORE = auto()
     SCREENSHOT = auto()
-    RECORD = auto()
+    FILM = auto()
     HUD = auto()
 
 
@@ -39,7 +39,7 @@ COMMAND_KEYS: dict[str, Command] = {
     "f5": Command.SNAPSHOT,
     "f9": Command.RESTORE,
     "f12": Command.SCREENSHOT,
-    "v": Command.RECORD,
+    "v": Command.FILM,
     "h": Command.HUD,
 }
 """Key name, or character typed, to command. These win over a world's own keys."""

@@ -27,7 +27,7 @@ from genie_env.config import (
 from genie_env.data.episodes import EpisodeStore
 from genie_env.files.video import GIF_FRAMES
 from genie_env.play.loop import PlaySession
-from genie_env.play.real_game import Twin
+from genie_env.play.real_game import RealGameBeside
 from genie_env.window.keyboard import Command
 from genie_env.window.renderer import Renderer
 from genie_env.world import Prompts, World
@@ -171,9 +171,9 @@ def test_real_game_plays_along_beside_the_dream(
     endless_world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, player: Callable[[int], None]
 ) -> None:
     player(12)
-    games: list[Twin] = []
-    made = Twin.__init__
-    monkeypatch.setattr(Twin, "__init__", lambda self, *rest: (made(self, *rest), games.append(self))[0])
+    games: list[RealGameBeside] = []
+    made = RealGameBeside.__init__
+    monkeypatch.setattr(RealGameBeside, "__init__", lambda self, *rest: (made(self, *rest), games.append(self))[0])
     assert main(["play", "--world", str(endless_world), "--fps", "500", "--beside-real", "--out", str(tmp_path)]) == 0
     (game,) = games
     assert len(game.snapshot().actions) >= 10

@@ -18,7 +18,7 @@ from genie_env.data.episodes import EpisodeStore
 from genie_env.games.registry import Game
 from genie_env.games.sprites import SpriteColours
 from genie_env.models.tokenizer import PatchCodebook, to_patches, unique_rows
-from genie_env.rollout.engine import StepOutput
+from genie_env.rollout.engine import RolloutEngine
 from genie_env.world import World
 from tests.helpers import tiny_game
 from tests.helpers.tiny_game import DOWN, ENV_ID, UP
@@ -100,27 +100,29 @@ class TableDynamics(nn.Module):
         """The features."""
         return features_MGD
 
-    def log_probs(self, said: torch.Tensor, current: torch.Tensor) -> torch.Tensor:
+    def log_probs(self, head_out: torch.Tensor, current: torch.Tensor) -> torch.Tensor:
         """All but certain."""
         scores = torch.zeros(*current.shape, self.config.vocab_size)
-        return scores.scatter_(-1, said.long().clamp_max(self.config.vocab_size - 1), 20.0).log_softmax(-1)
+        return scores.scatter_(-1, head_out.long().clamp_max(self.config.vocab_size - 1), 20.0).log_softmax(-1)
 
 
-class TableEngine:
+class TableEngine(RolloutEngine):
     """The engine of a :class:`TableDynamics`, as far as clips are rolled out by it."""
 
     def __init__(self, dynamics: TableDynamics) -> None:
-        self.dynamics = dynamics
+        super().__init__(dynamics, None, SamplingConfig())  # type: ignore[arg-type]
 
     def start(self, tokens_BTN: torch.Tensor, actions_BT: torch.Tensor, key_B: torch.Tensor) -> Any:
         """A state that remembers two frames."""
-        return SimpleNamespace(recent_BCN=tokens_BTN[:, -2:].clone(), given=tokens_BTN.shape[1], steps=0)
+        return SimpleNamespace(recent_BCN=tokens_BTN[:, -2:].clone(), given=tokens_BTN.shape[1], step_B=0)
 
-    def step(self, state: Any, actions_B: torch.Tensor, temperature_B: torch.Tensor) -> StepOutput:
+    def advance(
+        self, state: Any, actions_B: torch.Tensor, temperature_B: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         """Look the next frame up."""
         drawn = self.draw(state, actions_B)
-        state.recent_BCN, state.steps = torch.stack([state.recent_BCN[:, -1], drawn], dim=1), state.steps + 1
-        return StepOutput(drawn, torch.zeros(len(drawn)), torch.zeros(len(drawn), dtype=torch.bool), temperature_B)
+        state.recent_BCN, state.step_B = torch.stack([state.recent_BCN[:, -1], drawn], dim=1), state.step_B + 1
+        return drawn, temperature_B
 
     def draw(self, state: Any, actions_B: torch.Tensor) -> torch.Tensor:
         """Tokens of the next frames."""

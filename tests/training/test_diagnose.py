@@ -149,8 +149,8 @@ class Drifting(TableEngine):
 
     def draw(self, state: Any, actions_B: torch.Tensor) -> torch.Tensor:
         drawn = super().draw(state, actions_B)
-        generator = torch.Generator().manual_seed(state.steps)
-        worn = torch.rand(drawn.shape, generator=generator) < state.steps / 100
+        generator = torch.Generator().manual_seed(state.step_B)
+        worn = torch.rand(drawn.shape, generator=generator) < state.step_B / 100
         return torch.where(worn, torch.randint(1000, drawn.shape, generator=generator), drawn)
 
 
@@ -171,7 +171,7 @@ class WildOffTheTable(TableEngine):
     def draw(self, state: Any, actions_B: torch.Tensor) -> torch.Tensor:
         drawn = super().draw(state, actions_B)
         stuck = (drawn == state.recent_BCN[:, -1]).all(-1)
-        noise = torch.randint(1000, drawn.shape, generator=torch.Generator().manual_seed(state.steps))
+        noise = torch.randint(1000, drawn.shape, generator=torch.Generator().manual_seed(state.step_B))
         return torch.where(stuck[:, None], noise, drawn)
 
 

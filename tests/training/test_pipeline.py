@@ -21,7 +21,7 @@ from genie_env.config import DynamicsConfig
 from genie_env.data.episodes import NO_ACTION, EpisodeStore, EpisodeWriter
 from genie_env.models.dynamics import parallel_log_probs
 from genie_env.models.latent_action import LatentActionModel
-from genie_env.models.outcome import judge_episode
+from genie_env.models.outcome import predict_episode
 from genie_env.world import World
 from tests.helpers import tiny_game
 from tests.helpers.worlds import TINY_RECIPE, TinyWorld
@@ -124,7 +124,7 @@ def test_outcome_head_finds_the_points_of_held_out_episodes(tiny_world: TinyWorl
     score = F1()
     for rows in held_out(tiny_world):
         tokens = world.encode(np.array(rows["frames"])[None])[0]
-        predicted, _ = judge_episode(world.outcome, tokens)
+        predicted, _ = predict_episode(world.outcome, tokens)
         for value in (-1.0, 1.0):
             score.add(predicted.numpy() == value, rows["rewards"][:-1] == value)
     assert score.value() > 0.5

@@ -21,7 +21,7 @@ class TokenLoss(NamedTuple):
 
 def token_loss(
     model: Dynamics,
-    said: torch.Tensor,
+    head_out: torch.Tensor,
     context: torch.Tensor,
     target: torch.Tensor,
     open_: torch.Tensor,
@@ -37,20 +37,20 @@ def token_loss(
     weighting by the outcome does, and dreams then grow second balls.
 
     Args:
-        model: whose head said it.
-        said: float [..., token_dim + 1], from the head.
+        model: whose head it is.
+        head_out: float [..., token_dim + 1], from the head.
         context: int64 [...], the present tokens as the model saw them.
         target: int64 [...], the next tokens.
         open_: bool [...], tokens that count: those the head did not see decided.
         changed_weight: how much more a token counts that the model is sure will change.
     """
-    stay = model.stay_logits(said)
+    stay = model.stay_logits(head_out)
     changes = target != context
     with torch.no_grad():
         weight = open_ * (1.0 + (changed_weight - 1.0) * (-stay).sigmoid())
     gate_nll = F.softplus(torch.where(changes, stay, -stay))
     chosen = (changes & open_).flatten().nonzero()[:, 0]
-    log_probs_MV = model.change_log_probs(said.flatten(0, -2)[chosen], context.flatten()[chosen])
+    log_probs_MV = model.change_log_probs(head_out.flatten(0, -2)[chosen], context.flatten()[chosen])
     target_M, stay_M = target.flatten()[chosen], stay.flatten()[chosen]
     change_nll_M = -log_probs_MV.gather(1, target_M[:, None])[:, 0]
     with torch.no_grad():

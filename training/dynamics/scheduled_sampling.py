@@ -22,7 +22,7 @@ import torch
 
 from genie_env.config import SamplingConfig
 from genie_env.models.dynamics import Dynamics
-from genie_env.rollout.engine import draw_frame, roll_out
+from genie_env.rollout.engine import RolloutEngine, draw_frame
 
 
 @dataclass(frozen=True)
@@ -116,7 +116,7 @@ def dream_context(
     index = chosen.nonzero()[:, 0]
     if not len(index):
         return DreamedContext(tokens_BTN, chosen, figures)
-    dream = roll_out if config.method == "self_rollout" else _predict_once
+    dream = dream_last_frames if config.method == "self_rollout" else _predict_once
     with torch.no_grad():
         dreamed_RTN = dream(model, tokens_BTN[index], actions_BT[index], frames, config.sampling, keys_B[index])
     kept = ~has_left(dreamed_RTN, tokens_BTN[index], config.tolerance)
@@ -128,6 +128,36 @@ def dream_context(
 def has_left(dreamed_BTN: torch.Tensor, real_BTN: torch.Tensor, tolerance: int) -> torch.Tensor:
     """bool [B]: whether a row's dream has left the recording, with more than ``tolerance`` wrong last tokens."""
     return (dreamed_BTN[:, -1] != real_BTN[:, -1]).sum(-1) > tolerance
+
+
+def dream_last_frames(
+    model: Dynamics,
+    tokens_BTN: torch.Tensor,
+    actions_BT: torch.Tensor,
+    frames: int,
+    sampling: SamplingConfig,
+    keys_B: torch.Tensor,
+) -> torch.Tensor:
+    """Dream the last ``frames`` frames of every row from the real ones before.
+
+    Args:
+        model: that dreams.
+        tokens_BTN: int64 real frames.
+        actions_BT: int64 action taken at each frame; the last frame's, which leads out of the clip, may be missing.
+        frames: to dream, fewer than T.
+        sampling: how they are drawn.
+        keys_B: int64 random key of each row.
+    """
+    steps = tokens_BTN.shape[1]
+    first = steps - frames
+    dream = RolloutEngine(model, None, sampling).roll(
+        tokens_BTN[:, :first],
+        actions_BT[:, : first - 1],
+        actions_BT[:, first - 1 : steps - 1],
+        keys_B=keys_B,
+        first_step=first,
+    )
+    return torch.cat([tokens_BTN[:, :first], dream.tokens_BTN], 1)
 
 
 def _predict_once(
@@ -142,10 +172,10 @@ def _predict_once(
     rows, steps, num_tokens = tokens_BTN.shape
     features = model.trunk(tokens_BTN[:, :-1], actions_BT[:, :-1])[:, -frames:].flatten(0, 1)
     current = tokens_BTN[:, -frames - 1 : -1].flatten(0, 1)
-    heat = torch.full((len(current),), sampling.temperature, device=tokens_BTN.device)
+    temperature_M = torch.full((len(current),), sampling.temperature, device=tokens_BTN.device)
     times = torch.arange(steps - frames, steps, device=tokens_BTN.device).repeat(rows)
     keys = keys_B.repeat_interleave(frames)
-    drawn, _ = draw_frame(model, sampling, features, current, heat, keys, times)
+    drawn, _ = draw_frame(model, sampling, features, current, temperature_M, keys, times)
     return torch.cat([tokens_BTN[:, :-frames], drawn.view(rows, frames, num_tokens)], 1)
 
 

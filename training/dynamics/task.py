@@ -12,13 +12,12 @@ from torch import nn
 
 from genie_env.config import DynamicsConfig, TokenizerConfig
 from genie_env.data.episodes import EpisodeStore
-from genie_env.models.dynamics import Dynamics, parallel_log_probs, say
+from genie_env.models.dynamics import Dynamics, head_outputs, parallel_log_probs
 from genie_env.models.tokenizer import Tokenizer, make_tokenizer
-from genie_env.rollout.engine import roll_out
 from training.data.dataset import ClipBatch, TokenDataset
 from training.dynamics.corruption import corrupt_context
 from training.dynamics.loss import TokenLoss, token_loss
-from training.dynamics.scheduled_sampling import ScheduledSamplingConfig, dream_context
+from training.dynamics.scheduled_sampling import ScheduledSamplingConfig, dream_context, dream_last_frames
 from training.engine.distributed import training_device
 from training.engine.loop import LoopConfig, fit
 from training.engine.stages import load_stage, save_stage
@@ -71,10 +70,10 @@ class DynamicsTask:
         self._tokenizer: Tokenizer | None = None
         if config.video_tokenizer_path is not None:
             self._tokenizer, _ = load_stage(config.video_tokenizer_path, TokenizerConfig, make_tokenizer)
-            self.model.start_embedding_from(self._tokenizer.descriptors())
+            self.model.init_embedding_from_descriptors(self._tokenizer.descriptors())
         if config.start_from is not None:
             self.model.load_state_dict(_earlier(config.start_from, config.model).state_dict())
-        self._say: Say = torch.compile(say, dynamic=False) if config.compile else say
+        self._forward: Forward = torch.compile(head_outputs, dynamic=False) if config.compile else head_outputs
         self._train, self._test = TokenDataset(config.tokens, "train"), TokenDataset(config.tokens, "test")
         self._device = training_device(config.device)
         self.model.to(self._device)
@@ -91,7 +90,7 @@ class DynamicsTask:
             context_BTN = torch.where(dream.dreamed_B[:, None, None], dream.tokens_BTN, context_BTN)
             figures = dream.figures
         decided_BTN = mask_targets(clip.tokens_BTN[:, 1:], config.parallel_share, self.model.mask_token, generator)
-        result = next_frame_loss(self.model, clip, context_BTN, decided_BTN, config.changed_weight, self._say)
+        result = next_frame_loss(self.model, clip, context_BTN, decided_BTN, config.changed_weight, self._forward)
         return result.loss, {"changed_accuracy": result.changed_accuracy, "count": result.num_changed, **figures}
 
     def evaluate(self, model: nn.Module) -> tuple[dict[str, float], dict[str, np.ndarray]]:
@@ -119,7 +118,7 @@ class DynamicsTask:
         picks = self._test.picks(np.random.default_rng(1), num_clips, length)
         clip = self._test.take(picks, length).to(self._device)
         keys = torch.arange(num_clips, device=self._device)
-        dreamed = roll_out(model, clip.tokens_BTN, clip.actions_BT, length - prompt, sampling, keys)
+        dreamed = dream_last_frames(model, clip.tokens_BTN, clip.actions_BT, length - prompt, sampling, keys)
         shown = slice(prompt % every, None, every)
         store = None if self.config.data is None else EpisodeStore(self.config.data)
         rows = []
@@ -149,7 +148,7 @@ def mask_targets(
     return torch.where(masked.to(target_BTN.device), mask_token, target_BTN)
 
 
-Say = Callable[[Dynamics, torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
+Forward = Callable[[Dynamics, torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
 
 
 def next_frame_loss(
@@ -158,11 +157,13 @@ def next_frame_loss(
     context_BTN: torch.Tensor,
     decided_BTN: torch.Tensor,
     changed_weight: float,
-    forward: Say = say,
+    forward: Forward = head_outputs,
 ) -> TokenLoss:
     """Loss on the undecided tokens of every frame of ``clip`` but the first, read from ``context_BTN``."""
-    said = forward(model, context_BTN, clip.actions_BT, decided_BTN)
-    return token_loss(model, said, context_BTN, clip.tokens_BTN[:, 1:], decided_BTN == model.mask_token, changed_weight)
+    head_out = forward(model, context_BTN, clip.actions_BT, decided_BTN)
+    return token_loss(
+        model, head_out, context_BTN, clip.tokens_BTN[:, 1:], decided_BTN == model.mask_token, changed_weight
+    )
 
 
 def train(config: TrainDynamicsConfig) -> Dynamics:

@@ -15,7 +15,7 @@ from tqdm import tqdm
 from genie_env.config import SamplingConfig
 from genie_env.data.episodes import EpisodeEntry, EpisodeStore
 from genie_env.games.sprites import SpriteColours
-from genie_env.models.outcome import judge_episode
+from genie_env.models.outcome import predict_episode
 from genie_env.world import World
 from training.data.dataset import background, effect_labels
 from training.evaluation.sprites import detect
@@ -63,7 +63,7 @@ def read_episodes(world: World, store: EpisodeStore, max_frames: int) -> list[Re
                     arrays["truth"][:steps],
                     arrays["rewards"][:steps],
                     arrays["terminated"][:steps],
-                    *(column.numpy() for column in judge_episode(outcome, tokens_TN)),
+                    *(column.numpy() for column in predict_episode(outcome, tokens_TN)),
                 )
             )
             bar.update(len(frames))
@@ -170,20 +170,18 @@ def roll(
         actions_CT: instead of the clips' own latent actions.
     """
     engine, parts = world.engine(sampling), []
-    batches = torch.arange(len(clips.tokens_CTN)).split(BATCH)
-    steps = range(clips.context, clips.tokens_CTN.shape[1])
-    with tqdm(total=len(batches) * len(steps), desc="forced" if forced else "dreamed", unit="step") as bar:
-        for rows in batches:
-            tokens = clips.tokens_CTN[rows].to(world.device)
-            actions = (clips.actions_CT if actions_CT is None else actions_CT)[rows].to(world.device)
-            state = engine.start(tokens[:, : clips.context], actions[:, : clips.context - 1], rows)
-            heat = torch.full((len(rows),), sampling.temperature, device=world.device)
-            drawn = []
-            for t in steps:
-                drawn.append(engine.step(state, actions[:, t - 1], heat).tokens_BN)
-                if forced:
-                    # The cache takes the present frame in at the next step: what it will remember is then real.
-                    state.recent_BCN[:, -1] = tokens[:, t]
-                bar.update()
-            parts.append(torch.stack(drawn, dim=1).cpu())
+    actions_CT = clips.actions_CT if actions_CT is None else actions_CT
+    dreamed = slice(clips.context, clips.tokens_CTN.shape[1])
+    with tqdm(total=len(clips.tokens_CTN), desc="forced" if forced else "dreamed", unit="clip") as bar:
+        for rows in torch.arange(len(clips.tokens_CTN)).split(BATCH):
+            tokens, actions = clips.tokens_CTN[rows].to(world.device), actions_CT[rows].to(world.device)
+            rollout = engine.roll(
+                tokens[:, : clips.context],
+                actions[:, : clips.context - 1],
+                actions[:, clips.context - 1 : dreamed.stop - 1],
+                keys_B=rows,
+                force_BTN=tokens[:, dreamed] if forced else None,
+            )
+            parts.append(rollout.tokens_BTN.cpu())
+            bar.update(len(rows))
     return torch.cat(parts)

@@ -87,13 +87,13 @@ def context_length(s: Subject) -> Finding:
 def _accuracy_after(s: Subject, length: int) -> Share:
     """Share of the most likely frame after exactly ``length`` real ones."""
     assert s.long is not None
-    engine, drawn, rows = s.world.engine(SamplingConfig(temperature=0.0)), [], torch.arange(len(s.long.tokens_CTN))
+    engine, drawn, keys_C = s.world.engine(SamplingConfig(temperature=0.0)), [], torch.arange(len(s.long.tokens_CTN))
     tokens, actions = s.long.tokens_CTN.to(s.world.device), s.long.actions_CT.to(s.world.device)
     for at in range(s.long.context, tokens.shape[1]):
-        state = engine.start(tokens[:, at - length : at], actions[:, at - length : at - 1], rows)
-        cold = torch.zeros(len(tokens), device=s.world.device)
-        drawn.append(engine.step(state, actions[:, at - 1], cold).tokens_BN.cpu())
-    return accuracy(s.long, torch.stack(drawn, dim=1))
+        before = slice(at - length, at)
+        one = engine.roll(tokens[:, before], actions[:, before][:, :-1], actions[:, at - 1 : at], keys_B=keys_C)
+        drawn.append(one.tokens_BTN.cpu())
+    return accuracy(s.long, torch.cat(drawn, dim=1))
 
 
 def drift(s: Subject) -> Finding:

@@ -10,9 +10,8 @@ import torch
 
 from genie_env.config import SamplingConfig
 from genie_env.models.dynamics import Dynamics
-from genie_env.rollout.engine import roll_out
 from training.data.dataset import ClipBatch, TokenDataset
-from training.dynamics.scheduled_sampling import has_left
+from training.dynamics.scheduled_sampling import dream_last_frames, has_left
 
 LEAD = 8
 """Real frames before a dreamed clip, for the dynamics to see where it is."""
@@ -112,7 +111,7 @@ def dream_clips(
         tokens_BTN = real.tokens_BTN.clone()
         for rows in torch.arange(int(size)).split(64):
             keys_B = torch.from_numpy(rng.integers(2**62, size=len(rows)))
-            tokens_BTN[rows] = roll_out(
+            tokens_BTN[rows] = dream_last_frames(
                 dynamics, real.tokens_BTN[rows], real.actions_BT[rows], frames, sampling, keys_B
             )
         followed_B = ~has_left(tokens_BTN, real.tokens_BTN, tolerance)

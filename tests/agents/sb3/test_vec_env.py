@@ -24,11 +24,11 @@ ID = "Genie/World-v0"
 def lively(monkeypatch: pytest.MonkeyPatch) -> None:
     """Rewards of all kinds and an end about every twentieth step, each read from the row's own tokens alone."""
 
-    def judge(self: OutcomeHead, tokens_BCN: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def predict(self: OutcomeHead, tokens_BCN: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         sums_B = tokens_BCN[:, -1].sum(-1)
         return (sums_B % 3 - 1).float(), sums_B % 20 == 0
 
-    monkeypatch.setattr(OutcomeHead, "judge", judge)
+    monkeypatch.setattr(OutcomeHead, "predict", predict)
 
 
 def native(world: Path, max_entropy: float = np.inf, **options: Any) -> GenieVecEnv:

@@ -348,8 +348,8 @@ def test_corruption_never_touches_targets() -> None:
         with torch.no_grad():
             result = next_frame_loss(model, clip, context, undecided, changed_weight=1.0)
             features = model.trunk(context, clip.actions_BT)
-            said = model.decode(features.flatten(0, 1), undecided.flatten(0, 1)).view(2, 4, 64, -1)
-            log_probs = model.log_probs(said, context)
+            head_out = model.decode(features.flatten(0, 1), undecided.flatten(0, 1)).view(2, 4, 64, -1)
+            log_probs = model.log_probs(head_out, context)
         target = clean[:, 1:]
         changes = target != context
         nll = -log_probs.gather(-1, target[..., None]).sum() / changes.sum()
@@ -359,13 +359,13 @@ def test_corruption_never_touches_targets() -> None:
 
 
 def test_decided_tokens_do_not_count() -> None:
-    model, said = small_dynamics(), torch.randn(3, 64, 9, generator=generator())
+    model, head_out = small_dynamics(), torch.randn(3, 64, 9, generator=generator())
     context, target = torch.randint(50, (2, 3, 64), generator=generator(1))
     open_ = torch.rand(3, 64, generator=generator(2)) < 0.5
     scrambled = torch.where(open_, target, (target + 7) % 50)
     with torch.no_grad():
-        before = token_loss(model, said, context, target, open_, 3.0)
-        after = token_loss(model, said, context, scrambled, open_, 3.0)
+        before = token_loss(model, head_out, context, target, open_, 3.0)
+        after = token_loss(model, head_out, context, scrambled, open_, 3.0)
     assert before.loss == after.loss and before.changed_accuracy == after.changed_accuracy
 
 
@@ -375,10 +375,10 @@ def test_weight_of_a_token_does_not_depend_on_what_came() -> None:
     context, open_ = torch.zeros(1, 2, dtype=torch.long), torch.ones(1, 2, dtype=torch.bool)
     gradients = []
     for weight in (1.0, 5.0):
-        said = torch.zeros(1, 2, 9, requires_grad=True)
-        token_loss(model, said, context, torch.tensor([[0, 1]]), open_, weight).loss.backward()
-        assert said.grad is not None
-        gradients.append(said.grad[0, :, -1])
+        head_out = torch.zeros(1, 2, 9, requires_grad=True)
+        token_loss(model, head_out, context, torch.tensor([[0, 1]]), open_, weight).loss.backward()
+        assert head_out.grad is not None
+        gradients.append(head_out.grad[0, :, -1])
     stayed, changed = gradients[1] / gradients[0]
     assert float(stayed) == pytest.approx(float(changed)) and float(stayed) > 1.1
 

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image, ImageSequence
 
 from genie_env.files.atomic import whole_file
-from genie_env.files.video import GIF_FRAMES, Mp4Writer, Recorder, write_gif, write_mp4, write_png
+from genie_env.files.video import GIF_FRAMES, FilmWriter, Mp4Writer, write_gif, write_mp4, write_png
 from genie_env.frames import upscale
 
 PALETTE = np.random.default_rng(0).integers(0, 256, (256, 3), dtype=np.uint8)
@@ -124,21 +124,21 @@ def test_missing_pyav_names_the_extra(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.setitem(sys.modules, "av", None)
     with pytest.raises(ImportError, match=r"genie-env\[video\]"):
         Mp4Writer(tmp_path / "a.mp4", 15)
-    recorder = Recorder(tmp_path / "film", 15, 1)
+    recorder = FilmWriter(tmp_path / "film", 15, 1)
     recorder.add(sprite_frames(1)[0])
     assert recorder.close() == [tmp_path / "film.gif"]
 
 
 def test_recorder_films_everything_and_animates_the_end(tmp_path: Path) -> None:
     frames_THWC = sprite_frames(GIF_FRAMES + 20, 8, 8)
-    recorder = Recorder(tmp_path / "film", 15, 2)
+    recorder = FilmWriter(tmp_path / "film", 15, 2)
     for frame_HWC in frames_THWC:
         recorder.add(frame_HWC)
     assert recorder.close() == [tmp_path / "film.mp4", tmp_path / "film.gif"]
     assert len(read_mp4(tmp_path / "film.mp4")[0]) == len(frames_THWC)
     decoded, _ = read_gif(tmp_path / "film.gif")
     assert np.array_equal(np.stack(decoded), upscale(frames_THWC[-GIF_FRAMES:], 2))
-    assert Recorder(tmp_path / "empty", 15, 2).close() == []
+    assert FilmWriter(tmp_path / "empty", 15, 2).close() == []
     assert sorted(p.name for p in tmp_path.iterdir()) == ["film.gif", "film.mp4"]
 
 

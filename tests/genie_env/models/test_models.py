@@ -120,11 +120,11 @@ def test_head_without_decided_tokens_sees_the_features_only() -> None:
 
 
 def test_gate_alone_says_how_likely_a_token_stays() -> None:
-    model, said, current = dynamics(), torch.randn(2, 64, 17), torch.randint(VOCAB, (2, 64))
+    model, head_out, current = dynamics(), torch.randn(2, 64, 17), torch.randint(VOCAB, (2, 64))
     with torch.no_grad():
-        log_probs = model.log_probs(said, current)
-        change = model.change_log_probs(said, current)
-        stay = (said[..., -1] + model.stay_bias).sigmoid()
+        log_probs = model.log_probs(head_out, current)
+        change = model.change_log_probs(head_out, current)
+        stay = (head_out[..., -1] + model.stay_bias).sigmoid()
     torch.testing.assert_close(log_probs.exp().sum(-1), torch.ones(2, 64))
     torch.testing.assert_close(log_probs.gather(-1, current[..., None])[..., 0].exp(), stay)
     others = torch.ones_like(change, dtype=torch.bool).scatter(-1, current[..., None], False)
@@ -145,7 +145,7 @@ def test_tokens_that_look_alike_begin_with_alike_embeddings() -> None:
     model = dynamics()
     looks = torch.randn(VOCAB, 20)
     looks[1] = looks[0] + 0.01 * torch.randn(20)
-    model.start_embedding_from(looks)
+    model.init_embedding_from_descriptors(looks)
     embedded = model.embed.weight[:-1].detach()
     distances = torch.cdist(embedded, embedded)
     assert float(distances[0, 1]) < 0.1 * float(distances[0, 2:].min())
@@ -327,7 +327,7 @@ def test_outcome_head_gives_its_reward_classes_and_reads_each_row_for_itself() -
     head = OutcomeHead(OutcomeConfig(vocab_size=VOCAB, token_dim=4, width=16, rewards=(-2.0, 0.5, 7.0))).eval()
     tokens = torch.randint(VOCAB, (200, 4, 64))
     with torch.no_grad():
-        rewards, ended = head.judge(tokens)
+        rewards, ended = head.predict(tokens)
         assert set(rewards.tolist()) <= {-2.0, 0.5, 7.0} and ended.dtype == torch.bool
         logits = head(tokens)
         assert torch.equal(ended, logits.terminated_B > 0)

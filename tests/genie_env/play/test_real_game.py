@@ -16,7 +16,7 @@ from PIL import Image
 from genie_env.bundle import read_config
 from genie_env.cli import main
 from genie_env.play.loop import PlaySession
-from genie_env.play.real_game import Twin
+from genie_env.play.real_game import RealGameBeside
 from genie_env.window.keyboard import Command
 from genie_env.window.renderer import GAP, Renderer
 from tests.helpers.fake_game import START_Y, FakeGame, picture
@@ -27,8 +27,8 @@ CONFIG = random_config()
 LEAD = CONFIG.dynamics.window
 
 
-def twin(action_type: str = "real") -> Twin:
-    return Twin(CONFIG, action_type, TinyPong())
+def twin(action_type: str = "real") -> RealGameBeside:
+    return RealGameBeside(CONFIG, action_type, TinyPong())
 
 
 def test_prompt_ends_where_the_game_stands_and_follows_its_seed() -> None:
@@ -65,12 +65,12 @@ def test_latent_action_plays_the_real_one_it_stands_for() -> None:
         real.step(LATENT_TO_REAL[action])
         assert np.array_equal(real.frame_HWC, latent.frame_HWC)
     with pytest.raises(ValueError, match="no action map"):
-        Twin(random_config(action_map=None), "latent", TinyPong())
+        RealGameBeside(random_config(action_map=None), "latent", TinyPong())
 
 
 def test_latent_action_that_tells_a_change_plays_what_it_changes_to() -> None:
     config = dataclasses.replace(CONFIG, action_map=TELLING_CHANGES)
-    real, latent = Twin(config, "real", TinyPong()), Twin(config, "latent", TinyPong())
+    real, latent = RealGameBeside(config, "real", TinyPong()), RealGameBeside(config, "latent", TinyPong())
     real.reset(seed=0), latent.reset(seed=0)
     for change, action in ((1, 1), (0, 1), (1, 2), (1, 0), (2, 2)):
         place = latent.snapshot()
@@ -82,7 +82,7 @@ def test_latent_action_that_tells_a_change_plays_what_it_changes_to() -> None:
 
 
 def test_game_that_is_over_stands_still() -> None:
-    game = Twin(CONFIG, "real", FakeGame(length=LEAD + 1))
+    game = RealGameBeside(CONFIG, "real", FakeGame(length=LEAD + 1))
     game.reset(seed=0)
     for _ in range(5):
         game.step(1)
@@ -102,9 +102,9 @@ class Prompted(FakeGame):
 
 def test_session_leads_both_games_shows_both_and_films_both(tmp_path: Path) -> None:
     dream, real = Prompted(), FakeGame()
-    session = PlaySession(dream, tmp_path, fps=30, scale=2, seed=5, twin=Twin(CONFIG, "real", real))
+    session = PlaySession(dream, tmp_path, fps=30, scale=2, seed=5, real_game=RealGameBeside(CONFIG, "real", real))
     assert len(dream.prompts) == 1 and dream.prompts[0].shape == (LEAD, 32, 32, 3)
-    session.run(Command.RECORD)
+    session.run(Command.FILM)
     session.held.press("up")
     for _ in range(3):
         session.tick()
@@ -129,7 +129,7 @@ def test_dream_begins_with_the_real_games_picture(random_world: Path, tmp_path: 
     env = gym.make("Genie/World-v0", world=str(random_world), render_mode="rgb_array")
     game: Any = env.unwrapped
     beside = twin()
-    session = PlaySession(env, tmp_path, fps=30, seed=0, twin=beside)
+    session = PlaySession(env, tmp_path, fps=30, seed=0, real_game=beside)
     shown = game.world.decode(game.world.encode(beside.frame_HWC[None, None]))[0, 0].numpy()
     assert np.array_equal(session.frame_HWC, shown)
     session.tick()
@@ -158,7 +158,7 @@ def test_game_that_is_not_there_is_one_line_and_status_2(
 
 @pytest.mark.skipif(importlib.util.find_spec("ale_py") is None, reason="needs the Atari extra")
 def test_real_pong_comes_back_to_an_earlier_place() -> None:
-    game = Twin(read_config("pong"), "real")
+    game = RealGameBeside(read_config("pong"), "real")
     game.reset(seed=0)
     rng = np.random.default_rng(0)
     for action in rng.integers(6, size=60):

@@ -143,7 +143,7 @@ def test_finished_game_waits_two_seconds_then_begins_anew(tmp_path: Path) -> Non
 
 def test_film_has_one_frame_a_step_and_quitting_finishes_it(tmp_path: Path) -> None:
     session, _ = make_session(tmp_path)
-    session.run(Command.RECORD)
+    session.run(Command.FILM)
     session.handle(key_event("UP"))
     ticks(session, 6)
     session.run(Command.PAUSE)
@@ -173,7 +173,7 @@ def test_full_disk_does_not_end_the_game(tmp_path: Path) -> None:
     session.run(Command.SCREENSHOT)
     session.shown(picture(0))
     assert str(session.hud(0.0).message).startswith("not saved")
-    session.run(Command.RECORD)
+    session.run(Command.FILM)
     session.tick()
     assert str(session.hud(0.0).message).startswith("not filmed")
     session.tick()

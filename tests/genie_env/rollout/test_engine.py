@@ -35,8 +35,8 @@ def engine(world: World, top_p: float = 1.0, decode_steps: int = 1, max_changed:
 def play(
     engine: RolloutEngine, state: RolloutState, actions_TB: torch.Tensor, temperature: float = 1.0
 ) -> list[StepOutput]:
-    heat = torch.full((actions_TB.shape[1],), temperature)
-    return [engine.step(state, actions_B, heat) for actions_B in actions_TB]
+    temperature_B = torch.full((actions_TB.shape[1],), temperature)
+    return [engine.step(state, actions_B, temperature_B) for actions_B in actions_TB]
 
 
 def actions(steps: int, rows: int, seed: int = 0) -> torch.Tensor:
@@ -107,7 +107,7 @@ def test_state_holds_the_last_frames_and_counts_steps(world: World) -> None:
     assert torch.equal(state.recent_BCN, torch.stack([o.tokens_BN for o in outputs[-context:]], 1))
     assert torch.equal(state.tokens_BN, outputs[-1].tokens_BN)
     with torch.inference_mode():
-        rewards, ended = world.outcome.judge(state.recent_BCN)
+        rewards, ended = world.outcome.predict(state.recent_BCN)
     assert torch.equal(outputs[-1].reward_B, rewards) and torch.equal(outputs[-1].terminated_B, ended)
 
 
@@ -227,3 +227,44 @@ def test_no_more_than_max_changed_tokens_change(world: World) -> None:
             changed = (output.tokens_BN != before).sum(-1)
             most, before = max(most, int(changed.max())), output.tokens_BN
         assert most == limit, "the untrained test world would change far more"
+
+
+def test_roll_is_its_steps_one_after_another(world: World) -> None:
+    (tokens, acts, keys), moves = prompt(ROWS, 3), actions(7, ROWS)
+    mover = world.engine(SamplingConfig(temperature=0.7))
+    outputs = play(mover, mover.start(tokens, acts, keys), moves, temperature=0.7)
+    rollout = mover.roll(tokens, acts, moves.T, keys_B=keys)
+    assert rollout.rewards_BT is not None and rollout.ends_BT is not None
+    for t, output in enumerate(outputs):
+        rolled = rollout.tokens_BTN, rollout.rewards_BT, rollout.ends_BT, rollout.entropy_BT
+        assert all(torch.equal(one[:, t], other) for one, other in zip(rolled, output, strict=True))
+    hot = mover.roll(tokens, acts, moves.T, keys_B=keys, temperature_B=torch.full((ROWS,), 0.7))
+    assert torch.equal(hot.tokens_BTN, rollout.tokens_BTN)
+
+
+def test_forced_roll_predicts_every_frame_from_real_ones(world: World) -> None:
+    (tokens, acts, keys), mover = prompt(ROWS, 9), engine(world)
+    forced = mover.roll(
+        tokens[:, :3], acts[:, :2], acts[:, 2:], keys_B=keys, temperature_B=torch.zeros(ROWS), force_BTN=tokens[:, 3:]
+    )
+    for t in range(6):
+        fresh = mover.roll(
+            tokens[:, : 3 + t], acts[:, : 2 + t], acts[:, 2 + t, None], keys_B=keys, temperature_B=torch.zeros(ROWS)
+        )
+        assert torch.equal(forced.tokens_BTN[:, t], fresh.tokens_BTN[:, 0])
+
+
+def test_roll_without_an_outcome_head_draws_the_same_frames(world: World) -> None:
+    (tokens, acts, keys), moves = prompt(ROWS, 3), actions(5, ROWS).T
+    with_head, bare = engine(world), RolloutEngine(world.dynamics, None, engine(world).sampling)
+    rollout = bare.roll(tokens, acts, moves, keys_B=keys)
+    assert torch.equal(rollout.tokens_BTN, with_head.roll(tokens, acts, moves, keys_B=keys).tokens_BTN)
+    assert rollout.rewards_BT is None and rollout.ends_BT is None
+    with pytest.raises(ValueError, match="expected an engine with an outcome head"):
+        bare.step(bare.start(tokens, acts, keys), moves[:, 0])
+
+
+def test_first_step_says_which_random_numbers_a_roll_begins_with(world: World) -> None:
+    (tokens, acts, keys), mover = prompt(1, 3), engine(world)
+    rows = [mover.roll(tokens, acts, actions(1, 1), keys_B=keys, first_step=k).tokens_BTN for k in (0, 0, 4)]
+    assert torch.equal(rows[0], rows[1]) and not torch.equal(rows[0], rows[2])

@@ -82,7 +82,7 @@ def test_counter_uniform_differs_between_keys_steps_and_lanes() -> None:
 def test_temperature_zero_takes_the_most_likely_token() -> None:
     log_probs = (3 * torch.randn(5, 16, 40, generator=rng())).log_softmax(-1)
     draw = draw_tokens(log_probs, torch.zeros(5), 1.0, uniform(5, 16))
-    assert torch.equal(draw.tokens_BM, log_probs.argmax(-1)) and bool(draw.sure_BM.all())
+    assert torch.equal(draw.tokens_BM, log_probs.argmax(-1)) and bool(draw.certain_BM.all())
 
 
 def test_rows_have_their_own_temperatures() -> None:
@@ -134,9 +134,9 @@ def test_token_is_sure_exactly_where_its_nucleus_is_single() -> None:
     draw = draw_tokens(log_probs, torch.ones(50), 0.9, uniform(50, 16))
     best = log_probs.softmax(-1).amax(-1)
     clear = (best - 0.9).abs() > 1e-4
-    assert torch.equal(draw.sure_BM[clear], (best >= 0.9)[clear])
-    assert bool(draw.sure_BM.any()) and not bool(draw.sure_BM.all())
-    assert torch.equal(draw.tokens_BM[draw.sure_BM], log_probs.argmax(-1)[draw.sure_BM])
+    assert torch.equal(draw.certain_BM[clear], (best >= 0.9)[clear])
+    assert bool(draw.certain_BM.any()) and not bool(draw.certain_BM.all())
+    assert torch.equal(draw.tokens_BM[draw.certain_BM], log_probs.argmax(-1)[draw.certain_BM])
 
 
 def test_entropy_is_that_of_each_token_in_nats() -> None:
@@ -158,7 +158,7 @@ def test_draw_of_a_row_does_not_depend_on_its_batch() -> None:
         one = slice(row, row + 1)
         alone = draw_tokens(log_probs[one], heat[one], 0.9, numbers[one])
         assert torch.equal(alone.tokens_BM[0], together.tokens_BM[row])
-        assert torch.equal(alone.sure_BM[0], together.sure_BM[row])
+        assert torch.equal(alone.certain_BM[0], together.certain_BM[row])
 
 
 def test_decide_keeps_the_sure_ones_and_at_least_one_more() -> None:

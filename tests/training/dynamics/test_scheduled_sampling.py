@@ -91,8 +91,8 @@ def test_rollout_is_what_the_full_forward_says_frame_by_frame() -> None:
     with torch.no_grad():
         for t in range(STEPS - frames, STEPS):
             features = model.trunk(history, actions[:, :t])[:, -1]
-            said = model.decode(features, torch.full_like(history[:, -1], model.mask_token))
-            history = torch.cat([history, model.log_probs(said, history[:, -1]).argmax(-1)[:, None]], 1)
+            head_out = model.decode(features, torch.full_like(history[:, -1], model.mask_token))
+            history = torch.cat([history, model.log_probs(head_out, history[:, -1]).argmax(-1)[:, None]], 1)
     assert torch.equal(dream.tokens_BTN, history)
 
 

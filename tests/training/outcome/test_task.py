@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from genie_env.config import OutcomeConfig, SamplingConfig
-from genie_env.models.outcome import OutcomeHead, judge_episode, outcome_chances
+from genie_env.models.outcome import OutcomeHead, outcome_chances, predict_episode
 from tests.helpers.worlds import VOCAB, random_world
 from training.data.dataset import TokenDataset
 from training.engine.loop import LoopConfig
@@ -193,12 +193,12 @@ def test_f1_counts_neighbours_and_knows_nothing_of_nothing() -> None:
 def test_judging_an_episode_is_judging_its_windows() -> None:
     head = OutcomeHead(OutcomeConfig(vocab_size=VOCAB, token_dim=4, width=16)).eval()
     tokens_TN = torch.randint(VOCAB, (9, 64), generator=torch.Generator().manual_seed(0))
-    rewards_T, ended_T = judge_episode(head, tokens_TN)
+    rewards_T, ended_T = predict_episode(head, tokens_TN)
     chances_TR, ends_T = outcome_chances(head, tokens_TN)
     assert rewards_T.shape == ended_T.shape == ends_T.shape == (8,) and chances_TR.shape == (8, 3)
     np.testing.assert_allclose(chances_TR.sum(1), 1, atol=1e-5)
     with torch.inference_mode():
-        reward, ended = head.judge(tokens_TN[None, 3:7])
+        reward, ended = head.predict(tokens_TN[None, 3:7])
     assert float(reward[0]) == rewards_T[5] and bool(ended[0]) == ended_T[5]
 
 
