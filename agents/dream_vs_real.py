@@ -17,6 +17,7 @@ from typing import Any
 import tyro
 
 from agents.sb3.run_folder import read_log
+from genie_env.command import run
 from genie_env.files.atomic import write_json
 
 COLUMNS = {
@@ -141,11 +142,10 @@ def _plot(path: Path, lines: list[dict[str, Any]], chosen: int) -> None:
     figure.savefig(path, dpi=110)
 
 
-def main() -> None:
+def main(config: ExploitConfig) -> None:
     """Command line."""
-    config = tyro.cli(ExploitConfig, description=__doc__)
     print(markdown(report(config.run)))
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(run(main, ExploitConfig, description=__doc__))

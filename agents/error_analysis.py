@@ -22,6 +22,7 @@ from agents.sb3.policy_io import load_policy
 from agents.sb3.policy_spec import Senses
 from agents.scripted import find_sprites
 from genie_env.bundle import load_world
+from genie_env.command import run
 from genie_env.files.atomic import write_json
 from genie_env.games.registry import Game, game_for
 
@@ -213,15 +214,10 @@ def _minus(suspect: str, experiment: str, ours: Watched, theirs: Watched) -> Fin
     return Finding(suspect, experiment, *interval_of_difference(ours.nets_R, theirs.nets_R))
 
 
-def main() -> None:
+def main(config: FaultsConfig) -> None:
     """Command line."""
-    config = tyro.cli(FaultsConfig, description=__doc__)
-    try:
-        found = find_faults(config)
-    except ValueError as error:
-        raise SystemExit(str(error)) from None
-    print(markdown(found))
+    print(markdown(find_faults(config)))
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(run(main, FaultsConfig, description=__doc__))

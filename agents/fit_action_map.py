@@ -19,6 +19,7 @@ import tyro
 from agents.real_env import make_real_env
 from genie_env.action_map import to_real
 from genie_env.bundle import CARD, find_world, load_world, save_world
+from genie_env.command import run
 from genie_env.config import ActionMapConfig, WorldConfig
 from genie_env.data.episodes import EpisodeStore
 from genie_env.data.fit_action_map import fit_action_map, infer_effects
@@ -160,9 +161,8 @@ def markdown(fitted: Fitted) -> str:
     return "\n".join(lines) + "\n"
 
 
-def main() -> None:
+def main(config: ActionMapSettings) -> None:
     """Command line."""
-    config = tyro.cli(ActionMapSettings, description=__doc__)
     folder, world = find_world(config.world), load_world(config.world, "cpu")
     if config.data is not None:
         labelled = recorded_labels(world, config.data, "train", config.labels, config.seed)
@@ -178,4 +178,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(run(main, ActionMapSettings, description=__doc__))

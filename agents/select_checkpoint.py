@@ -18,6 +18,7 @@ from agents.dream_vs_real import publish
 from agents.sb3.evaluate_policy import dream_judge
 from agents.sb3.policy_io import load_policy
 from agents.sb3.run_folder import SETTINGS, LearningRun
+from genie_env.command import run
 
 
 @dataclass(frozen=True)
@@ -59,16 +60,12 @@ def judge_again(config: JudgeConfig) -> Path:
     return publish(config.run)
 
 
-def main() -> None:
+def main(config: JudgeConfig) -> None:
     """Command line."""
-    config = tyro.cli(JudgeConfig, description=__doc__)
-    try:
-        folder = judge_again(config)
-    except ValueError as error:
-        raise SystemExit(str(error)) from None
+    folder = judge_again(config)
     print((config.run / "exploit.md").read_text())
     print(f"policy: {folder}")
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(run(main, JudgeConfig, description=__doc__))

@@ -9,14 +9,12 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import signal
 import warnings
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NoReturn
 
-import tyro
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.logger import configure
 from stable_baselines3.common.vec_env import VecEnv, VecMonitor
@@ -30,6 +28,7 @@ from agents.sb3.policy_io import ALGORITHMS, PolicyConfig, policy_config
 from agents.sb3.policy_spec import make_senses
 from agents.sb3.run_folder import LearningRun
 from genie_env.bundle import bundled_worlds, load_world, read_config
+from genie_env.command import Interrupted, on_stop_signal, run
 from genie_env.registration import ANY, BUNDLED
 from genie_env.world import World
 
@@ -117,7 +116,7 @@ def train(config: TrainConfig) -> Path:
     Raises:
         ValueError: if world, environment or run do not fit, or a setting is not as expected.
         ImportError: if the real game is asked for and not installed.
-        KeyboardInterrupt: on Ctrl-C or SIGTERM, after a checkpoint was written.
+        Interrupted: on Ctrl-C, SIGTERM or SIGHUP, after a checkpoint was written.
     """
     config = dataclasses.replace(config, world=_world_of(config))
     world = _open_world(config)
@@ -126,7 +125,7 @@ def train(config: TrainConfig) -> Path:
     senses = make_senses(world.config, _obs_type(config), config.action_type, config.frame_stack)
     kept = policy_config(world.config, config.world, config.algo, config.policy, senses)
     kept = dataclasses.replace(kept, trained={"env": config.env, "steps": config.steps, "seed": config.seed})
-    with _interruptible():
+    with on_stop_signal(partial(_stop, config)):
         venv = _learning_env(config, world, kept)
         learner = make_learner(config, venv, world)
         run.load(learner)
@@ -244,35 +243,18 @@ def _judges(config: TrainConfig, world: World, kept: PolicyConfig) -> tuple[Judg
     return judge, partial(fresh_play, games, games=config.real_games)
 
 
-class _interruptible:
-    """SIGTERM then does what Ctrl-C does."""
-
-    def __enter__(self) -> None:
-        def stop(*_: Any) -> None:
-            raise KeyboardInterrupt
-
-        try:
-            self._before = signal.signal(signal.SIGTERM, stop)
-        except ValueError:  # Signals reach the main thread only; elsewhere the caller handles them.
-            self._before = None
-
-    def __exit__(self, *_: object) -> None:
-        if self._before is not None:
-            signal.signal(signal.SIGTERM, self._before)
+def _stop(config: TrainConfig, signum: int) -> NoReturn:
+    raise Interrupted(f"stopped; run the same command to go on ({config.out})", signum)
 
 
-def main() -> None:
+def main(config: TrainConfig) -> None:
     """Command line."""
-    config = tyro.cli(TrainConfig, description=__doc__)
     # Rows times steps need not be a multiple of the batch; the last batch is then smaller, which does no harm.
     warnings.filterwarnings("ignore", message=".*mini-batch size.*")
-    try:
-        folder = train(config)
-    except KeyboardInterrupt:
-        raise SystemExit(f"stopped; run the same command to go on ({config.out})") from None
+    folder = train(config)
     print((config.out / "exploit.md").read_text())
     print(f"policy: {folder}")
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(run(main, TrainConfig, description=__doc__))

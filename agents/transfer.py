@@ -22,6 +22,7 @@ from agents.sb3.policy_io import PolicyConfig, load_policy
 from agents.sb3.policy_spec import Senses
 from agents.scripted import make_policy
 from genie_env.bundle import load_world
+from genie_env.command import run
 from genie_env.files.atomic import write_json
 from genie_env.files.video import write_gif
 from genie_env.games.registry import game_for
@@ -165,12 +166,10 @@ def _watch(venv: VecEnv, choose: Chooser, steps: int) -> list[np.ndarray]:
     return frames
 
 
-def main() -> None:
+def main(config: TransferConfig) -> None:
     """Command line."""
-    config = tyro.cli(TransferConfig, description=__doc__)
-    found = transfer(config)
-    print(markdown(found))
+    print(markdown(transfer(config)))
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(run(main, TransferConfig, description=__doc__))

@@ -28,6 +28,7 @@ FLOORS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("envs",),
         ("play",),
         ("bench", "registration"),
+        ("command",),
         ("cli",),
         ("__init__",),
     ),

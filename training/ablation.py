@@ -17,9 +17,9 @@ from typing import Any
 
 import numpy as np
 import torch
-import tyro
 
 from genie_env.bundle import load_world, save_world
+from genie_env.command import run
 from genie_env.config import DynamicsConfig
 from genie_env.data.episodes import EpisodeStore
 from genie_env.files.atomic import claim_folder, write_json
@@ -31,7 +31,7 @@ from training.bench import Clocked
 from training.data.dataset import TokenDataset
 from training.dynamics.scheduled_sampling import ScheduledSamplingConfig
 from training.dynamics.task import DynamicsTask, TrainDynamicsConfig, train
-from training.engine.loop import Interrupted, LoopConfig, fit
+from training.engine.loop import LoopConfig, fit
 from training.engine.stages import is_done, load_stage
 from training.evaluation.free_play import play_dream, play_figures
 from training.evaluation.held_out import Clips, read_episodes, roll, take_clips
@@ -135,12 +135,12 @@ def ablate(config: AblationConfig, game: Game | None = None) -> Section:
             ablation of other length.
         Interrupted: on Ctrl-C or SIGTERM during training, after a checkpoint.
     """
-    claim_folder(config.out / SETTINGS, {name: str(getattr(config, name)) for name in SETTLED})
     base = _base(config)
+    store = EpisodeStore(config.data or Path("data") / config.recipe)
+    claim_folder(config.out / SETTINGS, {name: str(getattr(config, name)) for name in SETTLED})
     if config.parent is None and not is_done(config.out / "parent"):
         _warm_up(base, config)
     updates = _equal_updates(base, config)
-    store = EpisodeStore(config.data or Path("data") / config.recipe)
     game = game or game_for(store.manifest.source.env_id)
     world = load_world(config.world, config.device)
     # The world that lends its other networks may have learned from the other kind of actions.
@@ -301,14 +301,10 @@ def _slug(name: str) -> str:
     return name.removeprefix("+ ").replace(" ", "_").replace("-", "_")
 
 
-def main() -> None:
+def main(config: AblationConfig) -> None:
     """Command line."""
-    config = tyro.cli(AblationConfig, description=__doc__)
-    try:
-        print(ablate(config).markdown())
-    except Interrupted as stopped:
-        raise SystemExit(str(stopped)) from None
+    print(ablate(config).markdown())
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(run(main, AblationConfig, description=__doc__))

@@ -15,7 +15,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-import tyro
 from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
@@ -23,6 +22,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from genie_env.bench.clock import IDLE_CORES, OtherLoad, machine
 from genie_env.bench.report import FORMAT, publish, read_report
 from genie_env.bench.work import measure_ceilings
+from genie_env.command import run
 from genie_env.config import DynamicsConfig
 from training.dynamics.task import DynamicsTask, TrainDynamicsConfig
 from training.engine.distributed import connect, training_device
@@ -151,7 +151,7 @@ def measure(config: TrainDynamicsConfig, steps: int, dreamed: bool, warm_up: int
     )
 
 
-def run(config: BenchConfig) -> dict[str, Any]:
+def measure_recipe(config: BenchConfig) -> dict[str, Any]:
     """Measure and return plain data, as ``genie_env.bench.suite`` does.
 
     Raises:
@@ -181,18 +181,14 @@ def run(config: BenchConfig) -> dict[str, Any]:
     }
 
 
-def main() -> None:
+def main(config: BenchConfig) -> None:
     """Command line."""
-    config = tyro.cli(BenchConfig, description=__doc__)
-    try:
-        other = read_report(config.compare) if config.compare is not None else None
-        report = run(config)
-    except (ValueError, OSError) as error:
-        raise SystemExit(str(error)) from None
-    if not connect().is_first:
-        return
-    publish(report, other, config.json)
+    # Read first: a bad file should fail before the work rather than after it.
+    other = read_report(config.compare) if config.compare is not None else None
+    report = measure_recipe(config)
+    if connect().is_first:
+        publish(report, other, config.json)
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(run(main, BenchConfig, description=__doc__))

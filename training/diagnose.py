@@ -16,6 +16,7 @@ import tyro
 from tqdm import tqdm
 
 from genie_env.bundle import load_world
+from genie_env.command import run
 from genie_env.config import SamplingConfig
 from genie_env.data.episodes import EpisodeStore
 from genie_env.files.atomic import write_json
@@ -180,9 +181,8 @@ def _long_clips(store: EpisodeStore, readings: list[Reading], count: int, window
         return None
 
 
-def main() -> None:
+def main(config: DiagnoseConfig) -> None:
     """Command line."""
-    config = tyro.cli(DiagnoseConfig, description=__doc__)
     if config.attention:
         print("\n".join(str(path) for path in attention(config)))
     else:
@@ -191,4 +191,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(run(main, DiagnoseConfig, description=__doc__))

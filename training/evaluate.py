@@ -19,6 +19,7 @@ import torch
 import tyro
 
 from genie_env.bundle import find_world, load_world
+from genie_env.command import run
 from genie_env.config import SamplingConfig
 from genie_env.data.episodes import EpisodeStore
 from genie_env.games.registry import Game, game_for
@@ -209,12 +210,11 @@ def _pictures(world: World, clips: Clips, dreamed_CHN: torch.Tensor, config: Eva
     return Pictures(real, dream, config.horizons, play.frames_BTHWC[0], world.config.source.fps)
 
 
-def main() -> None:
+def main(config: EvaluateConfig) -> None:
     """Command line."""
-    config = tyro.cli(EvaluateConfig, description=__doc__)
     evaluate(config)
     print((config.out / "report.md").read_text())
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(run(main, EvaluateConfig, description=__doc__))

@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 import torch
-import tyro
 
 from genie_env.bundle import CARD, load_world, save_world
+from genie_env.command import run
 from genie_env.config import (
     ActionMapConfig,
     DynamicsConfig,
@@ -166,12 +166,12 @@ def model_card(world: World) -> str:
     return "\n".join(lines) + "\n"
 
 
-def main() -> None:
+def main(config: ExportConfig) -> None:
     """Command line."""
-    folder = export(tyro.cli(ExportConfig, description=__doc__))
+    folder = export(config)
     size = sum(f.stat().st_size for f in folder.iterdir())
     print(f"{folder}: {size / 1e6:.1f} MB, {CARD} written")
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(run(main, ExportConfig, description=__doc__))

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import tyro
 
+from genie_env.command import run
 from genie_env.data.episodes import ARRAYS, EpisodeStore, Manifest, array_path, partial_folder
 from genie_env.files.atomic import write_json
 
@@ -66,15 +67,10 @@ def _link(source: Path, target: Path) -> None:
         shutil.copyfile(source, target)
 
 
-def main() -> None:
+def main(config: JoinConfig) -> None:
     """Command line."""
-    config = tyro.cli(JoinConfig, description=__doc__)
-    try:
-        store = join(config)
-    except ValueError as error:
-        raise SystemExit(str(error)) from None
-    print(store.summary())
+    print(join(config).summary())
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(run(main, JoinConfig, description=__doc__))

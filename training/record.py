@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import tyro
 from tqdm import tqdm
 
+from genie_env.command import run
 from genie_env.config import SourceConfig
 from genie_env.data.episodes import Episode, EpisodeStore, EpisodeWriter
 from genie_env.games.registry import Game, game_for
@@ -170,15 +170,10 @@ def _make(source: SourceConfig, module: str) -> SourceGame:
     return make_source_game(source)
 
 
-def main() -> None:
+def main(config: RecordConfig) -> None:
     """Command line."""
-    config = tyro.cli(RecordConfig, description=__doc__)
-    try:
-        store = record(config)
-    except ValueError as error:
-        raise SystemExit(str(error)) from None
-    print(store.summary())
+    print(record(config).summary())
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(run(main, RecordConfig, description=__doc__))

@@ -11,15 +11,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import tyro
-
+from genie_env.command import run
 from genie_env.config import LatentActionConfig, TokenizerConfig
 from genie_env.data.episodes import EpisodeStore
 from genie_env.models.latent_action import LatentActionModel
 from genie_env.models.tokenizer import make_tokenizer
 from training import export, record, train_dynamics, train_latent_action, train_outcome, train_tokenizer
 from training.data import tokenize_episodes
-from training.engine.loop import Interrupted
 from training.engine.stages import is_done, load_stage
 from training.recipes import RECIPES, Recipe
 
@@ -144,19 +142,15 @@ def _stages(
     ]
 
 
-def main() -> None:
+def main(config: TrainConfig) -> None:
     """Command line."""
-    config = tyro.cli(TrainConfig, description=__doc__)
     if config.recipe not in RECIPES:
-        raise SystemExit(f"recipe: expected one of {sorted(RECIPES)}, got {config.recipe!r}")
+        raise ValueError(f"recipe: expected one of {sorted(RECIPES)}, got {config.recipe!r}")
     data = config.data or Path("data") / config.recipe
-    run = config.run or Path("runs") / config.recipe
+    folder = config.run or Path("runs") / config.recipe
     out = config.out or Path("worlds") / config.recipe
-    try:
-        make_world(RECIPES[config.recipe], data, run, out, config.only, config.compile)
-    except Interrupted as stopped:
-        raise SystemExit(str(stopped)) from None
+    make_world(RECIPES[config.recipe], data, folder, out, config.only, config.compile)
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(run(main, TrainConfig, description=__doc__))

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import tyro
-
+from genie_env.command import run
 from training.dynamics.task import TrainDynamicsConfig, train
 
 if __name__ == "__main__":
-    train(tyro.cli(TrainDynamicsConfig, description=__doc__))
+    raise SystemExit(run(train, TrainDynamicsConfig, description=__doc__))

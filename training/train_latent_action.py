@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import tyro
-
+from genie_env.command import run
 from training.latent_action.task import TrainLatentActionConfig, train
 
 if __name__ == "__main__":
-    train(tyro.cli(TrainLatentActionConfig, description=__doc__))
+    raise SystemExit(run(train, TrainLatentActionConfig, description=__doc__))

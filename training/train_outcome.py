@@ -6,9 +6,8 @@ have to judge.
 
 from __future__ import annotations
 
-import tyro
-
+from genie_env.command import run
 from training.outcome.task import TrainOutcomeConfig, train
 
 if __name__ == "__main__":
-    train(tyro.cli(TrainOutcomeConfig, description=__doc__))
+    raise SystemExit(run(train, TrainOutcomeConfig, description=__doc__))

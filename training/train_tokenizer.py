@@ -5,9 +5,8 @@
 
 from __future__ import annotations
 
-import tyro
-
+from genie_env.command import run
 from training.tokenizer.task import TrainTokenizerConfig, train
 
 if __name__ == "__main__":
-    train(tyro.cli(TrainTokenizerConfig, description=__doc__))
+    raise SystemExit(run(train, TrainTokenizerConfig, description=__doc__))

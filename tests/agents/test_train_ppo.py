@@ -5,7 +5,9 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import os
 import shutil
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +16,6 @@ import torch
 from stable_baselines3 import PPO
 
 from agents import dream_vs_real as exploit
-from agents import train_ppo
 from agents.dream_vs_real import choose
 from agents.sb3.evaluate_policy import chooser, interval, play
 from agents.sb3.make_envs import make_dreams, recorded_starts, usual_entropy
@@ -25,6 +26,7 @@ from agents.sb3.run_folder import LearningRun
 from agents.select_checkpoint import JudgeConfig, judge_again
 from agents.train_ppo import TrainConfig, make_learner, train
 from genie_env.bundle import load_world, read_config
+from genie_env.command import STOP_SIGNALS, Interrupted
 
 TINY = TrainConfig(
     env="Genie/World-v0",
@@ -126,20 +128,23 @@ def test_a_finished_run_is_not_trained_further_and_an_unfinished_one_is(
         train(dataclasses.replace(config, gamma=0.9))
 
 
+@pytest.mark.parametrize("signum", STOP_SIGNALS)
 def test_an_interrupted_run_keeps_what_it_learned(
-    random_world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    random_world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, signum: int
 ) -> None:
     config = dataclasses.replace(TINY, world=str(random_world), out=tmp_path / "run", eval_every=10**6)
     update = PPO.train
 
     def interrupted(self: PPO) -> None:
         update(self)
-        raise KeyboardInterrupt
+        os.kill(os.getpid(), signum)
 
+    handlers = [signal.getsignal(s) for s in STOP_SIGNALS]
     monkeypatch.setattr(PPO, "train", interrupted)
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(Interrupted, match="run the same command to go on") as stopped:
         train(config)
     monkeypatch.undo()
+    assert stopped.value.signum == signum and handlers == [signal.getsignal(s) for s in STOP_SIGNALS]
     assert (config.out / "checkpoint.safetensors").exists()
     train(config)
     assert {path.name for path in (config.out / "policies").iterdir()} == {"000000128"}
@@ -291,13 +296,3 @@ def test_tokens_that_look_alike_begin_alike(random_world: Path) -> None:
     distances = (net.embed.weight - net.embed.weight[0]).norm(dim=1)
     assert distances[1] < 1e-3 and (distances[2:] > 0.1).all()
     assert chooser(learner)(dreams.reset(), np.ones(4, dtype=bool)).shape == (4,)
-
-
-def test_sigterm_is_an_interrupt_only_while_learning() -> None:
-    import os
-    import signal
-
-    before = signal.getsignal(signal.SIGTERM)
-    with pytest.raises(KeyboardInterrupt), train_ppo._interruptible():
-        os.kill(os.getpid(), signal.SIGTERM)
-    assert signal.getsignal(signal.SIGTERM) is before

@@ -17,6 +17,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 from genie_env.bundle import load_world
+from genie_env.command import STOP_SIGNALS, Interrupted
 from genie_env.config import DynamicsConfig
 from genie_env.data.episodes import NO_ACTION, EpisodeStore, EpisodeWriter
 from genie_env.models.dynamics import parallel_log_probs
@@ -30,7 +31,7 @@ from training.data.dataset import TokenDataset
 from training.data.tokenize_episodes import tokenize_episodes
 from training.dynamics.task import DynamicsTask, TrainDynamicsConfig
 from training.dynamics.task import train as train_dynamics
-from training.engine.loop import CHECKPOINT, Interrupted, LoopConfig, fit
+from training.engine.loop import CHECKPOINT, LoopConfig, fit
 from training.evaluation.held_out import read_episodes
 from training.latent_action.agreement import hungarian_accuracy
 from training.outcome.event_scores import F1
@@ -267,19 +268,20 @@ def interrupt(signum: int) -> Any:
     return lambda: os.kill(os.getpid(), signum)
 
 
-@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 @pytest.mark.parametrize("stop_at", [0, 4, 6, 10])
 def test_interrupted_training_resumes_to_identical_weights(tmp_path: Path, signum: int, stop_at: int) -> None:
-    handlers = [signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)]
+    handlers = [signal.getsignal(s) for s in STOP_SIGNALS]
     whole = Slope()
     expected = fit(whole, LOOP, tmp_path / "whole", "slope")
-    with pytest.raises(Interrupted, match=f"stopped at step {stop_at + 1}"):
+    with pytest.raises(Interrupted, match=f"stopped at step {stop_at + 1}") as stopped:
         fit(Slope(stop_at, interrupt(signum)), LOOP, tmp_path / "killed", "slope")
+    assert stopped.value.signum == signum
     resumed = Slope()
     assert_same_weights(fit(resumed, LOOP, tmp_path / "killed", "slope"), expected)
     assert_same_weights(resumed.model, whole.model)
     assert resumed.steps == LOOP.n_updates - stop_at - 1, "only the missing steps were played"
-    assert handlers == [signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)]
+    assert handlers == [signal.getsignal(s) for s in STOP_SIGNALS]
 
 
 def test_crashed_training_resumes_from_its_last_checkpoint(tmp_path: Path) -> None:

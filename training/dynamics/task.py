@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import nn
+from tyro.conf import OmitArgPrefixes
 
 from genie_env.config import DynamicsConfig, TokenizerConfig
 from genie_env.data.episodes import EpisodeStore
@@ -31,9 +32,9 @@ class TrainDynamicsConfig:
     """Folder of tokenized episodes."""
     out: Path
     """Folder for checkpoint, logs and the finished model."""
-    model: DynamicsConfig = DynamicsConfig()
+    model: OmitArgPrefixes[DynamicsConfig] = DynamicsConfig()
     """Size of the network."""
-    loop: LoopConfig = LoopConfig(
+    loop: OmitArgPrefixes[LoopConfig] = LoopConfig(
         n_updates=12_500, batch_size=4, learning_rate=3e-3, muon_rate=0.02, warmup=100, decay_share=0.4, ema=0.999
     )
     """How long and how fast to train."""

@@ -16,7 +16,6 @@ import math
 import signal
 import sys
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -26,6 +25,7 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
+from genie_env.command import Interrupted, on_stop_signal
 from training.engine.checkpoint import TrainingState
 from training.engine.distributed import Processes, connect
 from training.engine.logger import Logger
@@ -63,7 +63,7 @@ class LoopConfig:
     eval_every: int = 500
     """Steps between evaluations on held-out episodes."""
     checkpoint_every: int = 250
-    """Steps between checkpoints; Ctrl-C and SIGTERM write one too."""
+    """Steps between checkpoints; Ctrl-C, SIGTERM and SIGHUP write one too."""
     precision: str = "auto"
     """``float32``, ``bfloat16`` autocast, or ``auto``: whichever multiplies matrices faster on this machine."""
 
@@ -87,17 +87,13 @@ class Task(Protocol):
         ...
 
 
-class Interrupted(Exception):
-    """Training was stopped by Ctrl-C or SIGTERM after writing a checkpoint."""
-
-
 def fit(task: Task, config: LoopConfig, folder: Path, name: str) -> nn.Module:
     """Train ``task.model`` to ``config.n_updates`` steps and return the averaged model in eval mode.
 
     Resumes from ``folder/checkpoint.safetensors`` where there is one; all processes must see the folder.
 
     Raises:
-        Interrupted: on Ctrl-C or SIGTERM, after a checkpoint was written.
+        Interrupted: on Ctrl-C, SIGTERM or SIGHUP, after a checkpoint was written.
         ValueError: if the checkpoint belongs to another configuration, or the loss is not finite.
         ImportError: if there are several processes, but no accelerate.
     """
@@ -109,10 +105,10 @@ def fit(task: Task, config: LoopConfig, folder: Path, name: str) -> nn.Module:
     if (folder / CHECKPOINT).exists():
         state.load(folder / CHECKPOINT)
     _require_same_step(state, everyone, folder)
-    autocast = pick_autocast(config.precision, _device(task.model), everyone)
+    autocast, stop = pick_autocast(config.precision, _device(task.model), everyone), _Stop()
     with (
         Logger(folder) if everyone.is_first else contextlib.nullcontext() as logger,
-        _interruption() as stop,
+        on_stop_signal(stop.ask),
         tqdm(
             total=config.n_updates,
             initial=state.step,
@@ -146,7 +142,8 @@ def fit(task: Task, config: LoopConfig, folder: Path, name: str) -> nn.Module:
             if everyone.is_first and (state.step % config.checkpoint_every == 0 or last or stop.agreed):
                 state.save(folder / CHECKPOINT)
             if stop.agreed and not last:
-                raise Interrupted(f"{name}: stopped at step {state.step}; run the same command to go on")
+                message = f"{name}: stopped at step {state.step}; run the same command to go on"
+                raise Interrupted(message, stop.signum or signal.SIGTERM)
     return state.average.eval()
 
 
@@ -159,7 +156,7 @@ def _update(
     task.model.train()
     task.model.zero_grad(set_to_none=True)
     # Of all parts: losses before they were divided, what they were divided by, and who wants to stop.
-    sums_3 = torch.tensor([0.0, 0.0, stop.asked], device=_device(task.model))
+    sums_3 = torch.tensor([0.0, 0.0, stop.signum is not None], device=_device(task.model))
     for part in range(everyone.index * config.accumulate, (everyone.index + 1) * config.accumulate):
         # A zero at the end changes nothing: the first part is the batch of a run that has no other.
         rng = np.random.default_rng([config.seed, state.step, part])
@@ -176,7 +173,7 @@ def _update(
         optimizer.step()
     state.step += 1
     state.update_average(config.ema)
-    stop.agreed = stop.asked if everyone.count == 1 else bool(sums_3[2] > 0)
+    stop.agreed = stop.signum is not None if everyone.count == 1 else bool(sums_3[2] > 0)
     # Figures other than the loss are those of the last part alone.
     return {"loss": sums_3[0] / sums_3[1], "gradient_norm": norm, **figures}
 
@@ -273,28 +270,16 @@ def _product_seconds(dtype: torch.dtype, device: torch.device) -> float:
 
 
 class _Stop:
-    asked = False
-    """This process was asked to stop."""
-    agreed = False
-    """All processes know that one of them was."""
+    """Whether the run is to stop after the step under way."""
 
+    def __init__(self) -> None:
+        self.signum: int | None = None
+        """The signal that asked this process to stop."""
+        self.agreed = False
+        """All processes know that one of them was asked."""
 
-@contextlib.contextmanager
-def _interruption() -> Iterator[_Stop]:
-    """Turn Ctrl-C and SIGTERM into a request that the loop answers after the step under way."""
-    stop = _Stop()
-
-    def ask(signum: int, frame: Any) -> None:
-        if stop.asked and signum == signal.SIGINT:
+    def ask(self, signum: int) -> None:
+        """Note the request; a second Ctrl-C does not wait for the step."""
+        if self.signum is not None and signum == signal.SIGINT:
             raise KeyboardInterrupt
-        stop.asked = True
-
-    try:
-        previous = {s: signal.signal(s, ask) for s in (signal.SIGINT, signal.SIGTERM)}
-    except ValueError:  # Signals reach the main thread only; elsewhere the caller handles them.
-        previous = {}
-    try:
-        yield stop
-    finally:
-        for signum, handler in previous.items():
-            signal.signal(signum, handler)
+        self.signum = signum

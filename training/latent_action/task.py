@@ -9,6 +9,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import nn
+from tyro.conf import OmitArgPrefixes
 
 from genie_env.config import LatentActionConfig
 from genie_env.data.episodes import EpisodeStore
@@ -29,9 +30,9 @@ class TrainLatentActionConfig:
     """Recording to learn from."""
     out: Path
     """Folder for checkpoint, logs and the finished model."""
-    model: LatentActionConfig = LatentActionConfig()
+    model: OmitArgPrefixes[LatentActionConfig] = LatentActionConfig()
     """Size of the network and number of codes."""
-    loop: LoopConfig = LoopConfig(n_updates=2500, batch_size=32, learning_rate=1e-3, weight_decay=1e-4)
+    loop: OmitArgPrefixes[LoopConfig] = LoopConfig(n_updates=2500, batch_size=32, learning_rate=1e-3, weight_decay=1e-4)
     """How long and how fast to train."""
     label_fraction: float = 0.0
     """Share of transitions whose real action is used as a label (0: learn without labels)."""

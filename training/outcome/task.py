@@ -10,6 +10,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import nn
+from tyro.conf import OmitArgPrefixes
 
 from genie_env.config import DynamicsConfig, OutcomeConfig, SamplingConfig
 from genie_env.models.dynamics import Dynamics
@@ -33,9 +34,9 @@ class TrainOutcomeConfig:
     """Folder of tokenized episodes."""
     out: Path
     """Folder for checkpoint, logs and the finished model."""
-    model: OutcomeConfig = OutcomeConfig()
+    model: OmitArgPrefixes[OutcomeConfig] = OutcomeConfig()
     """Size of the head, and the reward of each class."""
-    loop: LoopConfig = LoopConfig(n_updates=2500, batch_size=64, learning_rate=1e-3, weight_decay=0.05)
+    loop: OmitArgPrefixes[LoopConfig] = LoopConfig(n_updates=2500, batch_size=64, learning_rate=1e-3, weight_decay=0.05)
     """How long and how fast to train; a batch counts clips of several transitions."""
     event_share: float = 0.5
     """Share of clips drawn around rewards, ends and beginnings; the loss is corrected for it."""

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import nn
 from tqdm import tqdm
+from tyro.conf import OmitArgPrefixes
 
 from genie_env.config import TokenizerConfig
 from genie_env.data.episodes import EpisodeStore
@@ -28,9 +29,9 @@ class TrainTokenizerConfig:
     """Recording to learn from."""
     out: Path
     """Folder for checkpoint, logs and the finished model."""
-    model: TokenizerConfig = TokenizerConfig()
+    model: OmitArgPrefixes[TokenizerConfig] = TokenizerConfig()
     """Kind and size of the tokenizer."""
-    loop: LoopConfig = LoopConfig(n_updates=4000, batch_size=32, learning_rate=1e-3)
+    loop: OmitArgPrefixes[LoopConfig] = LoopConfig(n_updates=4000, batch_size=32, learning_rate=1e-3)
     """How long and how fast to train (fsq only)."""
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import queue
+import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
+from genie_env.command import Interrupted
 from genie_env.config import DynamicsConfig
 from genie_env.models.dynamics import Dynamics
 from training.data.dataset import ClipBatch, TokenDataset
@@ -133,7 +134,7 @@ class Meeting:
             self.here.process = InThread(2, index, self)
             try:
                 results[index] = works[index]()
-            except Exception as error:
+            except (Exception, Interrupted) as error:
                 results[index] = error
                 self.inboxes[1 - index].put(None)  # so that the other does not wait for one that is gone
 
@@ -193,16 +194,16 @@ def test_stop_of_one_process_stops_all_at_one_step_and_the_run_goes_on_as_one_pr
     class Stopped(BareTask):
         def loss(self, step: int, rng: np.random.Generator, generator: torch.Generator) -> tuple[torch.Tensor, dict]:
             if step == 1:
-                meeting.here.stop.asked = True
+                meeting.here.stop.ask(signal.SIGTERM)
             return super().loss(step, rng, generator)
 
-    @contextlib.contextmanager
-    def interruption() -> Iterator[Any]:
-        meeting.here.stop = loop._Stop()
-        yield meeting.here.stop
+    class NotedStop(loop._Stop):
+        def __init__(self) -> None:
+            super().__init__()
+            meeting.here.stop = self
 
     with monkeypatch.context() as patch:
-        patch.setattr(loop, "_interruption", interruption)
+        patch.setattr(loop, "_Stop", NotedStop)
         tasks = [BareTask(tokens), Stopped(tokens)]
         results = meeting.play([lambda task=task: fit(task, LOOP, tmp_path / "run", "run") for task in tasks])
     # The request came while step 2 was under way; the other process heard of it with the sums of step 3.
@@ -248,8 +249,8 @@ def test_accelerate_launch_resumes_on_two_processes_what_one_began(tokens: Path,
         fit(Dying(settings), replace(settings.loop, checkpoint_every=2), begun, "dynamics")
     (begun / "log.jsonl").unlink()
     launch = "accelerate.commands.launch --multi_gpu --num_machines 1 --num_processes 2 --main_process_port 0"
-    sizes = {f"--model.{name}": getattr(SIZE, name) for name in SIZE.__dataclass_fields__}
-    loops = {f"--loop.{name}": getattr(LOOP, name) for name in LOOP.__dataclass_fields__}
+    sizes = {f"--{name}": getattr(SIZE, name) for name in SIZE.__dataclass_fields__}
+    loops = {f"--{name}": getattr(LOOP, name) for name in LOOP.__dataclass_fields__}
     flags = sizes | loops | {"--tokens": tokens, "--out": begun, "--clip-length": 5}
     arguments = [text for name, value in flags.items() for text in (name.replace("_", "-"), str(value))]
     command = [sys.executable, "-m", *launch.split(), "-m", "training.train_dynamics", *arguments]

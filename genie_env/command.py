@@ -1,0 +1,127 @@
+"""One behaviour for every command: flags from a dataclass, one line for an error, the shell's exit statuses.
+
+Owns parsing, error lines and statuses; knows nothing of what a command does. A field annotated with
+``tyro.conf.OmitArgPrefixes`` gives its own fields as flags without a prefix: ``--n-updates``, not ``--loop.n-updates``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import gymnasium.error
+import tyro
+
+WRONG_INPUT = (ValueError, ImportError, OSError, gymnasium.error.Error)
+"""What a user can mend; every other exception is a bug and keeps its traceback."""
+REFUSED = 2
+"""Exit status after wrong input."""
+KILLED = 128
+"""Exit status, less the signal's number, of what a signal ended."""
+
+# Windows has no SIGHUP.
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else []))
+
+
+class Interrupted(KeyboardInterrupt):
+    """A signal ended the work, which is saved; the message says how to go on. No ``except Exception`` catches it."""
+
+    def __init__(self, message: str, signum: int = signal.SIGINT) -> None:
+        super().__init__(message)
+        self.signum = signum
+
+
+def run(
+    function: Callable[[Any], object],
+    config_class: Any,
+    *,
+    description: str | None = None,
+    prog: str | None = None,
+    argv: Sequence[str] | None = None,
+) -> int:
+    """Parse a command line, call ``function`` with the configuration and return the exit status.
+
+    Args:
+        function: the command; what it returns is ignored.
+        config_class: dataclass whose fields are the flags, or a union of dataclasses, one for each subcommand.
+        description: head of ``--help``.
+        prog: the program's name in help and errors; the default is how it was started.
+        argv: arguments; the default is the command line's.
+
+    Returns:
+        0 when done; 2 after wrong input (:data:`WRONG_INPUT`), with one line on stderr; 130 on Ctrl-C, and 128 + the
+        signal's number where the command was interrupted after it saved its work.
+
+    Raises:
+        SystemExit: with status 0 after ``--help``, 2 after flags that do not parse.
+    """
+    _print_what_the_console_can()
+    name = prog or _started_as()
+    config = tyro.cli(config_class, prog=name, description=description, args=argv)
+    try:
+        function(config)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # The reader of the output has gone, as after `… | head`. Python flushes once more at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return KILLED + getattr(signal, "SIGPIPE", 13)
+    except WRONG_INPUT as error:
+        return _report(name, error)
+    except RuntimeError as error:
+        # Imported here: it imports torch, which --help and many errors do without.
+        from genie_env.rollout.torch_runtime import CompileError
+
+        if not isinstance(error, CompileError):
+            raise
+        return _report(name, error)
+    except Interrupted as stopped:
+        print(f"{name}: {stopped}", file=sys.stderr)
+        return KILLED + stopped.signum
+    except KeyboardInterrupt:
+        return KILLED + signal.SIGINT
+    return 0
+
+
+@contextlib.contextmanager
+def on_stop_signal(handle: Callable[[int], None]) -> Iterator[None]:
+    """Call ``handle`` with the signal's number on Ctrl-C, SIGTERM and SIGHUP (the terminal is gone).
+
+    A signal that this process was started to ignore, as by ``nohup``, stays ignored. Signals reach the main thread
+    only; elsewhere nothing changes.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {s: signal.getsignal(s) for s in STOP_SIGNALS if signal.getsignal(s) is not signal.SIG_IGN}
+    for signum in before:
+        signal.signal(signum, lambda received, _: handle(received))
+    try:
+        yield
+    finally:
+        for signum, handler in before.items():
+            signal.signal(signum, handler)
+
+
+def _report(name: str, error: Exception) -> int:
+    print(f"{name}: error: {' '.join(str(error).split()) or type(error).__name__}", file=sys.stderr)
+    return REFUSED
+
+
+def _started_as() -> str:
+    """``training.record`` for ``python -m training.record``, else the name of the script."""
+    spec = getattr(sys.modules.get("__main__"), "__spec__", None)
+    return spec.name if spec is not None else Path(sys.argv[0]).name
+
+
+def _print_what_the_console_can() -> None:
+    """Let a console without some sign print ``?`` for it, instead of ending the command half way."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
