@@ -16,15 +16,17 @@ import tyro
 from stable_baselines3.common.vec_env import VecEnv
 from tqdm import tqdm
 
-from agents.sb3.evaluate_policy import Chooser, begun_at, chooser, interval, interval_of_difference, stepping
+from agents.sb3.evaluate_policy import Chooser, begun_at, chooser, stepping
 from agents.sb3.make_envs import make_dreams, make_real_games, recorded_starts
 from agents.sb3.policy_io import load_policy
 from agents.sb3.policy_spec import Senses
-from agents.scripted import find_sprites
 from genie_env.bundle import load_world
 from genie_env.command import run
 from genie_env.files.atomic import write_json
 from genie_env.games.registry import Game, game_for
+from genie_env.games.sprites import find_sprites
+from genie_env.statistics import Interval, difference_of_means, mean
+from genie_env.tables import markdown_table
 
 GONE = 4
 """Frames without a ball that are no blink: the game itself hides it for one, and for 15 after a point."""
@@ -94,6 +96,11 @@ class Finding(NamedTuple):
     mean: float
     low: float
     high: float
+
+    @classmethod
+    def of(cls, suspect: str, experiment: str, found: Interval) -> Finding:
+        """A finding with its interval."""
+        return cls(suspect, experiment, found.value, found.low, found.high)
 
 
 def find_faults(config: FaultsConfig) -> list[Finding]:
@@ -172,9 +179,8 @@ def exits(watched: Watched, width: int) -> Exits:
 
 def markdown(found: list[Finding]) -> str:
     """The table of experiments."""
-    lines = ["| suspect | experiment | per 1,000 steps | 95 % interval |", "|---|---|---|---|"]
-    lines += [f"| {f.suspect} | {f.experiment} | {f.mean:+.2f} | [{f.low:+.2f}, {f.high:+.2f}] |" for f in found]
-    return "\n".join(lines) + "\n"
+    rows = [(f.suspect, f.experiment, f"{f.mean:+.2f}", f"[{f.low:+.2f}, {f.high:+.2f}]") for f in found]
+    return markdown_table(("suspect", "experiment", "per 1,000 steps", "95 % interval"), rows)
 
 
 def _by_picture(real: Watched, dreamed: Watched, width: int) -> list[Finding]:
@@ -195,23 +201,25 @@ def _watch(venv: VecEnv, choose: Chooser, config: FaultsConfig, game: Game | Non
         for step in tqdm(played, total=config.steps, desc=where, unit="step", leave=False):
             rewards.append(step.rewards_B)
             began.append(step.done_B)
-            balls.append([_ball(frame, game) for frame in venv.get_images()] if game else [np.nan] * venv.num_envs)
+            balls.append(_tracked_x(venv, game) if game else np.full(venv.num_envs, np.nan))
     venv.close()
     return Watched(np.array(rewards), np.array(balls), np.array(began))
 
 
-def _ball(frame_HWC: np.ndarray | None, game: Game) -> float:
-    assert frame_HWC is not None and game.colours is not None
-    return find_sprites(frame_HWC, game.colours)[game.tracked][0]
+def _tracked_x(venv: VecEnv, game: Game) -> np.ndarray:
+    """Column of the tracked sprite in each row's picture, [B]."""
+    assert game.colours is not None
+    frames_BHWC = np.stack([frame for frame in venv.get_images() if frame is not None])
+    return find_sprites(frames_BHWC, game.colours).coordinates()[f"{game.tracked}_x"]
 
 
 def _mean(suspect: str, experiment: str, values_R: np.ndarray) -> Finding:
-    return Finding(suspect, experiment, *interval(values_R))
+    return Finding.of(suspect, experiment, mean(values_R))
 
 
 def _minus(suspect: str, experiment: str, ours: Watched, theirs: Watched) -> Finding:
     """Difference of the means; rows are not paired, since each draws its own game."""
-    return Finding(suspect, experiment, *interval_of_difference(ours.nets_R, theirs.nets_R))
+    return Finding.of(suspect, experiment, difference_of_means(ours.nets_R, theirs.nets_R))
 
 
 def main(config: FaultsConfig) -> None:

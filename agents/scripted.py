@@ -13,11 +13,9 @@ import numpy as np
 from genie_env.config import WorldConfig
 from genie_env.games.players import DiversePlayer, Follow, FollowPlayer, Player, RandomPlayer, StickyRandomPlayer
 from genie_env.games.registry import game_for, known_games
-from genie_env.games.sprites import SpriteColours
+from genie_env.games.sprites import SpriteColours, find_sprites
 
 POLICIES = ("random", "sticky", "diverse", "heuristic")
-ENOUGH = 0.5
-"""Pixels' worth of its colour that make a sprite: a ball that two rows of pixels share still has them."""
 
 
 class FollowPolicy:
@@ -41,9 +39,8 @@ class FollowPolicy:
 
     def act(self, obs: np.ndarray) -> int:
         """Return the next real action for a frame uint8 [H, W, 3]."""
-        seen = find_sprites(obs, self._colours)
-        places = {f"{name}_{axis}": at for name, centre in seen.items() for axis, at in zip("xy", centre, strict=True)}
-        return self._player.act(places)
+        places = find_sprites(obs, self._colours).coordinates()
+        return self._player.act({name: float(place) for name, place in places.items()})
 
 
 def make_policy(name: str, config: WorldConfig, seed: int, **settings: Any) -> Player:
@@ -70,27 +67,3 @@ def make_policy(name: str, config: WorldConfig, seed: int, **settings: Any) -> P
     if name not in kinds:
         raise ValueError(f"policy: expected one of {list(POLICIES)}, got {name!r}")
     return kinds[name](len(source.action_meanings), rng, **settings)
-
-
-def find_sprites(frame_HWC: np.ndarray, colours: SpriteColours) -> dict[str, tuple[float, float]]:
-    """Centre (x, y) of each sprite in pixels of a frame uint8 [H, W, 3]; NaN where it is absent.
-
-    A pixel is a mixture of the background's colour and one sprite's, that which explains it best.
-    """
-    top, bottom = colours.rows
-    field_MC = frame_HWC[top:bottom].reshape(-1, 3).astype(np.float32) - np.array(colours.background, np.float32)
-    (moved_M,) = np.nonzero(np.abs(field_MC).sum(1) > 30)
-    field_MC = field_MC[moved_M]
-    y_M, x_M = np.divmod(moved_M, frame_HWC.shape[1])
-    share_MS = colours.shares(field_MC)
-    best_M = colours.belongs(field_MC, share_MS, y_M + top)
-    centres = {}
-    for index, name in enumerate(colours.sprites):
-        weight_M = np.where(best_M == index, share_MS[:, index], 0.0)
-        mass = float(weight_M.sum())
-        there = mass > ENOUGH
-        centres[name] = (
-            float(weight_M @ x_M) / mass if there else float("nan"),
-            float(weight_M @ y_M) / mass + top if there else float("nan"),
-        )
-    return centres

@@ -16,7 +16,7 @@ import numpy as np
 import tyro
 from stable_baselines3.common.vec_env import VecEnv
 
-from agents.sb3.evaluate_policy import Chooser, Scores, chooser, interval, play_from, row_by_row, stepping
+from agents.sb3.evaluate_policy import Chooser, Scores, chooser, play_from, row_by_row, stepping
 from agents.sb3.make_envs import make_dreams, make_real_games
 from agents.sb3.policy_io import PolicyConfig, load_policy
 from agents.sb3.policy_spec import Senses
@@ -26,6 +26,8 @@ from genie_env.command import run
 from genie_env.files.atomic import write_json
 from genie_env.files.video import write_gif
 from genie_env.games.registry import game_for
+from genie_env.statistics import mean
+from genie_env.tables import markdown_table
 from genie_env.world import World
 
 ROWS = 10
@@ -110,17 +112,16 @@ def plain_senses(world: World) -> Senses:
 
 def markdown(found: dict[str, Any]) -> str:
     """The table of scores."""
-    lines = [
-        "| player | where | games | mean score | 95 % interval | net points per 1,000 steps |",
-        "|---|---|---|---|---|---|",
-    ]
+    header = ("player", "where", "games", "mean score", "95 % interval", "net points per 1,000 steps")
     places = (("real game", found["real"]), ("dream", found["dream"]))
-    rows = [(name, where, figures) for where, players in places for name, figures in players.items()]
-    for name, where, f in rows:
-        span = "–" if f["mean"] is None else f"[{f['low']:.1f}, {f['high']:.1f}]"
-        mean = "–" if f["mean"] is None else f"{f['mean']:.1f}"
-        lines.append(f"| {name} | {where} | {f['games']} | {mean} | {span} | {f['per_1000']:+.1f} |")
-    return "\n".join(lines) + "\n"
+    rows = []
+    for where, players in places:
+        for name, f in players.items():
+            average = "–" if f["mean"] is None else f"{f['mean']:.1f}"
+            # A single game has no interval.
+            span = "–" if f["low"] is None else f"[{f['low']:.1f}, {f['high']:.1f}]"
+            rows.append((name, where, f["games"], average, span, f"{f['per_1000']:+.1f}"))
+    return markdown_table(header, rows)
 
 
 def side_by_side(world: World, name: str, kept: PolicyConfig, policy: Any, config: TransferConfig) -> list[np.ndarray]:
@@ -143,10 +144,11 @@ def _score(venv: VecEnv, choose: Chooser, config: TransferConfig) -> Scores:
 
 
 def _figures(scores: Scores) -> dict[str, Any]:
-    mean, low, high = (None if np.isnan(x) else x for x in interval(scores.games))
+    found = mean(scores.games)
+    average, low, high = (x if np.isfinite(x) else None for x in found[:3])
     return {
-        "games": len(scores.games),
-        "mean": mean,
+        "games": found.count,
+        "mean": average,
         "low": low,
         "high": high,
         "scores": scores.games.tolist(),

@@ -1,6 +1,6 @@
-"""Statistics over independent clips, rollouts or episodes: a measured figure and its 95 % interval.
+"""Values of independent clips, rollouts or episodes with their 95 % bootstrap intervals.
 
-Owns how intervals are made and how figures look in print. Knows nothing about worlds or what is measured.
+Owns how intervals are computed and how a value is printed. Knows nothing about worlds or about what is measured.
 """
 
 from __future__ import annotations
@@ -11,125 +11,155 @@ from typing import NamedTuple
 
 import numpy as np
 
-DRAWS = 400
+DRAWS = 1000
+"""Resamples of a bootstrap: about as many as percentile intervals need (Efron and Tibshirani 1993, chapter 13)."""
+BLOCK = 100
+"""Neighbouring rows of a series that are resampled together."""
 
 
-class Figure(NamedTuple):
+class Interval(NamedTuple):
     """A measured value with its 95 % interval; NaN where there was nothing to measure."""
 
     value: float
     low: float = math.nan
     high: float = math.nan
     count: int = 0
-    """Clips, rollouts, frames or episodes it rests on (0: not counted, and no interval)."""
+    """Independent rows that the value rests on (0: not counted, and no interval)."""
 
     def __str__(self) -> str:
         """``0.953 [0.941, 0.962]``."""
         if not math.isfinite(self.value):
             return "–"
-        interval = f" [{_short(self.low)}, {_short(self.high)}]" if math.isfinite(self.low) else ""
-        return _short(self.value) + interval
-
-    def to_json(self) -> dict[str, float | int | None]:
-        """Plain JSON; NaN becomes null."""
-        plain = {k: v if math.isfinite(v) else None for k, v in zip(self._fields, self, strict=True)}
-        return {**plain, "count": self.count}
+        ends = f" [{_short(self.low)}, {_short(self.high)}]" if math.isfinite(self.low) else ""
+        return _short(self.value) + ends
 
 
-Figures = dict[str, Figure]
-
-
-def interval(statistic: Callable[[np.ndarray], float], count: int) -> Figure:
-    """Percentile bootstrap (Efron 1979): the statistic over rows drawn with replacement, again and again.
+def bootstrap(statistic: Callable[[np.ndarray], float], count: int) -> Interval:
+    """Percentile bootstrap (Efron 1979) with a fixed seed.
 
     Args:
-        statistic: figure of the rows with the given indices.
+        statistic: value of the rows with the given indices, int [count]; indices may repeat.
         count: number of independent rows.
     """
     if count == 0:
-        return Figure(math.nan)
-    value = statistic(np.arange(count))
-    rng = np.random.default_rng(0)
-    drawn = np.array([statistic(rng.integers(count, size=count)) for _ in range(DRAWS)])
-    drawn = drawn[np.isfinite(drawn)]
-    if count < 2 or not len(drawn) or not math.isfinite(value):
-        return Figure(float(value), count=count)
-    low, high = np.percentile(drawn, [2.5, 97.5])
-    return Figure(float(value), float(low), float(high), count)
+        return Interval(math.nan)
+    rows_DC = _resampled_rows(np.random.default_rng(0), count)
+    return _percentiles(statistic(np.arange(count)), np.array([statistic(rows_C) for rows_C in rows_DC]), count)
 
 
-def ratio(part_C: np.ndarray, whole_C: np.ndarray) -> Figure:
+def bootstrap_sums(combine: Callable[..., np.ndarray], *columns_C: np.ndarray) -> Interval:
+    """:func:`bootstrap` of a value that depends on the rows only through sums over them, such as a ratio.
+
+    Args:
+        combine: the value, from one sum for each column; works elementwise on arrays. NaN and infinity mean that a
+            resample has no value.
+        columns_C: numbers of each row; further axes are summed.
+    """
+    columns = [_sums(column) for column in columns_C]
+    count = len(columns[0])
+    if count == 0:
+        return Interval(math.nan)
+    rows_DC = _resampled_rows(np.random.default_rng(0), count)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        value = combine(*(column.sum() for column in columns))
+        return _percentiles(float(value), combine(*(column[rows_DC].sum(1) for column in columns)), count)
+
+
+def ratio(part_C: np.ndarray, whole_C: np.ndarray) -> Interval:
     """Sum of ``part_C`` over sum of ``whole_C``, both per row; further axes are summed."""
-    part, whole = (np.asarray(a, dtype=np.float64).reshape(len(a), -1).sum(1) for a in (part_C, whole_C))
-    # Rows with nothing to measure carry no information and are no rows of the bootstrap either.
-    part, whole = part[whole > 0], whole[whole > 0]
-    return interval(lambda rows: part[rows].sum() / whole[rows].sum(), len(whole))
+    part, whole = _sums(part_C), _sums(whole_C)
+    # Rows with nothing to measure carry no information, so the bootstrap does not draw them.
+    return bootstrap_sums(np.divide, part[whole > 0], whole[whole > 0])
 
 
-def mean(values_C: np.ndarray) -> Figure:
+def mean(values_C: np.ndarray) -> Interval:
     """Mean over rows; further axes are averaged."""
     return ratio(values_C, np.ones(np.shape(values_C)))
 
 
-def median(values_C: np.ndarray) -> Figure:
-    """Median over rows; NaN rows do not count."""
-    values = np.asarray(values_C)[np.isfinite(values_C)]
-    return interval(lambda rows: float(np.median(values[rows])), len(values))
+def median(values_C: np.ndarray) -> Interval:
+    """Median over all finite values; rows without any do not count, and further axes stay together in a row."""
+    values = np.asarray(values_C, dtype=np.float64)
+    values = values[np.isfinite(values).any(axis=_after_the_first(values))]
+    return bootstrap(lambda rows: float(np.nanmedian(values[rows])), len(values))
 
 
-def difference(part_C: np.ndarray, whole_C: np.ndarray, other_part_C: np.ndarray, other_whole_C: np.ndarray) -> Figure:
+def difference(
+    part_C: np.ndarray, whole_C: np.ndarray, other_part_C: np.ndarray, other_whole_C: np.ndarray
+) -> Interval:
     """One ratio minus another, of the same rows: a paired comparison."""
-    return _two_ratios(lambda one, other: one - other, part_C, whole_C, other_part_C, other_whole_C)
+    return bootstrap_sums(lambda a, b, c, d: a / b - c / d, part_C, whole_C, other_part_C, other_whole_C)
 
 
-def quotient(part_C: np.ndarray, whole_C: np.ndarray, other_part_C: np.ndarray, other_whole_C: np.ndarray) -> Figure:
-    """One ratio over another, of the same rows: how much of it is left later on, say."""
-    return _two_ratios(
-        lambda one, other: one / other if other else math.nan, part_C, whole_C, other_part_C, other_whole_C
-    )
+def quotient(part_C: np.ndarray, whole_C: np.ndarray, other_part_C: np.ndarray, other_whole_C: np.ndarray) -> Interval:
+    """One ratio over another, of the same rows: what is left of it at a later step, for example."""
+    return bootstrap_sums(lambda a, b, c, d: a / b / (c / d), part_C, whole_C, other_part_C, other_whole_C)
 
 
-def _two_ratios(combine: Callable[[float, float], float], *columns_C: np.ndarray) -> Figure:
-    columns = [np.asarray(column, dtype=np.float64) for column in columns_C]
+def difference_of_means(ours_A: np.ndarray, theirs_B: np.ndarray) -> Interval:
+    """Mean of ``ours_A`` minus mean of ``theirs_B``, whose rows are not paired; ``count`` is that of the fewer."""
+    count = min(len(ours_A), len(theirs_B))
+    if count == 0:
+        return Interval(math.nan)
+    rng = np.random.default_rng(0)
+    ours_D, theirs_D = (values[_resampled_rows(rng, len(values))].mean(1) for values in (ours_A, theirs_B))
+    return _percentiles(float(ours_A.mean() - theirs_B.mean()), ours_D - theirs_D, count)
 
-    def of(rows: np.ndarray) -> float:
-        part, whole, other_part, other_whole = (column[rows].sum() for column in columns)
-        return float(combine(part / whole, other_part / other_whole)) if whole and other_whole else math.nan
 
-    return interval(of, len(columns[0]))
-
-
-def size(figure: Figure) -> Figure:
-    """How far a figure is from zero, whichever way; an interval that holds zero then begins there."""
-    value, low, high, count = figure
+def magnitude(interval: Interval) -> Interval:
+    """Distance of a value from zero; where the interval holds zero, that of the magnitude begins at zero."""
+    value, low, high, count = interval
     if not math.isfinite(low):
-        return Figure(abs(value), count=count)
-    return Figure(abs(value), max(low, -high, 0.0), max(-low, high), count)
+        return Interval(abs(value), count=count)
+    return Interval(abs(value), max(low, -high, 0.0), max(-low, high), count)
 
 
-def over_stretches(statistic: Callable[..., float], *columns: np.ndarray) -> Figure:
-    """Figure of a long series; its interval draws stretches of a hundred, since neighbours resemble each other."""
-    if not len(columns[0]):
-        return Figure(math.nan)
-    stretches = np.array_split(np.arange(len(columns[0])), -(-len(columns[0]) // 100))
+def block_bootstrap(statistic: Callable[..., float], *columns_M: np.ndarray) -> Interval:
+    """Value of a long series; blocks of ``BLOCK`` rows are resampled, since neighbours resemble each other."""
+    length = len(columns_M[0])
+    blocks = np.array_split(np.arange(length), -(-length // BLOCK)) if length else []
 
-    def over(rows: np.ndarray) -> float:
-        picks = np.concatenate([stretches[row] for row in rows])
-        return statistic(*(column[picks] for column in columns))
+    def of_blocks(rows: np.ndarray) -> float:
+        picks = np.concatenate([blocks[row] for row in rows])
+        return statistic(*(column[picks] for column in columns_M))
 
-    return interval(over, len(stretches))
+    return bootstrap(of_blocks, len(blocks))
 
 
-def psnr(error_C: np.ndarray, count_C: np.ndarray) -> Figure:
-    """Peak signal-to-noise ratio in dB of summed squared errors over counts; exact pictures show as 100 dB."""
+def psnr(error_C: np.ndarray, count_C: np.ndarray) -> Interval:
+    """Peak signal-to-noise ratio in dB of summed squared errors over counts; exact pictures are 100 dB."""
     square = ratio(error_C, count_C)
     # A small error is a high ratio: the ends of the interval change places.
-    return Figure(decibels(square.value), decibels(square.high), decibels(square.low), square.count)
+    value, low, high = (float(decibels(end)) for end in (square.value, square.high, square.low))
+    return Interval(value, low, high, square.count)
 
 
-def decibels(mean_square: float) -> float:
-    """PSNR of a mean squared error of uint8 values, at most 100 dB."""
-    return float(10 * np.log10(255.0**2 / max(mean_square, 255.0**2 * 1e-10)))
+def decibels(mean_square: np.ndarray | float) -> np.ndarray:
+    """PSNR in dB of mean squared errors of uint8 values, at most 100 dB."""
+    return 10 * np.log10(255.0**2 / np.maximum(mean_square, 255.0**2 * 1e-10))
+
+
+def _sums(column: np.ndarray) -> np.ndarray:
+    """Sum of each row over all further axes, float64 [C]."""
+    values = np.asarray(column, dtype=np.float64)
+    return values.sum(axis=_after_the_first(values))
+
+
+def _after_the_first(values: np.ndarray) -> tuple[int, ...]:
+    return tuple(range(1, values.ndim))
+
+
+def _resampled_rows(rng: np.random.Generator, count: int) -> np.ndarray:
+    """Indices of rows drawn with replacement, int [DRAWS, count]."""
+    return rng.integers(count, size=(DRAWS, count))
+
+
+def _percentiles(value: float, drawn_D: np.ndarray, count: int) -> Interval:
+    drawn_D = drawn_D[np.isfinite(drawn_D)]
+    if count < 2 or not len(drawn_D) or not math.isfinite(value):
+        return Interval(value if math.isfinite(value) else math.nan, count=count)
+    low, high = np.percentile(drawn_D, [2.5, 97.5])
+    return Interval(float(value), float(low), float(high), count)
 
 
 def _short(value: float) -> str:

@@ -24,8 +24,9 @@ from genie_env.config import DynamicsConfig
 from genie_env.data.episodes import EpisodeStore
 from genie_env.files.atomic import claim_folder, write_json
 from genie_env.games.registry import Game, game_for
+from genie_env.games.sprites import find_sprites
 from genie_env.models.dynamics import Dynamics
-from genie_env.statistics import Figure, Figures, difference, interval, ratio
+from genie_env.statistics import Interval, bootstrap, difference, median, ratio
 from genie_env.world import World
 from training.bench import Clocked
 from training.data.dataset import TokenDataset
@@ -37,8 +38,7 @@ from training.evaluation.free_play import play_dream, play_figures
 from training.evaluation.held_out import Clips, read_episodes, roll, take_clips
 from training.evaluation.measures import ACCURACY, FORESEEABLE, NEAR, near, score, sprite_errors
 from training.evaluation.plots import plot_horizons
-from training.evaluation.report import Section
-from training.evaluation.sprites import detect
+from training.evaluation.report import Figures, Section
 from training.recipes import RECIPES
 
 FORCED = "teacher forcing"
@@ -119,11 +119,11 @@ class Judged:
         found: Figures = {}
         for k, h in enumerate(horizons):
             found[f"{ACCURACY}{FORESEEABLE}, h = {h}"] = ratio(self.hits[..., k], self.changed[..., k])
-            found[f"ball error, px, h = {h}"] = _median(self.errors[..., k])
+            found[f"ball error, px, h = {h}"] = median(self.errors[..., k])
             found[f"ball within {NEAR:g} px, h = {h}"] = ratio(*near(self.errors[..., k]))
         for name in self.play[0] if self.play else ():
             values = [figures[name].value for figures in self.play]
-            found[f"{name}, free play"] = Figure(float(np.mean(values)), min(values), max(values), len(values))
+            found[f"{name}, free play"] = Interval(float(np.mean(values)), min(values), max(values), len(values))
         return found
 
 
@@ -179,8 +179,8 @@ def judge(config: AblationConfig, world: World, folder: Path, clips: Clips, game
     scores, same_ball_CK = score(world, clips, dreamed, at_K), ~clips.served_CH[:, at_K]
     errors_CK = np.full(same_ball_CK.shape, np.nan)
     if game.colours is not None:
-        came = detect(clips.frames_CTHWC[:, clips.context + at_K], game.colours)
-        seen = detect(world.decode(dreamed).cpu().numpy(), game.colours)
+        came = find_sprites(clips.frames_CTHWC[:, clips.context + at_K], game.colours)
+        seen = find_sprites(world.decode(dreamed).cpu().numpy(), game.colours)
         ball = came.names.index("ball")
         errors_CK = sprite_errors(clips, came, seen, at_K, game.colours)[..., ball]
         errors_CK = np.where(same_ball_CK, errors_CK, np.nan)
@@ -199,7 +199,7 @@ def _joined(one: Judged, other: Judged) -> Judged:
 def _section(config: AblationConfig, judged: dict[str, Judged], updates: dict[str, int]) -> Section:
     columns: dict[str, Figures] = {}
     for name, one in judged.items():
-        columns[name] = {"updates": Figure(updates[name]), **one.figures(config.horizons)}
+        columns[name] = {"updates": Interval(updates[name]), **one.figures(config.horizons)}
         if name != FORCED:
             columns[name] |= _against(one, judged[FORCED], config.horizons)
     return Section(
@@ -222,7 +222,7 @@ def _against(one: Judged, forced: Judged, horizons: Sequence[int]) -> Figures:
     found: Figures = {}
     for k, h in enumerate(horizons):
         ours, theirs = one.errors[..., k], forced.errors[..., k]
-        found[f"ball error minus that of {FORCED}, px, h = {h}"] = interval(
+        found[f"ball error minus that of {FORCED}, px, h = {h}"] = bootstrap(
             lambda rows, ours=ours, theirs=theirs: _nanmedian(ours[rows]) - _nanmedian(theirs[rows]), len(ours)
         )
         (hits, known), (forced_hits, forced_known) = near(ours), near(theirs)
@@ -230,11 +230,6 @@ def _against(one: Judged, forced: Judged, horizons: Sequence[int]) -> Figures:
             hits.sum(1), known.sum(1), forced_hits.sum(1), forced_known.sum(1)
         )
     return found
-
-
-def _median(errors_CS: np.ndarray) -> Figure:
-    kept = errors_CS[np.isfinite(errors_CS).any(1)]
-    return interval(lambda rows: _nanmedian(kept[rows]), len(kept))
 
 
 def _nanmedian(errors: np.ndarray) -> float:

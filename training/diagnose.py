@@ -21,7 +21,7 @@ from genie_env.config import SamplingConfig
 from genie_env.data.episodes import EpisodeStore
 from genie_env.files.atomic import write_json
 from genie_env.games.registry import Game, game_for
-from genie_env.statistics import Figure
+from genie_env.statistics import Interval
 from genie_env.world import World
 from training.evaluation.attention_pictures import draw_attention, liveliest
 from training.evaluation.diagnosis_inputs import PASS_FRAMES, Subject
@@ -100,7 +100,7 @@ def diagnose(config: DiagnoseConfig, game: Game | None = None) -> list[Finding]:
     (config.out / "diagnosis.md").write_text(report(world, findings, len(subject.clips.tokens_CTN)))
     write_json(config.out / "diagnosis.json", {"world": config.world, "findings": [f.to_json() for f in findings]})
     curve = next(f.curve for f in findings if f.curve)
-    lines = {name: [Figure(v) for v in values] for name, values in curve.items() if name != "step"}
+    lines = {name: [Interval(v) for v in values] for name, values in curve.items() if name != "step"}
     plot_lines(config.out / DRIFT_PLOT, "step of the dream", "distance to other real play", curve["step"], lines)
     return findings
 

@@ -23,13 +23,12 @@ from genie_env.command import run
 from genie_env.config import SamplingConfig
 from genie_env.data.episodes import EpisodeStore
 from genie_env.games.registry import Game, game_for
-from genie_env.statistics import Figures
 from genie_env.world import World
 from training.evaluation import held_out
 from training.evaluation.free_play import Play, play_dream, play_real
 from training.evaluation.held_out import Clips, Reading
 from training.evaluation.plots import plot_horizons
-from training.evaluation.report import WORLD, Evaluation, Pictures, write_report
+from training.evaluation.report import WORLD, Evaluation, Figures, Pictures, write_report
 from training.evaluation.sections import (
     REAL,
     Reach,

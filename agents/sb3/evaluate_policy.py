@@ -22,7 +22,6 @@ from agents.sb3.policy_spec import Senses
 from genie_env.bundle import load_world
 from genie_env.games.players import Player
 
-DRAWS = 2000
 Chooser = Callable[[Any, np.ndarray], np.ndarray]
 """From observations [B, …] and which rows just began anew (bool [B]) to actions [B]."""
 
@@ -134,26 +133,6 @@ def row_by_row(players: list[Player]) -> Chooser:
         return np.array([player.act(obs) for player, obs in zip(players, observations, strict=True)])
 
     return choose
-
-
-def interval(values: np.ndarray) -> tuple[float, float, float]:
-    """Mean and its 95 % percentile-bootstrap interval (Efron 1979); NaN where there is nothing to draw from."""
-    if not len(values):
-        return float("nan"), float("nan"), float("nan")
-    low, high = np.percentile(_means(values, np.random.default_rng(0)), [2.5, 97.5])
-    return float(values.mean()), float(low), float(high)
-
-
-def interval_of_difference(ours: np.ndarray, theirs: np.ndarray) -> tuple[float, float, float]:
-    """Difference of two means of values that are not paired, and its 95 % percentile-bootstrap interval."""
-    rng = np.random.default_rng(0)
-    low, high = np.percentile(_means(ours, rng) - _means(theirs, rng), [2.5, 97.5])
-    return float(ours.mean() - theirs.mean()), float(low), float(high)
-
-
-def _means(values: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Means of resampled values [DRAWS]."""
-    return values[rng.integers(len(values), size=(DRAWS, len(values)))].mean(1)
 
 
 ROWS = 16

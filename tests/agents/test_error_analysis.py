@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 from agents.error_analysis import GONE, FaultsConfig, Watched, exits, find_faults, markdown
-from agents.sb3.evaluate_policy import interval_of_difference
 from agents.sb3.policy_io import build_policy, policy_config, save_policy
 from agents.sb3.policy_spec import make_senses
 from genie_env.bundle import read_config
@@ -59,14 +58,6 @@ def test_rows_are_counted_apart() -> None:
     ball_x_TR = np.array([[5.0, 30.0], *[[np.nan, 31.0]] * GONE])
     seen = exits(Watched(np.zeros(ball_x_TR.shape), ball_x_TR, np.zeros(ball_x_TR.shape, dtype=bool)), WIDTH)
     np.testing.assert_array_equal(seen.won_R > 0, [True, False])
-
-
-def test_a_difference_is_found_where_there_is_one() -> None:
-    rng = np.random.default_rng(0)
-    ours, theirs = rng.normal(3, 1, 40), rng.normal(0, 1, 25)
-    mean, low, high = interval_of_difference(ours, theirs)
-    assert low < mean < high and low > 0
-    assert interval_of_difference(theirs, theirs)[1] <= 0 <= interval_of_difference(theirs, theirs)[2]
 
 
 def test_all_experiments_run_and_a_policy_does_not_differ_from_itself(random_world: Path, tmp_path: Path) -> None:

@@ -5,14 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from agents.scripted import POLICIES, FollowPolicy, find_sprites, make_policy
+from agents.scripted import POLICIES, FollowPolicy, make_policy
 from genie_env.config import SourceConfig
 from genie_env.games.players import DiversePlayer, Follow
 from genie_env.games.registry import game_for, known_games
 from genie_env.games.sprites import SpriteColours
 from tests.helpers import tiny_game
 from tests.helpers.worlds import random_config
-from training.evaluation.sprites import detect
 
 COLOURS = SpriteColours(
     tiny_game.BACKGROUND_COLOUR,
@@ -67,22 +66,6 @@ def test_settings_of_diverse_play_are_checked(weight: float, window: int) -> Non
         DiversePlayer(3, np.random.default_rng(0), weight, window)
 
 
-def test_sprites_are_found_where_they_are() -> None:
-    game = tiny_game.TinyPong()
-    frame, info = game.reset(seed=1)
-    game.action_space.seed(0)
-    seen_absent = False
-    for _ in range(120):
-        found, truth = find_sprites(frame, COLOURS), info["truth"]
-        for name, (x, y) in found.items():
-            np.testing.assert_allclose([x, y], [truth[f"{name}_x"], truth[f"{name}_y"]], atol=1e-4)
-        seen_absent |= np.isnan(truth["ball_x"])
-        frame, _, terminated, _, info = game.step(game.action_space.sample())
-        if terminated:
-            frame, info = game.reset()
-    assert seen_absent
-
-
 def test_the_heuristic_beats_random_play_from_pictures_alone() -> None:
     def points(policy: object) -> float:
         game, total = tiny_game.TinyPong(points=99), 0.0
@@ -105,15 +88,11 @@ def test_known_games_name_actions_and_sprites_of_their_own() -> None:
         assert len({*moves}) == 4, "a serve, where there is one, is an action of its own"
 
 
-def test_sprites_of_one_colour_are_told_apart_by_their_rows() -> None:
+def test_a_paddle_of_the_balls_colour_is_not_followed() -> None:
     known = game_for("ALE/Breakout-v5")
     assert known.colours is not None and known.follow is not None
     frame = np.zeros((64, 64, 3), np.uint8)
-    frame[20:30] = (200, 72, 72)  # bricks
     frame[40, 10] = frame[62:64, 30:36] = (200, 72, 72)
-    assert find_sprites(frame, known.colours) == {"ball": (10, 40), "own": (32.5, 62.5)}
-    seen = detect(frame[None], known.colours)
-    assert seen.x.tolist() == [[10, 32.5]] and seen.count.tolist() == [[1, 1]]
     player = FollowPolicy(known.colours, known.follow, np.random.default_rng(0), reach=0.0)
     assert player.act(frame) == known.follow.back
     frame[40, 10] = 0

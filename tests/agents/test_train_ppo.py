@@ -17,7 +17,7 @@ from stable_baselines3 import PPO
 
 from agents import dream_vs_real as exploit
 from agents.dream_vs_real import choose
-from agents.sb3.evaluate_policy import chooser, interval, play
+from agents.sb3.evaluate_policy import chooser, play
 from agents.sb3.make_envs import make_dreams, recorded_starts, usual_entropy
 from agents.sb3.networks import TokenNet
 from agents.sb3.policy_io import JSON, TENSORS, fill_weights, load_policy, weights_of
@@ -279,12 +279,6 @@ def test_scores_count_the_same_number_of_games_in_every_row(random_world: Path) 
     assert some.steps == 60 and math.isfinite(some.entropy)
     with pytest.raises(ValueError, match="either games or steps"):
         play(choose_zero, dreams)
-
-
-def test_interval_of_scores() -> None:
-    mean, low, high = interval(np.arange(30.0))
-    assert low < mean == 14.5 < high
-    assert all(math.isnan(x) for x in interval(np.zeros(0)))
 
 
 def test_tokens_that_look_alike_begin_alike(random_world: Path) -> None:

@@ -20,7 +20,8 @@ from torch import nn
 
 from genie_env.bundle import save_world
 from genie_env.data.episodes import EpisodeStore
-from genie_env.statistics import Figure
+from genie_env.games.sprites import find_sprites
+from genie_env.statistics import Interval
 from genie_env.world import World
 from tests.helpers.held_out import COLOURS, TINY, WINDOW, TableDynamics, TableEngine, know_all
 from training.diagnose import DiagnoseConfig, attention, diagnose, make_subject, seen_tokens
@@ -30,7 +31,6 @@ from training.evaluation.attention_pictures import liveliest, moving_place, take
 from training.evaluation.diagnosis_inputs import Subject
 from training.evaluation.findings import CAUSE, NO_CAUSE, NOT_APPLICABLE, Finding, table
 from training.evaluation.held_out import Reading, take_clips
-from training.evaluation.sprites import detect
 
 STEPS, TESTS = 10, 8
 
@@ -307,7 +307,7 @@ def test_draws_that_change_too_much_or_too_little_are_found(plant: Plant, engine
 
 
 def finding(value: float, low: float = math.nan, high: float = math.nan) -> Finding:
-    return Finding(2, "theory", {"one": np.array([1.0, 3.0, np.nan])}, Figure(value, low, high, 9), "points", 0.05)
+    return Finding(2, "theory", {"one": np.array([1.0, 3.0, np.nan])}, Interval(value, low, high, 9), "points", 0.05)
 
 
 @pytest.mark.parametrize(
@@ -413,7 +413,7 @@ def test_attention_is_drawn_over_frames(config: DiagnoseConfig) -> None:
 def test_drawn_clip_is_one_in_which_the_ball_flies(world: World, store: EpisodeStore, readings: list[Reading]) -> None:
     clips = take_clips(store, readings, 12, WINDOW, 1, 0, COLOURS)
     chosen = liveliest(clips, COLOURS)
-    assert detect(clips.frames_CTHWC[chosen, WINDOW - 1], COLOURS).present.all()
+    assert find_sprites(clips.frames_CTHWC[chosen, WINDOW - 1], COLOURS).present.all()
     jumpy = clips.tokens_CTN.clone()
     jumpy[5, WINDOW] = (jumpy[5, WINDOW] + 1) % 1000
     assert liveliest(clips._replace(tokens_CTN=jumpy), None) == 5

@@ -16,8 +16,7 @@ from genie_env.bundle import save_world
 from genie_env.config import SamplingConfig
 from genie_env.data.episodes import EpisodeEntry, EpisodeStore
 from genie_env.games.registry import Game
-from genie_env.games.sprites import SpriteColours
-from genie_env.statistics import Figure, difference, interval, mean, quotient, ratio, size
+from genie_env.games.sprites import find_sprites
 from genie_env.world import World
 from tests.helpers import tiny_game
 from tests.helpers.held_out import COLOURS, TINY
@@ -39,7 +38,6 @@ from training.evaluation.free_play import (
 )
 from training.evaluation.held_out import Clips, Reading, roll, served_again, take_clips
 from training.evaluation.report import WORLD, Evaluation
-from training.evaluation.sprites import Sightings, detect, kept_pixels, position_errors
 
 BALL = 0
 REACH = {"own_y": (4.5, 58.5)}
@@ -72,115 +70,6 @@ def paddle_play(moves: np.ndarray, effects: np.ndarray) -> Play:
         frames[0, t, top : top + tiny_game.PADDLE_HEIGHT, 60:62] = tiny_game.OWN_COLOUR
     no = np.zeros((1, len(moves)), bool)
     return Play(frames, effects[None], no.astype(float), no)
-
-
-class TestSprites:
-    def test_blended_sprite_is_found_where_its_area_says(self) -> None:
-        frames = empty(2, 3)
-        # A ball of two pixels that covers three columns: a quarter, a whole and three quarters of them.
-        for column, alpha in ((20, 0.25), (21, 1.0), (22, 0.75)):
-            frames[1, 2, 40, column] = blend(alpha, tiny_game.BALL_COLOUR)
-        seen = detect(frames, COLOURS)
-        assert seen.present.shape == (2, 3, 3)
-        assert seen.present[..., BALL].sum() == 1
-        assert seen.count[1, 2].tolist() == [1, 0, 0]
-        assert seen.x[1, 2, BALL] == pytest.approx(21.25, abs=0.02)
-        assert seen.coordinate("ball_y")[1, 2] == pytest.approx(40.0, abs=0.02)
-        assert np.isnan(seen.x[0, 0]).all()
-
-    def test_pieces_touching_by_a_corner_are_one_and_others_are_counted(self) -> None:
-        frames = empty(3)
-        frames[0, 10, 10] = frames[0, 11, 11] = tiny_game.BALL_COLOUR
-        frames[1, 10, 10] = frames[1, 12, 12] = tiny_game.BALL_COLOUR
-        # A fifth of a pixel is too little to be a ball, and frames in a stack do not touch each other.
-        frames[2, 10, 10] = blend(0.2, tiny_game.BALL_COLOUR)
-        assert detect(frames, COLOURS).count[:, BALL].tolist() == [1, 2, 0]
-        assert detect(frames, COLOURS).present[:, BALL].tolist() == [True, True, False]
-
-    def test_only_the_rows_of_the_field_count(self) -> None:
-        frames = empty(1)
-        frames[0, 3, 10:14] = tiny_game.BALL_COLOUR
-        cut = SpriteColours(COLOURS.background, COLOURS.sprites, rows=(8, 64))
-        assert detect(frames, COLOURS).present[0, BALL]
-        assert not detect(frames, cut).present[0, BALL]
-        frames[0, 30, 10] = tiny_game.BALL_COLOUR
-        assert detect(frames, cut).y[0, BALL] == 30
-
-    def test_detector_agrees_with_the_truth_of_the_tiny_game(self, store: EpisodeStore) -> None:
-        balls = 0
-        for _, arrays in store.episodes("test"):
-            seen = detect(arrays["frames"], COLOURS)
-            for k, name in enumerate(TINY.truth_names):
-                np.testing.assert_allclose(seen.coordinate(name), arrays["truth"][:, k], atol=1e-4, err_msg=name)
-            assert (seen.count == seen.present).all()
-            balls += seen.present[:, BALL].sum()
-        assert balls > 0
-
-    def test_kept_pixels_are_all_of_the_same_picture_and_none_of_an_empty_one(self) -> None:
-        frames = empty(2)
-        frames[:, 10:12, 10:12] = tiny_game.BALL_COLOUR
-        frames[:, 20:30, 60:62] = tiny_game.OWN_COLOUR
-        for drawn, share in ((frames, 1.0), (empty(2), 0.0)):
-            kept = kept_pixels(frames, drawn, COLOURS)
-            assert kept.all_BS.tolist() == [[4, 20, 0]] * 2
-            assert (kept.kept_BS == share * kept.all_BS).all()
-        faint = frames.copy()
-        faint[:, 10, 10:12], faint[:, 11, 10:12] = (
-            blend(0.45, tiny_game.BALL_COLOUR),
-            blend(0.55, tiny_game.BALL_COLOUR),
-        )
-        assert kept_pixels(frames, faint, COLOURS).kept_BS[:, BALL].tolist() == [2, 2]
-
-    def test_missing_sprite_is_as_far_away_as_told_and_an_absent_one_nowhere(self) -> None:
-        def at(x: float, present: bool) -> Sightings:
-            place = np.array([x if present else np.nan])
-            return Sightings(("ball",), np.array([present]), place, place, np.array([int(present)]))
-
-        assert position_errors(at(3, True), at(6, True), 64)[0] == pytest.approx(np.hypot(3, 3))
-        assert position_errors(at(3, True), at(6, False), 64)[0] == 64
-        assert np.isnan(position_errors(at(3, False), at(6, True), 64)[0])
-
-
-class TestIntervals:
-    def test_interval_covers_the_true_mean_about_as_often_as_it_says(self) -> None:
-        rng = np.random.default_rng(0)
-        made = [mean(rng.normal(3.0, 2.0, size=40)) for _ in range(200)]
-        covered = np.mean([f.low <= 3.0 <= f.high for f in made])
-        assert 0.88 <= covered <= 0.99
-
-    def test_ratio_weighs_rows_by_what_they_hold(self) -> None:
-        figure = ratio(np.array([[1, 0], [0, 0], [9, 0]]), np.array([[1, 0], [0, 0], [5, 5]]))
-        assert figure.value == pytest.approx(10 / 11)
-        assert figure.count == 2
-        assert figure.low <= figure.value <= figure.high
-
-    def test_comparisons_pair_their_rows(self) -> None:
-        rng = np.random.default_rng(0)
-        hits, whole = rng.integers(3, 9, size=30), np.full(30, 10)
-        # Rows differ widely, but each by the same from its own other half.
-        assert difference(hits, whole, hits - 2, whole)[:3] == pytest.approx((0.2, 0.2, 0.2))
-        assert quotient(hits, whole, 2 * hits, whole)[:3] == pytest.approx((0.5, 0.5, 0.5))
-        assert np.isnan(quotient(hits, whole, 0 * hits, whole).value)
-
-    @pytest.mark.parametrize(
-        ("signed", "expected"),
-        [
-            ((0.3, 0.2, 0.4), (0.3, 0.2, 0.4)),
-            ((-0.3, -0.4, -0.2), (0.3, 0.2, 0.4)),
-            ((0.1, -0.3, 0.2), (0.1, 0.0, 0.3)),
-            ((-0.1, -0.2, 0.3), (0.1, 0.0, 0.3)),
-        ],
-    )
-    def test_size_forgets_the_sign_and_holds_zero_where_the_interval_does(
-        self, signed: tuple[float, ...], expected: tuple[float, ...]
-    ) -> None:
-        assert size(Figure(*signed, 7)) == Figure(*expected, 7)
-
-    def test_nothing_to_measure_is_no_figure_and_valid_json(self) -> None:
-        for figure in (ratio(np.zeros(3), np.zeros(3)), interval(lambda rows: 1.0, 0)):
-            assert str(figure) == "–"
-            assert figure.to_json() == {"value": None, "low": None, "high": None, "count": 0}
-        assert str(Figure(0.5, 0.25, 1.0, 4)) == "0.500 [0.250, 1.000]"
 
 
 class TestFreePlay:
@@ -237,7 +126,7 @@ class TestFreePlay:
         # With one point to win every point ends the game, and the next frame shows a fresh serve.
         np.testing.assert_array_equal(played.rewards_BT != 0, played.cut_BT)
         assert played.cut_BT.any()
-        balls = detect(played.frames_BTHWC, COLOURS).present[..., BALL]
+        balls = find_sprites(played.frames_BTHWC, COLOURS).present[..., BALL]
         assert balls.all()
         found = play_figures(played, TINY, REACH)
         points = found["points won per 1000 steps"].value + found["points lost per 1000 steps"].value

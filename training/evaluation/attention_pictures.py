@@ -17,11 +17,10 @@ from matplotlib.figure import Figure as Sheet
 from matplotlib.patches import Rectangle
 from torch import nn
 
-from genie_env.games.sprites import SpriteColours
+from genie_env.games.sprites import SpriteColours, find_sprites
 from genie_env.models.dynamics import Dynamics, parallel_log_probs
 from genie_env.world import World
 from training.evaluation.held_out import Clips
-from training.evaluation.sprites import detect
 
 INCH = 1.5
 
@@ -90,7 +89,7 @@ def liveliest(clips: Clips, colours: SpriteColours | None) -> int:
     last = clips.context - 1
     changes_C = (clips.tokens_CTN[:, last] != clips.tokens_CTN[:, last + 1]).sum(-1).numpy().astype(float)
     if colours is not None:
-        whole_C = detect(clips.frames_CTHWC[:, last : last + 2], colours).present.all((1, 2))
+        whole_C = find_sprites(clips.frames_CTHWC[:, last : last + 2], colours).present.all((1, 2))
         changes_C[~whole_C] -= clips.tokens_CTN.shape[-1] + 1
     return int(changes_C.argmax())
 

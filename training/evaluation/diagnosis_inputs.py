@@ -15,7 +15,7 @@ import torch
 
 from genie_env.config import SamplingConfig
 from genie_env.models.dynamics import parallel_log_probs
-from genie_env.statistics import Figure, difference
+from genie_env.statistics import Interval, difference
 from genie_env.world import World
 from training.evaluation.array_metrics import pixel_errors
 from training.evaluation.held_out import Clips, roll
@@ -96,7 +96,7 @@ class Share(NamedTuple):
         """For each clip; NaN where there was nothing."""
         return self.part_C / np.where(self.whole_C > 0, self.whole_C, np.nan)
 
-    def above(self, other: Share) -> Figure:
+    def above(self, other: Share) -> Interval:
         """How much higher this share is than another of the same clips."""
         return difference(*self, *other)
 

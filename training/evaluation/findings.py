@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from genie_env.statistics import Figure
+from genie_env.statistics import Interval
+from training.evaluation.report import plain
 
 CAUSE, NO_CAUSE, NOT_APPLICABLE = "cause", "not a cause", "not applicable"
 RULE = (
@@ -31,7 +32,7 @@ class Finding:
     """As in the analysis that listed the ten theories."""
     measured: Mapping[str, np.ndarray]
     """What was compared: a figure of each test [C], NaN where a test has nothing to say."""
-    effect: Figure
+    effect: Interval
     """How much worse things are for the suspected reason; a NaN means that there is nothing to compare."""
     unit: str
     """What the effect is counted in."""
@@ -70,7 +71,7 @@ class Finding:
             "number": self.number,
             "theory": self.theory,
             "measured": measured,
-            "effect": self.effect.to_json(),
+            "effect": plain(self.effect),
             "unit": self.unit,
             "threshold": self.threshold,
             "verdict": self.verdict,

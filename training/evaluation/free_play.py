@@ -16,9 +16,11 @@ from tqdm import tqdm
 from genie_env.config import SourceConfig
 from genie_env.games.registry import Game
 from genie_env.games.source_game import make_source_game
-from genie_env.statistics import Figure, Figures, mean, ratio
+from genie_env.games.sprites import find_sprites
+from genie_env.statistics import Interval, mean, ratio
 from training.evaluation.array_metrics import distance, fingerprints, longest_repeat, token_counts
-from training.evaluation.sprites import detect
+from training.evaluation.report import Figures
+from training.evaluation.sprites import count_pieces
 
 WARM_UP = 32
 """Steps a real game is played before it counts: start prompts lie as far into their episodes on average."""
@@ -95,14 +97,14 @@ def play_figures(play: Play, game: Game, reach: dict[str, tuple[float, float]]) 
     """
     found: Figures = {}
     if game.colours is not None:
-        seen = detect(play.frames_BTHWC, game.colours)
+        seen, pieces = find_sprites(play.frames_BTHWC, game.colours), count_pieces(play.frames_BTHWC, game.colours)
         for s, name in enumerate(seen.names):
             found[f"{name} present"] = mean(seen.present[:, 1:, s])
-            found[f"exactly one {name}, where any"] = ratio(seen.count[..., s] == 1, seen.count[..., s] > 0)
+            found[f"exactly one {name}, where any"] = ratio(pieces[..., s] == 1, pieces[..., s] > 0)
         if play.effects_BT is not None:
             for name, bounds in reach.items():
                 directions = {effect: sign for effect, moved, sign in game.action_directions if moved == name}
-                counts = obedience(seen.coordinate(name), play.effects_BT, play.cut_BT, directions, bounds)
+                counts = obedience(seen.coordinates()[name], play.effects_BT, play.cut_BT, directions, bounds)
                 found[f"{name.split('_')[0]} obeys"] = ratio(*counts)
     found[POINTS] = mean(1000 * (play.rewards_BT != 0))
     found["points won per 1000 steps"] = mean(1000 * (play.rewards_BT > 0))
@@ -110,8 +112,8 @@ def play_figures(play: Play, game: Game, reach: dict[str, tuple[float, float]]) 
     prints_BT = fingerprints(play.frames_BTHWC)
     still_B, repeat_B = longest_repeat(prints_BT, 1), longest_repeat(prints_BT, prints_BT.shape[1])
     found["longest still stretch, steps"] = mean(still_B)
-    found["longest still stretch, worst row"] = Figure(float(still_B.max()), count=len(still_B))
-    found["longest repeat of any period, worst row"] = Figure(float(repeat_B.max()), count=len(repeat_B))
+    found["longest still stretch, worst row"] = Interval(float(still_B.max()), count=len(still_B))
+    found["longest repeat of any period, worst row"] = Interval(float(repeat_B.max()), count=len(repeat_B))
     found[LOOPING] = mean(repeat_B > LONGEST_REPEAT)
     return found
 

@@ -14,11 +14,10 @@ from tqdm import tqdm
 
 from genie_env.config import SamplingConfig
 from genie_env.data.episodes import EpisodeEntry, EpisodeStore
-from genie_env.games.sprites import SpriteColours
+from genie_env.games.sprites import SpriteColours, find_sprites
 from genie_env.models.outcome import predict_episode
 from genie_env.world import World
 from training.data.dataset import background, effect_labels
-from training.evaluation.sprites import detect
 
 BATCH = 64  # clips predicted together
 
@@ -152,7 +151,7 @@ def served_again(frames_CTHWC: np.ndarray, scored_CH: np.ndarray, colours: Sprit
     """Whether a ball came into sight since frame 0 that had not been there, or not before a point: bool [C, T-1]."""
     if colours is None or "ball" not in colours.sprites:
         return scored_CH
-    seen = detect(frames_CTHWC, colours)
+    seen = find_sprites(frames_CTHWC, colours)
     there_CT = seen.present[..., seen.names.index("ball")]
     # A ball that a paddle hid for a moment is no new one.
     appears_CH = there_CT[:, 1:] & ~there_CT[:, :-1] & (scored_CH | ~there_CT[:, :1])

@@ -7,7 +7,6 @@ nothing of command lines, reports and free play.
 from __future__ import annotations
 
 import copy
-import math
 from typing import NamedTuple
 
 import numpy as np
@@ -16,15 +15,15 @@ import torch
 from genie_env.config import SamplingConfig
 from genie_env.data.episodes import EpisodeStore
 from genie_env.games.registry import Game
-from genie_env.games.sprites import SpriteColours
+from genie_env.games.sprites import Sightings, SpriteColours, find_sprites
 from genie_env.statistics import (
-    Figure,
-    Figures,
+    Interval,
+    block_bootstrap,
+    bootstrap,
+    bootstrap_sums,
     decibels,
-    interval,
     mean,
     median,
-    over_stretches,
     psnr,
     quotient,
     ratio,
@@ -33,7 +32,8 @@ from genie_env.world import World
 from training.data.dataset import FrameDataset
 from training.evaluation.array_metrics import perplexity, pixel_errors, ssim
 from training.evaluation.held_out import Clips, Reading, roll
-from training.evaluation.sprites import Sightings, detect, kept_pixels, position_errors
+from training.evaluation.report import Figures
+from training.evaluation.sprites import kept_pixels, position_errors
 from training.latent_action.agreement import hungarian_accuracy, normalised_mutual_information
 from training.latent_action.task import agreement
 from training.outcome.event_scores import F1
@@ -114,7 +114,7 @@ def object_figures(
     clips: Clips, real_CKHWC: np.ndarray, drawn_CKHWC: np.ndarray, at_K: np.ndarray, colours: SpriteColours
 ) -> list[Figures]:
     """Where the sprites of predicted frames are and whether they are there at all, for each of K steps."""
-    real, seen = detect(real_CKHWC, colours), detect(drawn_CKHWC, colours)
+    real, seen = find_sprites(real_CKHWC, colours), find_sprites(drawn_CKHWC, colours)
     errors = sprite_errors(clips, real, seen, at_K, colours)
     same_ball_CK = ~clips.served_CH[:, at_K]
     by_step: list[Figures] = [{} for _ in at_K]
@@ -140,7 +140,7 @@ def sprite_errors(
     NaN where a sprite was not there at the start, is not there now, or somebody scored since: after a point even the
     paddles begin anew. A picture's width where only the predicted one is missing.
     """
-    start = detect(clips.frames_CTHWC[:, clips.context - 1], colours)
+    start = find_sprites(clips.frames_CTHWC[:, clips.context - 1], colours)
     known = start.present[:, None] & ~clips.scored_CH[:, at_K, None]
     return np.where(known, position_errors(real, seen, missing=clips.frames_CTHWC.shape[2]), np.nan)
 
@@ -165,12 +165,8 @@ def action_worth(world: World, clips: Clips, sampling: SamplingConfig, dreamed_C
 
     pixels = np.ones(len(inferred.error))
 
-    def gain(cheap_C: np.ndarray, dear_C: np.ndarray, count_C: np.ndarray) -> Figure:
-        def of(rows: np.ndarray) -> float:
-            cheap, dear, count = (column[rows].sum() for column in (cheap_C, dear_C, count_C))
-            return decibels(cheap / count) - decibels(dear / count) if count else math.nan
-
-        return interval(of, len(cheap_C))
+    def gain(cheap_C: np.ndarray, dear_C: np.ndarray, count_C: np.ndarray) -> Interval:
+        return bootstrap_sums(lambda a, b, n: decibels(a / n) - decibels(b / n), cheap_C, dear_C, count_C)
 
     return {
         "ΔPSNR of the dream, foreground, t = 4, dB": gain(
@@ -183,9 +179,9 @@ def action_worth(world: World, clips: Clips, sampling: SamplingConfig, dreamed_C
 def usage_figures(counts_V: np.ndarray) -> Figures:
     """How much of a vocabulary is in use."""
     return {
-        "tokens in use": Figure(float((counts_V > 0).sum()), count=int(counts_V.sum())),
-        "tokens in use, share of the vocabulary": Figure(float((counts_V > 0).mean())),
-        "tokens in use, perplexity": Figure(perplexity(counts_V)),
+        "tokens in use": Interval(float((counts_V > 0).sum()), count=int(counts_V.sum())),
+        "tokens in use, share of the vocabulary": Interval(float((counts_V > 0).mean())),
+        "tokens in use, perplexity": Interval(perplexity(counts_V)),
     }
 
 
@@ -220,12 +216,12 @@ def agreement_figures(
         subsets[f", {name.split('_')[0]} has room"] = np.flatnonzero(free_M)
     ours, majority = Figures(), Figures()
     for label, picks in subsets.items():
-        ours[f"Hungarian accuracy{label}"] = over_stretches(hungarian_accuracy, codes_M[picks], effects_M[picks])
-        ours[f"NMI{label}"] = over_stretches(normalised_mutual_information, codes_M[picks], effects_M[picks])
-        majority[f"Hungarian accuracy{label}"] = over_stretches(_majority, codes_M[picks], effects_M[picks])
+        ours[f"Hungarian accuracy{label}"] = block_bootstrap(hungarian_accuracy, codes_M[picks], effects_M[picks])
+        ours[f"NMI{label}"] = block_bootstrap(normalised_mutual_information, codes_M[picks], effects_M[picks])
+        majority[f"Hungarian accuracy{label}"] = block_bootstrap(_majority, codes_M[picks], effects_M[picks])
     shares = np.bincount(codes_M, minlength=num_codes) / len(codes_M)
-    ours |= {f"share of code {code}": Figure(float(share)) for code, share in enumerate(shares)}
-    ours["codes in use, perplexity"] = Figure(perplexity(shares))
+    ours |= {f"share of code {code}": Interval(float(share)) for code, share in enumerate(shares)}
+    ours["codes in use, perplexity"] = Interval(perplexity(shares))
     return ours, majority
 
 
@@ -233,7 +229,7 @@ def _majority(_: np.ndarray, effects_M: np.ndarray) -> float:
     return float(np.bincount(effects_M).max() / len(effects_M))
 
 
-def delta_psnr(world: World, store: EpisodeStore, count: int, seed: int) -> Figure:
+def delta_psnr(world: World, store: EpisodeStore, count: int, seed: int) -> Interval:
     """What the right code is worth to the latent action model's decoder on moving pixels, in dB."""
     model = copy.deepcopy(world.latent_action).cpu()
     transitions, rng = FrameDataset(store, "test"), np.random.default_rng(seed)
@@ -244,7 +240,7 @@ def delta_psnr(world: World, store: EpisodeStore, count: int, seed: int) -> Figu
 def outcome_figures(readings: list[Reading]) -> Figures:
     """F1 of reward events and of ends, read from real play; an event may be off by one frame."""
 
-    def over(events: list[list[tuple[np.ndarray, np.ndarray]]]) -> Figure:
+    def over(events: list[list[tuple[np.ndarray, np.ndarray]]]) -> Interval:
         def value(rows: np.ndarray) -> float:
             f1 = F1()
             for row in rows:
@@ -252,7 +248,7 @@ def outcome_figures(readings: list[Reading]) -> Figures:
                     f1.add(predicted_T, real_T)
             return f1.value()
 
-        return interval(value, len(events))
+        return bootstrap(value, len(events))
 
     signs = [[(np.sign(r.read_rewards_T) == s, np.sign(r.rewards_T) == s) for s in (-1, 1)] for r in readings]
     return {"reward F1": over(signs), "termination F1": over([[(r.read_ended_T, r.ended_T)] for r in readings])}

@@ -14,8 +14,8 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure as Sheet
 
-from genie_env.statistics import Figure, Figures
-from training.evaluation.report import Section
+from genie_env.statistics import Interval
+from training.evaluation.report import Figures, Section
 
 # Okabe and Ito's colours, which stay apart for colour-blind eyes.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
@@ -52,7 +52,7 @@ def plot_setting(path: Path, setting: str, by_value: dict[float, Figures], names
     _save(path, sheet, places)
 
 
-def plot_lines(path: Path, across: str, title: str, x: Sequence[float], lines: dict[str, Sequence[Figure]]) -> None:
+def plot_lines(path: Path, across: str, title: str, x: Sequence[float], lines: dict[str, Sequence[Interval]]) -> None:
     """Draw some figures over ``x`` in one place."""
     sheet, (axes,) = _sheet(1)
     for colour, (name, figures) in zip(COLOURS, lines.items(), strict=False):
@@ -75,7 +75,7 @@ def _sheet(count: int) -> tuple[Sheet, list[Axes]]:
     return sheet, [sheet.add_subplot(rows, columns, index + 1) for index in range(count)]
 
 
-def _line(axes: Axes, x: Sequence[float], figures: Sequence[Figure], label: str, colour: str) -> None:
+def _line(axes: Axes, x: Sequence[float], figures: Sequence[Interval], label: str, colour: str) -> None:
     kept = [(x, f) for x, f in zip(x, figures, strict=True) if math.isfinite(f.value)]
     if not kept:
         return

@@ -16,10 +16,17 @@ import numpy as np
 from genie_env.files.atomic import write_json
 from genie_env.files.video import GIF_FRAMES, write_gif, write_png
 from genie_env.frames import upscale
-from genie_env.statistics import Figure, Figures
+from genie_env.statistics import Interval
+
+Figures = dict[str, Interval]
 
 SCALE = 4
 WORLD = "this world"
+
+
+def plain(found: Interval) -> dict[str, float | int | None]:
+    """Plain JSON; NaN becomes null."""
+    return {**{k: v if math.isfinite(v) else None for k, v in found._asdict().items()}, "count": found.count}
 
 
 @dataclass(frozen=True)
@@ -42,7 +49,7 @@ class Section:
 
     def to_json(self) -> dict[str, Any]:
         """``{column: {figure: {value, low, high, count}}}``."""
-        return {c: {name: f.to_json() for name, f in figures.items()} for c, figures in self.columns.items()}
+        return {c: {name: plain(f) for name, f in figures.items()} for c, figures in self.columns.items()}
 
 
 @dataclass(frozen=True)
@@ -54,7 +61,7 @@ class Evaluation:
     sections: tuple[Section, ...]
     notes: tuple[str, ...] = ()
 
-    def figure(self, section: str, name: str, column: str = WORLD) -> Figure:
+    def figure(self, section: str, name: str, column: str = WORLD) -> Interval:
         """One figure.
 
         Raises:

@@ -11,14 +11,14 @@ import torch
 from genie_env.config import SamplingConfig
 from genie_env.data.episodes import EpisodeStore
 from genie_env.games.registry import Game
-from genie_env.statistics import Figure, Figures
+from genie_env.games.sprites import find_sprites
+from genie_env.statistics import Interval
 from genie_env.world import World
 from training.data.dataset import FrameDataset
 from training.evaluation import measures as figures
 from training.evaluation.free_play import POINTS, Play, histogram_figures, play_figures
 from training.evaluation.held_out import Clips, Reading, roll
-from training.evaluation.report import WORLD, Section
-from training.evaluation.sprites import detect
+from training.evaluation.report import WORLD, Figures, Section
 
 ARGMAX, FORCED, COPY, MEDIAN = "this world, argmax", "teacher-forced", "copy-last", "median background"
 FORCED_COPY = "teacher-forced copy-last"
@@ -161,7 +161,7 @@ def _over(ours: Figures, real: Figures) -> Figures:
     """Shares and rates as parts of the real game's, with our interval; the real game's own is not in it."""
     compared = [name for name in ours if name.endswith(" present") or name == POINTS]
     return {
-        name: Figure(*(end / real[name].value for end in ours[name][:3]), ours[name].count)
+        name: Interval(*(end / real[name].value for end in ours[name][:3]), ours[name].count)
         for name in compared
         if real[name].value > 0
     }
@@ -171,6 +171,8 @@ def reach_of(clips: Clips, game: Game) -> Reach:
     """Extremes that each coordinate reaches which commands move."""
     if game.colours is None:
         return {}
-    recorded = detect(clips.frames_CTHWC, game.colours)
-    places = {name: recorded.coordinate(name) for name in dict.fromkeys(name for _, name, _ in game.action_directions)}
+    recorded = find_sprites(clips.frames_CTHWC, game.colours)
+    places = {
+        name: recorded.coordinates()[name] for name in dict.fromkeys(name for _, name, _ in game.action_directions)
+    }
     return {name: (float(np.nanmin(place)), float(np.nanmax(place))) for name, place in places.items()}

@@ -9,7 +9,7 @@ import sys
 
 from genie_env.bench import measure
 from genie_env.bench.clock import IDLE_CORES, OtherLoad
-from genie_env.statistics import Figure
+from genie_env.statistics import Interval
 from training.evaluation.report import WORLD, Section
 
 _START = """
@@ -31,10 +31,10 @@ def speed_section(world: str, device: str, steps: int) -> Section:
     speed = measure(world, "rgb", 1, steps, device).steps_per_second
     others = load.cores()
     found = {
-        "import genie_env, s": Figure(float(seconds[0])),
-        "gym.make and reset in a fresh process, s": Figure(float(seconds[1])),
-        "environment steps per second, one row with pictures": Figure(speed),
-        "cores kept busy by others": Figure(math.nan if others is None else others),
+        "import genie_env, s": Interval(float(seconds[0])),
+        "gym.make and reset in a fresh process, s": Interval(float(seconds[1])),
+        "environment steps per second, one row with pictures": Interval(speed),
+        "cores kept busy by others": Interval(math.nan if others is None else others),
     }
     idle = others is not None and others <= IDLE_CORES
     said = "Nothing else ran." if idle else "NOT VALID unless nothing else ran, which is not so or not known."

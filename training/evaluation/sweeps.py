@@ -12,13 +12,12 @@ from typing import Any, NamedTuple
 
 from genie_env.config import SamplingConfig
 from genie_env.games.registry import Game
-from genie_env.statistics import Figures
 from genie_env.world import World
 from training.evaluation.free_play import HISTOGRAM, LOOPING, POINTS
 from training.evaluation.held_out import Clips, roll
 from training.evaluation.measures import ACCURACY, FORESEEABLE, horizon_figures
 from training.evaluation.plots import plot_setting
-from training.evaluation.report import Section
+from training.evaluation.report import Figures, Section
 
 MOST_CLIPS = 64
 HORIZONS = (1, 10, 20)

@@ -15,7 +15,7 @@ import torch
 
 from genie_env.config import SamplingConfig
 from genie_env.models.dynamics import parallel_log_probs
-from genie_env.statistics import Figure, decibels, interval, size
+from genie_env.statistics import Interval, bootstrap, bootstrap_sums, decibels, magnitude, mean
 from training.evaluation.array_metrics import pixel_errors
 from training.evaluation.diagnosis_inputs import PASS_FRAMES, Share, Subject, accuracy, one_pass
 from training.evaluation.findings import Finding
@@ -34,7 +34,7 @@ LEAKED = 0.01
 MISCOUNTED = 0.1
 """Smallest share by which draws change more, or fewer, tokens than really change."""
 ROLLOUT, HIDDEN, BUCKETS, CYCLES = 20, 0.25, 5, 10
-NOTHING = Figure(math.nan)
+NOTHING = Interval(math.nan)
 
 
 def masking(s: Subject) -> Finding:
@@ -65,7 +65,7 @@ def teacher_forcing(s: Subject) -> Finding:
         error_C = s.square_errors(tokens)
         measured[f"accuracy of steps {skip + 1}-{steps} from {name} frames"] = found[-1].share_C
         measured[f"MSE from {name} frames"] = error_C
-        measured[f"PSNR in dB from {name} frames"] = np.array([decibels(error / PEAK_2) for error in error_C])
+        measured[f"PSNR in dB from {name} frames"] = decibels(error_C / PEAK_2)
     real, dream = found
     return Finding(2, "teacher forcing against rollout", measured, real.above(dream), "accuracy lost", NOTICEABLE)
 
@@ -110,7 +110,7 @@ def drift(s: Subject) -> Finding:
         for name, tokens in (("dreamed", s.dreamed_CHN), ("real", s.real_CHN))
     }
     dream_CV, real_CV = counts["dreamed"][-1], counts["real"][-1]
-    effect = interval(lambda rows: apart(dream_CV[rows]) - apart(real_CV[rows]), len(dream_CV))
+    effect = bootstrap(lambda rows: apart(dream_CV[rows]) - apart(real_CV[rows]), len(dream_CV))
     curve = {name: [apart(one) for one in parts] for name, parts in counts.items()}
     measured = {f"foreground tokens a frame, {name}": parts[-1][:, :-1].sum(1) for name, parts in counts.items()}
     note = (
@@ -150,9 +150,9 @@ def quantisation(s: Subject) -> Finding:
     # Clips without any foreground have nothing to lose.
     pixels_C = errors[0][2].sum(1)
     first_C, last_C = (error[1].sum(1)[pixels_C > 0] / pixels_C[pixels_C > 0] for error in (errors[0], errors[-1]))
-    effect = interval(lambda rows: decibels(first_C[rows].mean()) - decibels(last_C[rows].mean()), len(first_C))
+    effect = bootstrap_sums(lambda a, b, n: decibels(a / n) - decibels(b / n), first_C, last_C, np.ones(len(first_C)))
     measured = {
-        f"foreground PSNR in dB after {name}": np.array([decibels(error) for error in errors_C])
+        f"foreground PSNR in dB after {name}": decibels(errors_C)
         for name, errors_C in (("one cycle", first_C), (f"{CYCLES} cycles", last_C))
     }
     note = "Matters only to a rollout that leaves token space, which this engine's never does."
@@ -224,7 +224,7 @@ def causality(s: Subject) -> Finding:
         future.append(change_BT[:, cut:].max(1))
     change_C = np.concatenate(past)
     measured = {"change of a past probability": change_C, "of a future one": np.concatenate(future)}
-    effect = interval(lambda rows: float(change_C[rows].mean()), len(change_C))
+    effect = mean(change_C)
     return Finding(9, "causal mask", measured, effect, "largest change of a past probability", LEAKED)
 
 
@@ -240,10 +240,7 @@ def objective(s: Subject) -> Finding:
         (tokens[:, :steps] != before).sum((1, 2)).numpy().astype(float) for tokens in (s.forced_CHN, s.real_CHN)
     )
 
-    def excess(rows: np.ndarray) -> float:
-        return float(drawn_C[rows].sum() / real_C[rows].sum() - 1) if real_C[rows].sum() else math.nan
-
-    signed = interval(excess, len(real_C))
+    signed = bootstrap_sums(lambda drawn, real: drawn / real - 1, drawn_C, real_C)
     measured = {
         "tokens changed a frame when drawn": drawn_C / steps,
         "in real play": real_C / steps,
@@ -251,10 +248,10 @@ def objective(s: Subject) -> Finding:
     }
     note = "Drawn steps change too " + ("many." if signed.value > 0 else "few.")
     theory, unit = "training loss against inference objective", "of the changes too many or too few"
-    return Finding(10, theory, measured, size(signed), unit, MISCOUNTED, note)
+    return Finding(10, theory, measured, magnitude(signed), unit, MISCOUNTED, note)
 
 
-def _worst(effects: list[Figure]) -> Figure:
+def _worst(effects: list[Interval]) -> Interval:
     return max((e for e in effects if math.isfinite(e.value)), key=lambda e: e.value, default=NOTHING)
 
 
