@@ -6,13 +6,13 @@ says which file is wrong and why. Saving publishes a whole folder or nothing.
 
 from __future__ import annotations
 
-import hashlib
-import json
-import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from genie_env.config import FORMAT_VERSION, WorldConfig
+from genie_env.files.atomic import recover_folder, whole_folder, write_json, write_text
+from genie_env.files.errors import FileError
+from genie_env.files.reading import checksum, read_json
 
 if TYPE_CHECKING:
     import torch
@@ -23,6 +23,8 @@ BUNDLED = Path(__file__).parent / "worlds"
 NETWORKS = ("tokenizer", "latent_action", "dynamics", "outcome")
 STARTS = "starts.safetensors"
 CARD = "README.md"
+MAX_BYTES = 2**30
+"""Largest file of a bundle that is read."""
 
 
 def bundled_worlds() -> list[str]:
@@ -39,6 +41,7 @@ def find_world(world: str | Path) -> Path:
     if (BUNDLED / str(world) / "config.json").exists():
         return BUNDLED / str(world)
     folder = Path(world)
+    recover_folder(folder)
     if not (folder / "config.json").exists():
         raise ValueError(
             f"world {str(world)!r}: expected one of the bundled worlds {bundled_worlds()} or a folder with config.json"
@@ -68,17 +71,27 @@ def load_world(world: str | Path, device: str = "auto") -> World:
     """
     import torch
 
+    from genie_env.files.tensors import fill_weights, read_tensors, uninitialised, weights_of
     from genie_env.world import Prompts, World
 
     folder = find_world(world)
     manifest = _read_manifest(folder)
-    # Building a network draws first weights, which are overwritten: nobody's generator shall notice.
-    with torch.random.fork_rng(devices=[]):
-        opened = World(_world_config(manifest, folder))
+    config, checksums = _world_config(manifest, folder), manifest["sha256"]
+    # Shapes without memory: whatever the configuration asks for, nothing is allocated that the files do not hold.
+    with torch.device("meta"), uninitialised():
+        shapes = World(config)
+    tensors = {}
     for network in NETWORKS:
         path = folder / f"{network}.safetensors"
-        _fill(getattr(opened, network), _read_tensors(path, manifest["sha256"]), path)
-    starts = _read_tensors(folder / STARTS, manifest["sha256"])
+        wanted = weights_of(getattr(shapes, network))
+        tensors[path] = read_tensors(
+            path, wanted, _recorded(checksums, path), max_bytes=MAX_BYTES, finite_as=torch.float16
+        )
+    with uninitialised():
+        opened = World(config)
+    for network, (path, found) in zip(NETWORKS, tensors.items(), strict=True):
+        fill_weights(getattr(opened, network), found, path)
+    starts = read_tensors(folder / STARTS, sha256=_recorded(checksums, folder / STARTS), max_bytes=MAX_BYTES)
     opened.starts = Prompts(*_check_starts(starts, opened.config, folder / STARTS))
     return opened.to(pick_device(device))
 
@@ -110,52 +123,37 @@ def save_world(world: World, folder: str | Path, card: str = "", replace: bool =
         ValueError: if ``folder`` exists (and ``replace`` is not set), or the world has no start prompts.
     """
     import torch
-    from safetensors.torch import save_file
 
-    target = Path(folder)
-    if target.exists() and not replace:
-        raise ValueError(f"{target} exists already; choose another folder or allow replacing it")
+    from genie_env.files.tensors import weights_of, write_tensors
+
     if world.starts is None:
         raise ValueError("the world has no start prompts to reset from")
-    partial = target.with_name(target.name + ".partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    for network in NETWORKS:
-        state = getattr(world, network).state_dict()
-        halved = {k: (v.half() if v.is_floating_point() else v).cpu().contiguous() for k, v in state.items()}
-        save_file(halved, partial / f"{network}.safetensors")
-    save_file(
-        {
-            "tokens": world.starts.tokens_SPN.to(torch.int16).cpu().contiguous(),
-            "actions": world.starts.actions_SP.to(torch.int16).cpu().contiguous(),
-        },
-        partial / STARTS,
-    )
-    (partial / CARD).write_text(card)
-    names = [f"{network}.safetensors" for network in NETWORKS] + [STARTS]
-    manifest = {
-        "format_version": FORMAT_VERSION,
-        "sha256": {n: _sha256(partial / n) for n in names},
-        "world": world.config.to_json(),
-    }
-    (partial / "config.json").write_text(json.dumps(manifest, indent=1))
-    if target.exists():
-        shutil.rmtree(target)
-    partial.rename(target)
-    return target
+    with whole_folder(folder, replace) as partial:
+        for network in NETWORKS:
+            state = weights_of(getattr(world, network))
+            halved = {k: v.half() if v.is_floating_point() else v for k, v in state.items()}
+            write_tensors(partial / f"{network}.safetensors", halved)
+        starts = {"tokens": world.starts.tokens_SPN, "actions": world.starts.actions_SP}
+        write_tensors(partial / STARTS, {k: v.to(torch.int16) for k, v in starts.items()})
+        write_text(partial / CARD, card)
+        names = [f"{network}.safetensors" for network in NETWORKS] + [STARTS]
+        manifest = {
+            "format_version": FORMAT_VERSION,
+            "sha256": {name: checksum(partial / name) for name in names},
+            "world": world.config.to_json(),
+        }
+        write_json(partial / "config.json", manifest)
+    return Path(folder)
 
 
 def _read_manifest(folder: Path) -> dict[str, Any]:
     path = folder / "config.json"
-    try:
-        manifest = json.loads(path.read_text())
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise ValueError(f"{path}: expected the JSON of a world bundle ({error})") from None
+    manifest = read_json(path, "the JSON of a world bundle")
     version = manifest.get("format_version") if isinstance(manifest, dict) else None
     if version != FORMAT_VERSION:
-        raise ValueError(f"{path}: expected format_version {FORMAT_VERSION}, got {version!r}")
+        raise FileError(path, f"expected format_version {FORMAT_VERSION}, got {version!r}")
     if not isinstance(manifest.get("sha256"), dict) or not isinstance(manifest.get("world"), dict):
-        raise ValueError(f"{path}: expected the objects 'sha256' and 'world'")
+        raise FileError(path, "expected the objects 'sha256' and 'world'")
     return manifest
 
 
@@ -163,46 +161,19 @@ def _world_config(manifest: dict[str, Any], folder: Path) -> WorldConfig:
     try:
         return WorldConfig.from_json(manifest["world"])
     except ValueError as error:
-        raise ValueError(f"{folder / 'config.json'}: {error}") from None
+        raise FileError(folder / "config.json", str(error)) from None
 
 
-def _read_tensors(path: Path, checksums: dict[str, str]) -> dict[str, torch.Tensor]:
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    if not path.exists():
-        raise ValueError(f"{path}: missing from the bundle")
-    if _sha256(path) != checksums.get(path.name):
-        raise ValueError(f"{path}: is truncated or was edited: its sha256 is not the one in config.json")
-    try:
-        return load_file(path)
-    except SafetensorError as error:
-        raise ValueError(f"{path}: not a safetensors file ({error})") from None
-
-
-def _fill(network: torch.nn.Module, tensors: dict[str, torch.Tensor], path: Path) -> None:
-    expected = network.state_dict()
-    missing, unknown = sorted(set(expected) - set(tensors)), sorted(set(tensors) - set(expected))
-    if missing or unknown:
-        raise ValueError(f"{path}: missing tensors {missing[:3]}, unknown tensors {unknown[:3]}")
-    for name, wanted in expected.items():
-        got = tensors[name]
-        # Weights are stored in half precision; everything else must be exactly what it is, for casting would wrap.
-        same_kind = got.is_floating_point() if wanted.is_floating_point() else got.dtype == wanted.dtype
-        if got.shape != wanted.shape or not same_kind:
-            raise ValueError(
-                f"{path}: {name}: expected {wanted.dtype} {list(wanted.shape)}, got {got.dtype} {list(got.shape)}"
-            )
-        if got.is_floating_point() and not bool(got.isfinite().all()):
-            raise ValueError(f"{path}: {name}: holds values that are not finite")
-    network.load_state_dict(tensors)
+def _recorded(checksums: dict[str, Any], path: Path) -> str:
+    """Checksum of a file in the manifest; one that no file has, if there is none."""
+    return str(checksums.get(path.name))
 
 
 def _check_starts(
     tensors: dict[str, torch.Tensor], config: WorldConfig, path: Path
 ) -> tuple[torch.Tensor, torch.Tensor]:
     if set(tensors) != {"tokens", "actions"}:
-        raise ValueError(f"{path}: expected the tensors 'tokens' and 'actions', got {sorted(tensors)}")
+        raise FileError(path, f"expected the tensors 'tokens' and 'actions', got {sorted(tensors)[:9]}")
     tokens, actions = tensors["tokens"].long(), tensors["actions"].long()
     fits = (
         not any(tensor.is_floating_point() for tensor in tensors.values())
@@ -213,18 +184,15 @@ def _check_starts(
         and actions.shape == (tokens.shape[0], tokens.shape[1] - 1)
     )
     if not fits:
-        raise ValueError(
-            f"{path}: expected integer tokens [S, P, {config.tokenizer.num_tokens}] and actions [S, P-1], "
-            f"got {tensors['tokens'].dtype} {list(tokens.shape)} and {tensors['actions'].dtype} {list(actions.shape)}"
+        raise FileError(
+            path,
+            f"expected integer tokens [S, P, {config.tokenizer.num_tokens}] and actions [S, P-1], "
+            f"got {tensors['tokens'].dtype} {list(tokens.shape)} and {tensors['actions'].dtype} {list(actions.shape)}",
         )
     for name, values, stop in (
         ("tokens", tokens, config.tokenizer.vocab_size),
         ("actions", actions, config.dynamics.num_actions),
     ):
         if values.numel() and not (int(values.min()) >= 0 and int(values.max()) < stop):
-            raise ValueError(f"{path}: {name}: expected values from 0 to {stop - 1}")
+            raise FileError(path, f"{name}: expected values from 0 to {stop - 1}")
     return tokens, actions
-
-
-def _sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()

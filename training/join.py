@@ -14,8 +14,8 @@ from pathlib import Path
 import tyro
 
 from genie_env.command import run
-from genie_env.data.episodes import ARRAYS, EpisodeStore, Manifest, array_path, partial_folder
-from genie_env.files.atomic import write_json
+from genie_env.data.episodes import ARRAYS, EpisodeStore, Manifest, array_path
+from genie_env.files.atomic import refuse_existing, whole_folder, write_json
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ def join(config: JoinConfig) -> EpisodeStore:
     """
     if not config.recordings:
         raise ValueError("recordings: expected at least one folder")
-    partial = partial_folder(config.out)
+    refuse_existing(config.out)
     stores = [EpisodeStore(folder) for folder in config.recordings]
     first = stores[0].manifest
     for store in stores[1:]:
@@ -44,19 +44,17 @@ def join(config: JoinConfig) -> EpisodeStore:
             mine, theirs = getattr(store.manifest, name), getattr(first, name)
             if mine != theirs:
                 raise ValueError(f"{store.folder}: expected the {name} of {stores[0].folder}, {theirs}, got {mine}")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
     entries, before = [], 0
-    for store in stores:
-        for shard in range(store.manifest.num_shards):
-            for name in ARRAYS:
-                _link(array_path(store.folder, shard, name), array_path(partial, before + shard, name))
-        entries += [replace(entry, shard=before + entry.shard) for entry in store.manifest.episodes]
-        before += store.manifest.num_shards
-    settings = {"joined": [store.manifest.settings for store in stores]}
-    manifest = Manifest(first.source, first.truth_names, before, tuple(entries), settings)
-    write_json(partial / "manifest.json", manifest.to_json())
-    partial.rename(config.out)
+    with whole_folder(config.out) as partial:
+        for store in stores:
+            for shard in range(store.manifest.num_shards):
+                for name in ARRAYS:
+                    _link(array_path(store.folder, shard, name), array_path(partial, before + shard, name))
+            entries += [replace(entry, shard=before + entry.shard) for entry in store.manifest.episodes]
+            before += store.manifest.num_shards
+        settings = {"joined": [store.manifest.settings for store in stores]}
+        manifest = Manifest(first.source, first.truth_names, before, tuple(entries), settings)
+        write_json(partial / "manifest.json", manifest.to_json())
     return EpisodeStore(config.out)
 
 

@@ -6,8 +6,6 @@ is plain settings from which the network is built anew, and tensors that must fi
 
 from __future__ import annotations
 
-import hashlib
-import json
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,8 +13,6 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load, save_file
 from stable_baselines3 import A2C, DQN, PPO
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.policies import BasePolicy
@@ -25,11 +21,16 @@ from agents.sb3.networks import policy_settings
 from agents.sb3.policy_spec import Senses
 from genie_env.config import WorldConfig
 from genie_env.files.atomic import write_json
+from genie_env.files.errors import FileError
 from genie_env.files.json_config import JsonConfig
+from genie_env.files.reading import checksum, read_json
+from genie_env.files.tensors import fill_weights, read_tensors, weights_of, write_tensors
 
 ALGORITHMS: dict[str, type[BaseAlgorithm]] = {"ppo": PPO, "a2c": A2C, "dqn": DQN}
 FORMAT = "genie-env-policy-1"
 JSON, TENSORS = "policy.json", "policy.safetensors"
+MAX_BYTES = 2**30
+"""Largest file of tensors of a policy that is read."""
 
 
 @dataclass(frozen=True)
@@ -87,11 +88,8 @@ def build_policy(config: PolicyConfig) -> BasePolicy:
 def save_policy(folder: Path, policy: BasePolicy, config: PolicyConfig) -> None:
     """Write a policy; the JSON comes last and names the checksum of the tensors."""
     folder.mkdir(parents=True, exist_ok=True)
-    temporary = folder / f"{TENSORS}.tmp"
-    save_file(weights_of(policy), temporary)
-    digest = hashlib.sha256(temporary.read_bytes()).hexdigest()
-    temporary.rename(folder / TENSORS)
-    write_json(folder / JSON, {**config.to_json(), "sha256": digest})
+    write_tensors(folder / TENSORS, weights_of(policy))
+    write_json(folder / JSON, {**config.to_json(), "sha256": checksum(folder / TENSORS)})
 
 
 def load_policy(folder: Path | str) -> tuple[BasePolicy, PolicyConfig]:
@@ -100,48 +98,14 @@ def load_policy(folder: Path | str) -> tuple[BasePolicy, PolicyConfig]:
     Raises:
         ValueError: if a file is missing, damaged, of another format, or does not fit; names the file.
     """
-    folder = Path(folder)
+    settings, path = Path(folder) / JSON, Path(folder) / TENSORS
+    content = read_json(settings, "the JSON of a policy")
     try:
-        config = PolicyConfig.from_json(json.loads((folder / JSON).read_text()))
-    except (OSError, UnicodeDecodeError, ValueError) as error:
-        raise ValueError(f"{folder / JSON}: expected the JSON of a policy ({error})") from None
-    path = folder / TENSORS
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise ValueError(f"{path}: missing or unreadable ({error})") from None
-    if hashlib.sha256(data).hexdigest() != config.sha256:
-        raise ValueError(f"{path}: is truncated or was edited: its sha256 is not the one in {JSON}")
+        config = PolicyConfig.from_json(content)
+    except ValueError as error:
+        raise FileError(settings, f"expected the JSON of a policy ({error})") from None
+    tensors = read_tensors(path, sha256=config.sha256, max_bytes=MAX_BYTES)
     policy = build_policy(config)
-    try:
-        fill_weights(policy, load(data))
-    except (ValueError, SafetensorError) as error:
-        raise ValueError(f"{path}: does not fit {JSON}: {error}") from None
+    fill_weights(policy, tensors, path)
     policy.set_training_mode(False)
     return policy, config
-
-
-def weights_of(policy: BasePolicy) -> dict[str, torch.Tensor]:
-    """All tensors of a policy, on the CPU; one that has several names (shared features) comes once."""
-    found: dict[int, tuple[str, torch.Tensor]] = {}
-    for name, tensor in policy.state_dict().items():
-        found.setdefault(tensor.data_ptr(), (name, tensor))
-    return {name: tensor.detach().cpu().contiguous().clone() for name, tensor in found.values()}
-
-
-def fill_weights(policy: BasePolicy, weights: dict[str, torch.Tensor]) -> None:
-    """Put back what :func:`weights_of` gave.
-
-    Raises:
-        ValueError: if names, shapes or types differ, or a value is not finite.
-    """
-    wanted = weights_of(policy)
-    if set(weights) != set(wanted):
-        raise ValueError(f"expected the tensors {sorted(wanted)[:3]} …, got {sorted(weights)[:3]} …")
-    for name, tensor in wanted.items():
-        got = weights[name]
-        if got.shape != tensor.shape or got.dtype != tensor.dtype:
-            raise ValueError(f"{name}: expected {tensor.dtype} {list(tensor.shape)}, got {got.dtype} {list(got.shape)}")
-        if got.is_floating_point() and not bool(got.isfinite().all()):
-            raise ValueError(f"{name}: holds values that are not finite")
-    policy.load_state_dict(weights, strict=False)

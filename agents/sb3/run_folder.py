@@ -10,13 +10,21 @@ import json
 from pathlib import Path
 from typing import Any
 
-import torch
-from safetensors import safe_open
-from safetensors.torch import save_file
 from stable_baselines3.common.base_class import BaseAlgorithm
 
-from agents.sb3.policy_io import PolicyConfig, fill_weights, save_policy, weights_of
+from agents.sb3.policy_io import PolicyConfig, save_policy
 from genie_env.files.atomic import claim_folder
+from genie_env.files.errors import FileError
+from genie_env.files.tensors import (
+    fill_moments,
+    fill_weights,
+    moments_of,
+    read_metadata,
+    read_tensors,
+    under,
+    weights_of,
+    write_tensors,
+)
 
 CHECKPOINT, LOG, SETTINGS = "checkpoint.safetensors", "log.jsonl", "run.json"
 
@@ -40,12 +48,8 @@ class LearningRun:
     def save(self, learner: BaseAlgorithm) -> None:
         """Write the checkpoint, whole or not at all."""
         tensors = {f"policy.{k}": v for k, v in weights_of(learner.policy).items()}
-        for index, moments in learner.policy.optimizer.state_dict()["state"].items():
-            tensors |= {f"optimizer.{index}.{k}": torch.as_tensor(v) for k, v in moments.items()}
-        temporary = (self.folder / CHECKPOINT).with_suffix(".tmp")
-        plain = {k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()}
-        save_file(plain, temporary, metadata={"steps": str(learner.num_timesteps)})
-        temporary.rename(self.folder / CHECKPOINT)
+        tensors |= {f"optimizer.{k}": v for k, v in moments_of(learner.policy.optimizer).items()}
+        write_tensors(self.folder / CHECKPOINT, tensors, {"steps": str(learner.num_timesteps)})
 
     def load(self, learner: BaseAlgorithm) -> bool:
         """Put ``learner`` where the checkpoint left off, if there is one.
@@ -56,22 +60,12 @@ class LearningRun:
         path = self.folder / CHECKPOINT
         if not path.exists():
             return False
-        with safe_open(path, framework="pt") as file:
-            steps = int(file.metadata()["steps"])
-            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (no mapping)
-        weights = {k.removeprefix("policy."): v for k, v in tensors.items() if k.startswith("policy.")}
-        moments: dict[int, dict[str, torch.Tensor]] = {}
-        for key, value in tensors.items():
-            if key.startswith("optimizer."):
-                _, index, name = key.split(".")
-                moments.setdefault(int(index), {})[name] = value
-        optimizer = learner.policy.optimizer
-        try:
-            fill_weights(learner.policy, weights)
-            optimizer.load_state_dict({"state": moments, "param_groups": optimizer.state_dict()["param_groups"]})
-        except (RuntimeError, ValueError) as error:
-            raise ValueError(f"{path}: does not fit this run's network: {error}") from None
-        learner.num_timesteps = steps
+        steps, tensors = read_metadata(path).get("steps", ""), read_tensors(path)
+        if not steps.isdecimal():
+            raise FileError(path, f"expected the number of steps beside the tensors, got {steps!r}")
+        fill_weights(learner.policy, under(tensors, "policy."), path)
+        fill_moments(learner.policy.optimizer, under(tensors, "optimizer."), path)
+        learner.num_timesteps = int(steps)
         return True
 
     def keep_policy(self, learner: BaseAlgorithm, config: PolicyConfig) -> Path:
@@ -82,7 +76,7 @@ class LearningRun:
 
     def log(self, line: dict[str, Any]) -> None:
         """Add a line to the log."""
-        with (self.folder / LOG).open("a") as file:
+        with (self.folder / LOG).open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
 
     def logged(self) -> list[dict[str, Any]]:
@@ -98,5 +92,5 @@ def read_log(run: Path) -> list[dict[str, Any]]:
     """
     if not (run / LOG).exists():
         raise ValueError(f"{run / LOG}: expected the log of `python -m agents.train_ppo`")
-    lines = map(json.loads, (run / LOG).read_text().splitlines())
+    lines = map(json.loads, (run / LOG).read_text(encoding="utf-8").splitlines())
     return list({line["steps"]: line for line in lines}.values())

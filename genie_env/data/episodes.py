@@ -8,7 +8,6 @@ of an interrupted recording are kept and reused. Rows are aligned by frame: row 
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,12 +16,17 @@ from typing import Any
 import numpy as np
 
 from genie_env.config import SourceConfig
-from genie_env.files.atomic import write_json
+from genie_env.files.arrays import open_array, write_array
+from genie_env.files.atomic import publish_folder, refuse_existing, remove_folder, write_json
+from genie_env.files.errors import FileError
 from genie_env.files.json_config import JsonConfig
+from genie_env.files.reading import read_json
 
 FORMAT = "genie-env-episodes-1"
 NO_ACTION = -1
 ARRAYS = {"frames": "uint8", "actions": "int16", "rewards": "float32", "terminated": "bool", "truth": "float32"}
+MANIFEST_BYTES = 64 * 2**20
+"""Largest manifest that is read: about half a million episodes."""
 
 
 @dataclass(frozen=True)
@@ -91,14 +95,15 @@ class EpisodeWriter:
             ValueError: if ``folder`` exists, or a partial recording with other settings lies beside it.
         """
         self.folder = Path(folder)
-        self.partial = partial_folder(self.folder)
+        refuse_existing(self.folder)
+        self.partial = self.folder.with_name(self.folder.name + ".partial")
         self._source, self._truth_names, self._settings = source, truth_names, settings or {}
         self._test_every = test_every
         self.partial.mkdir(parents=True, exist_ok=True)
         stamp = self.partial / "settings.json"
         wanted = json.loads(json.dumps({"source": source.to_json(), "settings": self._settings}))
-        if stamp.exists() and json.loads(stamp.read_text()) != wanted:
-            raise ValueError(f"{self.partial} holds a recording with other settings; remove it to start anew")
+        if stamp.exists() and read_json(stamp, "the settings of a recording") != wanted:
+            raise ValueError(f"{self.partial} holds a recording with other settings; remove it to start again")
         write_json(stamp, wanted)
 
     def has_shard(self, index: int) -> bool:
@@ -109,7 +114,7 @@ class EpisodeWriter:
         """Write one shard; it counts only once its small JSON file is in place, which comes last."""
         rows = [_rows(episode, len(self._truth_names)) for episode in episodes]
         for name in ARRAYS:
-            np.save(array_path(self.partial, index, name), np.concatenate([row[name] for row in rows]))
+            write_array(array_path(self.partial, index, name), np.concatenate([row[name] for row in rows]))
         start, entries = 0, []
         for episode in episodes:
             length = len(episode.frames_THWC)
@@ -122,7 +127,9 @@ class EpisodeWriter:
     def finish(self, num_shards: int) -> EpisodeStore:
         """Write the manifest, publish the folder and open it."""
         found = [
-            (shard, entry) for shard in range(num_shards) for entry in json.loads(self._shard_json(shard).read_text())
+            (shard, entry)
+            for shard in range(num_shards)
+            for entry in read_json(self._shard_json(shard), "the episodes of a shard")
         ]
         held_out = _held_out([entry["length"] for _, entry in found], self._test_every)
         entries = [
@@ -134,12 +141,12 @@ class EpisodeWriter:
         for shard in range(num_shards):
             self._shard_json(shard).unlink()
         (self.partial / "settings.json").unlink()
-        self.partial.rename(self.folder)
+        publish_folder(self.partial, self.folder)
         return EpisodeStore(self.folder)
 
     def discard(self) -> None:
         """Remove everything written so far."""
-        shutil.rmtree(self.partial, ignore_errors=True)
+        remove_folder(self.partial)
 
     def _shard_json(self, index: int) -> Path:
         return self.partial / f"{index:05d}.json"
@@ -157,15 +164,16 @@ class EpisodeStore:
         self.folder = Path(folder)
         path = self.folder / "manifest.json"
         if not path.exists():
-            raise ValueError(
-                f"{self.folder}: expected a recording with manifest.json (make one with `python -m training.record`)"
+            raise FileError(
+                self.folder, "expected a recording with manifest.json (make one with `python -m training.record`)"
             )
+        content = read_json(path, "the manifest of a recording", MANIFEST_BYTES)
         try:
-            self.manifest = Manifest.from_json(json.loads(path.read_text()))
+            self.manifest = Manifest.from_json(content)
         except ValueError as error:
-            raise ValueError(f"{path}: not the manifest of a recording ({error})") from None
+            raise FileError(path, f"expected the manifest of a recording ({error})") from None
         if self.manifest.format != FORMAT:
-            raise ValueError(f"{path}: expected format {FORMAT!r}, got {self.manifest.format!r}")
+            raise FileError(path, f"expected format {FORMAT!r}, got {self.manifest.format!r}")
         self._shards = [self._open_shard(i) for i in range(self.manifest.num_shards)]
 
     def split(self, name: str) -> list[EpisodeEntry]:
@@ -199,30 +207,11 @@ class EpisodeStore:
 
     def _open_shard(self, index: int) -> dict[str, np.ndarray]:
         rows = sum(e.length for e in self.manifest.episodes if e.shard == index)
-        arrays = {}
-        for name, dtype in ARRAYS.items():
-            path = array_path(self.folder, index, name)
-            try:
-                # allow_pickle stays off: a recording can come from anywhere.
-                arrays[name] = np.load(path, mmap_mode="r", allow_pickle=False)
-            except (OSError, ValueError) as error:
-                raise ValueError(f"{path}: missing or not a readable array ({error})") from error
-            if arrays[name].dtype != dtype or len(arrays[name]) != rows:
-                raise ValueError(
-                    f"{path}: expected {rows} rows of {dtype}, got {len(arrays[name])} of {arrays[name].dtype}"
-                )
-        return arrays
-
-
-def partial_folder(folder: Path) -> Path:
-    """Where a recording is made that is to appear at ``folder`` when it is whole.
-
-    Raises:
-        ValueError: if ``folder`` exists.
-    """
-    if folder.exists():
-        raise ValueError(f"{folder} exists already; choose another folder or remove it")
-    return folder.with_name(folder.name + ".partial")
+        inner = {"frames": (None, None, 3), "truth": (len(self.manifest.truth_names),)}
+        return {
+            name: open_array(array_path(self.folder, index, name), dtype, (rows, *inner.get(name, ())))
+            for name, dtype in ARRAYS.items()
+        }
 
 
 def array_path(folder: Path, shard: int, name: str) -> Path:

@@ -15,7 +15,7 @@ from typing import Any, Self
 import numpy as np
 from PIL import Image
 
-from genie_env.files.atomic import _temporary, whole_file
+from genie_env.files.atomic import publish_file, temporary_file, whole_file
 from genie_env.frames import upscale
 
 GIF_FRAMES = 300
@@ -110,19 +110,19 @@ class Mp4Writer:
         try:
             self._container.mux(self._stream.encode(None))
             self._container.close()
-            _temporary(self._path).replace(self._path)
+            publish_file(self._path)
         finally:
-            _temporary(self._path).unlink(missing_ok=True)
+            temporary_file(self._path).unlink(missing_ok=True)
 
     def abort(self) -> None:
         """Leave no file."""
         if self._container is not None:
             self._container.close()
-        _temporary(self._path).unlink(missing_ok=True)
+        temporary_file(self._path).unlink(missing_ok=True)
 
     def _open(self, height: int, width: int) -> Any:
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        self._container = self._av.open(str(_temporary(self._path)), "w", format="mp4")
+        self._container = self._av.open(str(temporary_file(self._path)), "w", format="mp4")
         self._stream = self._container.add_stream("libx264", rate=self._rate, options={"crf": "18"})
         self._stream.height, self._stream.width, self._stream.pix_fmt = height, width, "yuv420p"
         return self._container

@@ -34,7 +34,7 @@ class Dynamics(nn.Module):
         self.mask_token = c.vocab_size
         self.embed = nn.Embedding(c.vocab_size + 1, c.token_dim)
         self.embed_action = nn.Embedding(c.num_actions, c.width)
-        self.position = nn.Parameter(0.5 * torch.randn(c.num_groups, c.width))
+        self.position = nn.Parameter(torch.empty(c.num_groups, c.width).normal_(std=0.5))
         self.enter = nn.Linear(members * c.token_dim, c.width, bias=False)
         self.blocks = nn.ModuleList([SpatioTemporalBlock(c.width, c.num_heads, c.window) for _ in range(c.num_layers)])
         self.enter_head = nn.Linear(members * c.token_dim, c.width, bias=False)

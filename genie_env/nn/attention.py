@@ -142,7 +142,10 @@ def rotate(x: torch.Tensor, phases: torch.Tensor) -> torch.Tensor:
 def _rotary_phases(head_width: int, window: int) -> torch.Tensor:
     period = PERIOD_WINDOWS * window
     pairs = head_width // 2
-    # Whole numbers of turns per period, spread evenly from one turn to the fastest that 'window' frames can use.
-    turns = torch.linspace(1, period // 4, pairs).round()
-    angles = 2 * math.pi * torch.arange(period)[:, None] * turns[None] / period
-    return torch.stack([angles.cos(), angles.sin()], dim=-1)
+    # Computed on the CPU even where a network is built for its shapes only: arithmetic on the meta device imports a
+    # compiler, which takes seconds.
+    with torch.device("cpu"):
+        # Whole numbers of turns per period, spread evenly from one turn to the fastest that 'window' frames can use.
+        turns = torch.linspace(1, period // 4, pairs).round()
+        angles = 2 * math.pi * torch.arange(period)[:, None] * turns[None] / period
+        return torch.stack([angles.cos(), angles.sin()], dim=-1)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -17,9 +19,9 @@ class FSQ(nn.Module):
 
     def __init__(self, levels: tuple[int, ...]) -> None:
         super().__init__()
-        sizes = torch.tensor(levels)
-        self.register_buffer("levels_L", sizes, persistent=False)
-        self.register_buffer("basis_L", torch.cat([torch.ones(1).long(), sizes[:-1].cumprod(0)]), persistent=False)
+        basis = [math.prod(levels[:index]) for index in range(len(levels))]
+        self.register_buffer("levels_L", torch.tensor(levels), persistent=False)
+        self.register_buffer("basis_L", torch.tensor(basis), persistent=False)
 
     def forward(self, latents: torch.Tensor) -> torch.Tensor:
         """float [..., L] -> quantised float [..., L] in [-1, 1], gradients passed straight through."""

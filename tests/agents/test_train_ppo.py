@@ -20,13 +20,14 @@ from agents.dream_vs_real import choose
 from agents.sb3.evaluate_policy import chooser, play
 from agents.sb3.make_envs import make_dreams, recorded_starts, usual_entropy
 from agents.sb3.networks import TokenNet
-from agents.sb3.policy_io import JSON, TENSORS, fill_weights, load_policy, weights_of
+from agents.sb3.policy_io import JSON, TENSORS, load_policy
 from agents.sb3.policy_spec import make_senses
 from agents.sb3.run_folder import LearningRun
 from agents.select_checkpoint import JudgeConfig, judge_again
 from agents.train_ppo import TrainConfig, make_learner, train
 from genie_env.bundle import load_world, read_config
 from genie_env.command import STOP_SIGNALS, Interrupted
+from genie_env.files.tensors import fill_weights, weights_of
 
 TINY = TrainConfig(
     env="Genie/World-v0",
@@ -93,7 +94,7 @@ def test_a_policy_that_was_saved_and_loaded_chooses_the_same(run: Path, random_w
     assert config.trained == {"env": "Genie/World-v0", "steps": 128, "seed": 0}
     dreams = make_dreams(random_world, config.senses, 4, device="cpu")
     learner = make_learner(dataclasses.replace(TINY, seed=9), dreams, load_world(random_world, "cpu"))
-    fill_weights(learner.policy, weights_of(policy))
+    fill_weights(learner.policy, weights_of(policy), "policy")
     observations = dreams.reset()
     assert np.array_equal(
         policy.predict(observations, deterministic=True)[0], learner.predict(observations, deterministic=True)[0]
@@ -213,8 +214,8 @@ def test_weights_of_another_shape_or_not_finite_are_refused(run: Path) -> None:
         {**weights, name: weights[name][:1]},
         {**weights, name: torch.full_like(weights[name], torch.nan)},
     ):
-        with pytest.raises(ValueError, match=r"expected|not finite"):
-            fill_weights(policy, broken)
+        with pytest.raises(ValueError, match=r"policy: .*(missing|unknown|expected|not finite)"):
+            fill_weights(policy, broken, "policy")
 
 
 def test_the_checkpoint_is_chosen_by_the_judge_and_not_by_the_real_game() -> None:

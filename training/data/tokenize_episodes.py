@@ -12,6 +12,7 @@ import torch
 from tqdm import tqdm
 
 from genie_env.data.episodes import NO_ACTION, EpisodeStore
+from genie_env.files.atomic import whole_file
 from genie_env.games.registry import merged_effects
 from genie_env.models.latent_action import LatentActionModel
 from genie_env.models.tokenizer import Tokenizer
@@ -71,11 +72,10 @@ def tokenize_episodes(
             columns["rewards_T"].append(np.array(arrays["rewards"]))
             columns["terminated_T"].append(np.array(arrays["terminated"]))
         starts = np.cumsum([0] + [len(x) for x in columns["tokens_TN"]])[:-1]
-        temporary = folder / f"{split}.tmp.npz"
-        np.savez(
-            temporary,
-            starts=starts,
-            recorded_actions=recorded_actions,
-            **{k: np.concatenate(v) for k, v in columns.items()},
-        )
-        temporary.rename(folder / f"{split}.npz")
+        with whole_file(folder / f"{split}.npz") as temporary, temporary.open("wb") as file:
+            np.savez(
+                file,
+                starts=starts,
+                recorded_actions=recorded_actions,
+                **{k: np.concatenate(v) for k, v in columns.items()},
+            )

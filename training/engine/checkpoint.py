@@ -9,9 +9,18 @@ import copy
 from pathlib import Path
 
 import torch
-from safetensors import safe_open
-from safetensors.torch import save_file
 from torch import nn
+
+from genie_env.files.tensors import (
+    fill_moments,
+    fill_weights,
+    moments_of,
+    read_metadata,
+    read_tensors,
+    under,
+    weights_of,
+    write_tensors,
+)
 
 
 class TrainingState:
@@ -42,42 +51,26 @@ class TrainingState:
 
     def save(self, path: Path) -> None:
         """Write a checkpoint, whole or not at all."""
-        tensors = {f"model.{k}": v for k, v in self.model.state_dict().items()}
-        tensors |= {f"average.{k}": v for k, v in self.average.state_dict().items()}
+        tensors = {f"model.{k}": v for k, v in weights_of(self.model).items()}
+        tensors |= {f"average.{k}": v for k, v in weights_of(self.average).items()}
         for which, optimizer in enumerate(self.optimizers):
-            for index, moments in optimizer.state_dict()["state"].items():
-                tensors |= {f"optimizer.{which}.{index}.{k}": v for k, v in moments.items()}
-        temporary = path.with_suffix(".tmp")
-        save_file(
-            {k: v.detach().cpu().contiguous() for k, v in tensors.items()},
-            temporary,
-            metadata={"step": str(self.step), "stamp": self.stamp},
-        )
-        temporary.rename(path)
+            tensors |= {f"optimizer.{which}.{k}": v for k, v in moments_of(optimizer).items()}
+        write_tensors(path, tensors, {"step": str(self.step), "stamp": self.stamp})
 
     def load(self, path: Path) -> None:
         """Go on from a checkpoint.
 
         Raises:
-            ValueError: if it was made with other settings.
+            ValueError: if it was made with other settings, is damaged, or does not fit; names the file.
         """
-        with safe_open(path, framework="pt") as file:
-            metadata = file.metadata()
-            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (no mapping)
-        if metadata["stamp"] != self.stamp:
+        metadata, tensors = read_metadata(path), read_tensors(path)
+        if metadata.get("stamp") != self.stamp:
             raise ValueError(
-                f"{path}: was made with {metadata['stamp']}, this run has {self.stamp}; use another --out or remove it"
+                f"{path}: was made with {metadata.get('stamp')}, this run has {self.stamp}; "
+                "use another --out or remove it"
             )
-        self.model.load_state_dict(_under(tensors, "model."))
-        self.average.load_state_dict(_under(tensors, "average."))
+        fill_weights(self.model, under(tensors, "model."), path)
+        fill_weights(self.average, under(tensors, "average."), path)
         for which, optimizer in enumerate(self.optimizers):
-            moments: dict[int, dict[str, torch.Tensor]] = {}
-            for key, value in _under(tensors, f"optimizer.{which}.").items():
-                index, name = key.split(".")
-                moments.setdefault(int(index), {})[name] = value
-            optimizer.load_state_dict({"state": moments, "param_groups": optimizer.state_dict()["param_groups"]})
+            fill_moments(optimizer, under(tensors, f"optimizer.{which}."), path)
         self.step = int(metadata["step"])
-
-
-def _under(tensors: dict[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:
-    return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}

@@ -5,16 +5,15 @@ The two files are what a later stage reads; a stage is done when both are there,
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
-from safetensors.torch import load_file, save_file
 from torch import nn
 
-from genie_env.files.atomic import write_json
+from genie_env.files.atomic import read_json, write_json
 from genie_env.files.json_config import JsonConfig
+from genie_env.files.tensors import fill_weights, read_tensors, weights_of, write_tensors
 from training.engine.distributed import connect
 
 C = TypeVar("C", bound=JsonConfig)
@@ -26,9 +25,7 @@ def save_stage(folder: Path, model: nn.Module, config: JsonConfig) -> None:
     if not connect().is_first:
         return
     folder.mkdir(parents=True, exist_ok=True)
-    temporary = folder / "model.safetensors.tmp"
-    save_file({k: v.cpu().contiguous() for k, v in model.state_dict().items()}, temporary)
-    temporary.rename(folder / "model.safetensors")
+    write_tensors(folder / "model.safetensors", weights_of(model))
     write_json(folder / "config.json", config.to_json())
 
 
@@ -45,10 +42,7 @@ def load_stage(folder: Path, config_class: type[C], build: Callable[[C], M]) -> 
     """
     if not is_done(folder):
         raise ValueError(f"{folder}: expected a finished stage with config.json and model.safetensors")
-    config = config_class.from_json(json.loads((folder / "config.json").read_text()))
-    model = build(config)
-    try:
-        model.load_state_dict(load_file(folder / "model.safetensors"))
-    except RuntimeError as error:
-        raise ValueError(f"{folder / 'model.safetensors'}: does not fit config.json: {error}") from error
+    config = config_class.from_json(read_json(folder / "config.json", "the configuration of a stage"))
+    model, path = build(config), folder / "model.safetensors"
+    fill_weights(model, read_tensors(path), path)
     return model.eval(), config
