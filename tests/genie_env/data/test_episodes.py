@@ -161,7 +161,7 @@ def test_damaged_store_is_named(tmp_path: Path) -> None:
     corrupt(folder, lambda m: m.update(surprise=1))
     refused("manifest.json.*surprise")
     corrupt(folder, lambda m: m["episodes"].pop())
-    refused("frames.npy.*expected 6 rows.*got 10")
+    refused(r"frames.npy.*expected uint8 \[6, .*got uint8 \[10, ")
     (folder / "00000.frames.npy").write_bytes(frames[: len(frames) // 2])
     refused("frames.npy")
     (folder / "00000.frames.npy").unlink()
