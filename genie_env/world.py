@@ -10,10 +10,9 @@ from torch import nn
 
 from genie_env.config import SamplingConfig, WorldConfig
 from genie_env.frames import check_frames
-from genie_env.models.dynamics import Dynamics
 from genie_env.models.latent_action import LatentActionModel
 from genie_env.models.outcome import OutcomeHead
-from genie_env.models.tokenizer import make_tokenizer
+from genie_env.models.registry import make_dynamics, make_tokenizer
 from genie_env.rollout.engine import RolloutEngine
 
 
@@ -35,7 +34,7 @@ class World(nn.Module):
         self.config = config
         self.tokenizer = make_tokenizer(config.tokenizer)
         self.latent_action = LatentActionModel(config.latent_action)
-        self.dynamics = Dynamics(config.dynamics)
+        self.dynamics = make_dynamics(config.dynamics)
         self.outcome = OutcomeHead(config.outcome)
         self.starts = starts
         self.requires_grad_(False).eval()
@@ -43,7 +42,7 @@ class World(nn.Module):
     @property
     def device(self) -> torch.device:
         """Where the networks are."""
-        return self.dynamics.position.device
+        return self.dynamics.device
 
     @torch.inference_mode()
     def encode(self, frames_BTHWC: np.ndarray | torch.Tensor) -> torch.Tensor:

@@ -15,7 +15,7 @@ from genie_env.command import run
 from genie_env.config import LatentActionConfig, TokenizerConfig
 from genie_env.data.episodes import EpisodeStore
 from genie_env.models.latent_action import LatentActionModel
-from genie_env.models.tokenizer import make_tokenizer
+from genie_env.models.registry import make_tokenizer
 from training import export, record, train_dynamics, train_latent_action, train_outcome, train_tokenizer
 from training.data import tokenize_episodes
 from training.engine.stages import is_done, load_stage

@@ -6,6 +6,7 @@ import dataclasses
 import types
 import typing
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Self
 
 
@@ -30,6 +31,7 @@ class JsonConfig:
             ValueError: if ``data`` is no object, or has unknown, missing or wrongly typed fields.
         """
         _require(isinstance(data, dict), f"{cls.__name__}: expected an object, got {type(data).__name__}")
+        cls = cls.class_for(data)
         hints = typing.get_type_hints(cls)
         fields = {f.name: f for f in dataclasses.fields(cls)}
         unknown = sorted(set(data) - set(fields))
@@ -40,6 +42,11 @@ class JsonConfig:
         except TypeError as error:
             raise ValueError(f"{cls.__name__}: {error}") from None
 
+    @classmethod
+    def class_for(cls, data: dict[str, Any]) -> type[Self]:
+        """The class that describes ``data``: this one, where its settings are all of one kind."""
+        return cls
+
 
 def _plain(value: Any) -> Any:
     if isinstance(value, JsonConfig):
@@ -48,7 +55,7 @@ def _plain(value: Any) -> Any:
         return {str(k): _plain(v) for k, v in value.items()}
     if isinstance(value, (tuple, list)):
         return [_plain(v) for v in value]
-    return value
+    return str(value) if isinstance(value, Path) else value
 
 
 def _typed(hint: Any, value: Any, where: str) -> Any:
@@ -69,6 +76,11 @@ def _typed(hint: Any, value: Any, where: str) -> Any:
     if origin is dict:
         _require(isinstance(value, dict), f"{where}: expected an object, got {value!r}")
         return {k: _typed(args[1], v, where) for k, v in value.items()}
+    if origin is typing.Literal:
+        _require(value in args, f"{where}: expected one of {list(args)}, got {value!r}")
+        return value
+    if hint is Path and isinstance(value, str):
+        return Path(value)
     if dataclasses.is_dataclass(hint):
         return value if isinstance(value, hint) else hint.from_json(value)  # type: ignore[attr-defined]
     if hint is float and isinstance(value, int) and not isinstance(value, bool):

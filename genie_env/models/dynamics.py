@@ -76,6 +76,11 @@ class Dynamics(nn.Module):
         components = left[:, :used] * strength[:used].sqrt()
         self.embed.weight[:-1, :used] = components / components.std() * self.config.token_dim**-0.5
 
+    @property
+    def device(self) -> torch.device:
+        """Where the network is."""
+        return self.position.device
+
     def hidden_matrices(self) -> list[nn.Parameter]:
         """The matrices between entrance and exit, which train best with Muon."""
         return [p for block in [*self.blocks, *self.head] for p in block.parameters() if p.ndim == 2]
@@ -143,7 +148,7 @@ class Dynamics(nn.Module):
         """A cache for ``rows`` rollouts, on the model's device."""
         c = self.config
         places, head_width = c.num_groups * c.num_heads, c.width // c.num_heads
-        return KVCache.empty(c.num_layers, rows, places, c.window, head_width, self.position.device)
+        return KVCache.empty(c.num_layers, rows, places, c.window, head_width, self.device)
 
     def _enter(self, tokens: torch.Tensor, actions: torch.Tensor) -> torch.Tensor:
         x = self.enter(self._group(self.embed(tokens))) + self.position

@@ -123,11 +123,6 @@ class _Residual(nn.Module):
         return x + self.conv_out(F.silu(self.conv_in(self.norm(x))))
 
 
-def make_tokenizer(config: TokenizerConfig) -> Tokenizer:
-    """Build the kind of tokenizer that ``config`` names."""
-    return (PatchCodebook if config.kind == "codebook" else FSQTokenizer)(config)
-
-
 def to_patches(frames_BHWC: torch.Tensor, size: int) -> torch.Tensor:
     """uint8 [B, H, W, 3] -> uint8 [B, N, size * size * 3], row by row from the top left."""
     return rearrange(frames_BHWC, "b (y h) (x w) c -> b (y x) (h w c)", h=size, w=size).contiguous()

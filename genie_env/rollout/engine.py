@@ -7,14 +7,13 @@ model's device, so thousands of rows can live there. Everything a dream is made 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 
 from genie_env.config import SamplingConfig
-from genie_env.models.dynamics import Dynamics
 from genie_env.models.outcome import OutcomeHead
-from genie_env.nn.kv_cache import KVCache
+from genie_env.models.protocols import TokenWorldModel
 from genie_env.rollout.sampling import LANE_ORDER, LANE_TOKENS, counter_uniform, decide, draw_tokens
 
 
@@ -23,13 +22,13 @@ class RolloutState:
     """Where every row's dream stands.
 
     Attributes:
-        cache: what the dynamics remembers.
+        cache: what the dynamics remembers, a :class:`~genie_env.models.protocols.Memory` of its own making.
         recent_BCN: the last frames' tokens, oldest first; the last one is the present frame.
         key_B: int64, the row's random key.
         step_B: int64, steps since the row's reset.
     """
 
-    cache: KVCache
+    cache: Any
     recent_BCN: torch.Tensor
     key_B: torch.Tensor
     step_B: torch.Tensor
@@ -69,7 +68,7 @@ class Rollout(NamedTuple):
 class RolloutEngine:
     """Advances dreams of a dynamics model and reads rewards and ends with an outcome head."""
 
-    def __init__(self, dynamics: Dynamics, outcome: OutcomeHead | None, sampling: SamplingConfig) -> None:
+    def __init__(self, dynamics: TokenWorldModel, outcome: OutcomeHead | None, sampling: SamplingConfig) -> None:
         """Bind the networks.
 
         Args:
@@ -82,7 +81,7 @@ class RolloutEngine:
     @property
     def device(self) -> torch.device:
         """Where the networks are."""
-        return self.dynamics.position.device
+        return self.dynamics.device
 
     @torch.inference_mode()
     def start(self, tokens_BTN: torch.Tensor, actions_BT: torch.Tensor, key_B: torch.Tensor) -> RolloutState:
@@ -214,7 +213,7 @@ class RolloutEngine:
 
 
 def draw_frame(
-    dynamics: Dynamics,
+    dynamics: TokenWorldModel,
     sampling: SamplingConfig,
     features_BGD: torch.Tensor,
     current_BN: torch.Tensor,

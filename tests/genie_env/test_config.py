@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from typing import Any
+from pathlib import Path
+from typing import Any, Literal
 
 import pytest
 
 from genie_env.config import (
+    TOKENIZER_KINDS,
+    ActionMapConfig,
     DynamicsConfig,
     LatentActionConfig,
     OutcomeConfig,
@@ -220,3 +223,44 @@ def test_reset_options_are_copied_and_unknown_ones_named() -> None:
     assert check_reset_options(None) == {}
     with pytest.raises(ValueError, match="'strat'"):
         check_reset_options({"strat": 3})
+
+
+def test_map_of_recorded_actions_is_their_effects() -> None:
+    mapped = ActionMapConfig.from_effects((0, 0, 1, 2, 1, 2), 4)
+    assert mapped.real_to_latent == (0, 0, 1, 2, 1, 2) and mapped.latent_to_real == (0, 2, 3, 0)
+    assert mapped.purity == (1.0, 1.0, 1.0, 0.0) and mapped.num_labels == 0 and mapped.agreement is None
+    with pytest.raises(ValueError, match="effects: expected values from 0 to 1"):
+        ActionMapConfig.from_effects((0, 1, 2), 2)
+
+
+@pytest.mark.parametrize("config_class", [TokenizerConfig, DynamicsConfig])
+def test_unknown_kind_names_itself_and_what_to_do(config_class: type[JsonConfig]) -> None:
+    with pytest.raises(ValueError, match=r"kind: expected one of .*'nobodys'; import the module that registers it"):
+        config_class.from_json({"kind": "nobodys"})
+    with pytest.raises(ValueError, match="kind: expected str"):
+        config_class.from_json({"kind": ["codebook"]})
+
+
+def test_settings_of_a_kind_are_read_into_its_own_class(monkeypatch: pytest.MonkeyPatch) -> None:
+    @dataclasses.dataclass(frozen=True)
+    class Striped(TokenizerConfig):
+        stripes: int = 2
+
+    monkeypatch.setitem(TOKENIZER_KINDS, "striped", Striped)
+    config = TokenizerConfig.from_json({"kind": "striped", "vocab_size": 9, "stripes": 5})
+    assert config == Striped("striped", vocab_size=9, stripes=5)
+    world = random_config(tokenizer=dataclasses.replace(config, vocab_size=32))
+    assert WorldConfig.from_json(json.loads(json.dumps(world.to_json()))) == world
+
+
+def test_paths_and_choices_survive_json_and_are_checked() -> None:
+    @dataclasses.dataclass(frozen=True)
+    class Choice(JsonConfig):
+        folder: Path | None = None
+        side: Literal["left", "right"] = "left"
+
+    assert Choice.from_json(Choice(Path("a") / "b", "right").to_json()) == Choice(Path("a/b"), "right")
+    with pytest.raises(ValueError, match=r"side: expected one of \['left', 'right'\], got 'up'"):
+        Choice.from_json({"side": "up"})
+    with pytest.raises(ValueError, match="folder"):
+        Choice.from_json({"folder": 3})

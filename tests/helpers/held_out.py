@@ -77,12 +77,16 @@ class TableDynamics(nn.Module):
     def __init__(self, config: DynamicsConfig, readings: list[Reading]) -> None:
         super().__init__()
         self.config, self.mask_token = config, config.vocab_size
-        self.position, self.skill = nn.Parameter(torch.zeros(1)), nn.Parameter(torch.ones(1))
+        self.skill = nn.Parameter(torch.ones(1))
         self.table: dict[bytes, torch.Tensor] = {}
         for r in readings:
             codes = torch.from_numpy(r.told_T)
             for t in range(1, len(codes)):
                 self.table[_key(r.tokens_TN[t - 1], r.tokens_TN[t], codes[t])] = r.tokens_TN[t + 1]
+
+    @property
+    def device(self) -> torch.device:
+        return self.skill.device
 
     def next_frame(self, before_N: torch.Tensor, present_N: torch.Tensor, action: torch.Tensor) -> torch.Tensor:
         """Tokens of the frame that follows."""

@@ -252,9 +252,9 @@ def test_stale_running_statistics_are_found(plant: Plant) -> None:
 def test_averaged_weights_that_lag_behind_are_found(
     plant: Plant, tmp_path: Path, raw: int, average: int, verdict: str
 ) -> None:
-    weights = {"position": torch.zeros(1)}
-    tensors = {f"model.{k}": v for k, v in {**weights, "skill": torch.full((1,), float(raw))}.items()}
-    tensors |= {f"average.{k}": v.clone() for k, v in {**weights, "skill": torch.full((1,), float(average))}.items()}
+    tensors = {
+        f"{kind}.skill": torch.full((1,), float(skill)) for kind, skill in (("model", raw), ("average", average))
+    }
     save_file(tensors, tmp_path / CHECKPOINT)
     assert theories.statistics(plant(checkpoint=tmp_path)).verdict == verdict
 

@@ -14,7 +14,8 @@ from tyro.conf import OmitArgPrefixes
 from genie_env.config import DynamicsConfig, TokenizerConfig
 from genie_env.data.episodes import EpisodeStore
 from genie_env.models.dynamics import Dynamics, head_outputs, parallel_log_probs
-from genie_env.models.tokenizer import Tokenizer, make_tokenizer
+from genie_env.models.registry import make_tokenizer
+from genie_env.models.tokenizer import Tokenizer
 from training.data.dataset import ClipBatch, TokenDataset
 from training.dynamics.corruption import corrupt_context
 from training.dynamics.loss import TokenLoss, token_loss

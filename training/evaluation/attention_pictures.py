@@ -62,7 +62,7 @@ def take_attention(model: Dynamics, tokens_TN: torch.Tensor, actions_T: torch.Te
     for block in model.blocks:
         keep_time(block)
     try:
-        device = model.position.device
+        device = model.device
         parallel_log_probs(model, tokens_TN[None].to(device), actions_T[None].to(device))
     finally:
         for hook in hooks:

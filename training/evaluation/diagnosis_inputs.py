@@ -136,7 +136,7 @@ def one_pass(model: Any, clips: Clips) -> Pass:
     parts = []
     for rows in torch.arange(len(clips.tokens_CTN)).split(_ROWS):
         # A copy: what inference mode made may not take part in a graph.
-        tokens = clips.tokens_CTN[rows].clone().to(model.position.device)
+        tokens = clips.tokens_CTN[rows].clone().to(model.device)
         said = parallel_log_probs(model, tokens[:, :stop], clips.actions_CT[rows, :stop].to(tokens.device))
         log_probs = said[:, first:].float().log_softmax(-1).detach()
         best, chosen = log_probs.max(-1)

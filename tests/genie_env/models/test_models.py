@@ -14,7 +14,8 @@ from genie_env.frames import to_float, to_uint8
 from genie_env.models.dynamics import Dynamics
 from genie_env.models.latent_action import LatentActionModel
 from genie_env.models.outcome import OutcomeHead
-from genie_env.models.tokenizer import FSQTokenizer, PatchCodebook, Tokenizer, make_tokenizer, unique_rows
+from genie_env.models.registry import make_tokenizer
+from genie_env.models.tokenizer import FSQTokenizer, PatchCodebook, Tokenizer, unique_rows
 from genie_env.nn.attention import TemporalAttention
 from genie_env.nn.quantize import FSQ, VectorQuantizer
 from tests.helpers.worlds import NUM_ACTIONS, VOCAB, random_world

@@ -1,136 +1,23 @@
-"""Frozen configurations of everything a world is made of, and their JSON round trip.
+"""Frozen configurations of a world: its game, its actions, its sampling, and all of it together.
 
 Owns names, defaults and checks of the settings. Knows nothing about torch, files or Gymnasium.
 """
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import dataclass, field
 from typing import Any
 
+from genie_env.config.networks import (
+    DynamicsConfig,
+    LatentActionConfig,
+    OutcomeConfig,
+    TokenizerConfig,
+    require_sizes,
+)
 from genie_env.files.json_config import JsonConfig, _require
 
 FORMAT_VERSION = 1
-
-
-def _require_sizes(config: JsonConfig, *, may_be_zero: tuple[str, ...] = ()) -> None:
-    """Refuse whole numbers that are no sizes, before anything is divided by them."""
-    for f in dataclasses.fields(config):
-        least, value = int(f.name not in may_be_zero), getattr(config, f.name)
-        _require(f.type != "int" or value >= least, f"{f.name}: expected an integer >= {least}, got {value!r}")
-
-
-@dataclass(frozen=True)
-class TokenizerConfig(JsonConfig):
-    """Video tokenizer: each ``patch_size``² square of a frame becomes one of ``vocab_size`` tokens."""
-
-    kind: str = "codebook"
-    """``codebook`` (nearest-neighbour patches, for sprite games) or ``fsq`` (learned, for everything else)."""
-    image_size: int = 64
-    patch_size: int = 8
-    vocab_size: int = 1024
-    levels: tuple[int, ...] = ()
-    """FSQ only: quantisation levels per latent dimension; their product is ``vocab_size``."""
-    channels: int = 32
-    """FSQ only: width of the first convolution."""
-
-    def __post_init__(self) -> None:
-        _require_sizes(self)
-        _require(self.kind in ("codebook", "fsq"), f"tokenizer kind: expected 'codebook' or 'fsq', got {self.kind!r}")
-        _require(self.image_size % self.patch_size == 0, "image_size must be a multiple of patch_size")
-        if self.kind == "fsq":
-            product = 1
-            for level in self.levels:
-                product *= level
-            _require(
-                bool(self.levels) and product == self.vocab_size,
-                f"fsq: product of levels {self.levels} must equal vocab_size {self.vocab_size}",
-            )
-
-    @property
-    def side(self) -> int:
-        """Tokens along one edge of a frame."""
-        return self.image_size // self.patch_size
-
-    @property
-    def num_tokens(self) -> int:
-        """Tokens of one frame."""
-        return self.side**2
-
-
-@dataclass(frozen=True)
-class LatentActionConfig(JsonConfig):
-    """Latent action model: which of ``num_actions`` codes turned the last frame into the next one."""
-
-    num_actions: int = 3
-    context_frames: int = 4
-    """Past frames that encoder and decoder see, the present one included."""
-    image_size: int = 64
-    """Frames are averaged down to this many pixels an edge: a smaller model that is faster to train."""
-    channels: int = 32
-    code_dim: int = 16
-    pooled: bool = False
-    """The encoder sees what moved, not where: without labels the same code means the same everywhere only so."""
-
-    def __post_init__(self) -> None:
-        _require_sizes(self)
-        _require(2 <= self.num_actions <= 8, f"num_actions: expected 2 to 8, got {self.num_actions}")
-        _require(self.image_size % 8 == 0, f"image_size: expected a multiple of 8, got {self.image_size}")
-
-
-@dataclass(frozen=True)
-class DynamicsConfig(JsonConfig):
-    """Dynamics: a spatio-temporal transformer over groups of neighbouring tokens, with a masked decoding head."""
-
-    vocab_size: int = 1024
-    side: int = 8
-    """Tokens along one edge of a frame."""
-    group: int = 2
-    """``group``² neighbouring tokens share one transformer position."""
-    num_actions: int = 3
-    width: int = 160
-    num_layers: int = 4
-    num_heads: int = 5
-    head_layers: int = 1
-    """Spatial blocks of the decoding head, run once per decoding step."""
-    token_dim: int = 64
-    window: int = 16
-    """Frames of its own past that each temporal attention sees, the present one included."""
-
-    def __post_init__(self) -> None:
-        _require_sizes(self, may_be_zero=("head_layers",))
-        _require(self.side % self.group == 0, f"side {self.side} must be a multiple of group {self.group}")
-        _require(self.width % self.num_heads == 0, f"width {self.width} must be a multiple of {self.num_heads} heads")
-        _require((self.width // self.num_heads) % 2 == 0, "the width of one head must be even")
-
-    @property
-    def num_tokens(self) -> int:
-        """Tokens of one frame."""
-        return self.side**2
-
-    @property
-    def num_groups(self) -> int:
-        """Transformer positions of one frame."""
-        return (self.side // self.group) ** 2
-
-
-@dataclass(frozen=True)
-class OutcomeConfig(JsonConfig):
-    """Outcome head: reward class and termination of a transition, read from the tokens around it."""
-
-    vocab_size: int = 1024
-    num_tokens: int = 64
-    context_frames: int = 4
-    """Frames it reads, the one just reached included."""
-    token_dim: int = 16
-    width: int = 128
-    rewards: tuple[float, ...] = (-1.0, 0.0, 1.0)
-    """The reward of each class."""
-
-    def __post_init__(self) -> None:
-        _require_sizes(self)
-        _require(len(self.rewards) > 0, "rewards: expected at least one class")
 
 
 @dataclass(frozen=True)
@@ -152,7 +39,7 @@ class SourceConfig(JsonConfig):
     """Keyboard key name to real action."""
 
     def __post_init__(self) -> None:
-        _require_sizes(self)
+        require_sizes(self)
         _require(self.fps > 0, f"fps: expected a number > 0, got {self.fps!r}")
 
 
@@ -173,6 +60,27 @@ class ActionMapConfig(JsonConfig):
     """Where latent actions tell how the real one changed: ``real_to_latent`` for each real action played before."""
     latent_to_real_after: tuple[tuple[int, ...], ...] = ()
     """The way back, also for each real action played before; both or neither are empty."""
+
+    @classmethod
+    def from_effects(cls, effects: tuple[int, ...], num_actions: int) -> ActionMapConfig:
+        """The map of a dynamics that learned from recorded actions: its actions are their effects.
+
+        Nothing is fitted, so there are no labels and no agreement with any.
+
+        Args:
+            effects: effect of each real action.
+            num_actions: actions of the dynamics; those beyond the effects stand for the first real action.
+
+        Raises:
+            ValueError: if there are more effects than actions.
+        """
+        _require(
+            all(0 <= effect < num_actions for effect in effects),
+            f"effects: expected values from 0 to {num_actions - 1}, one for each action, got {list(effects)}",
+        )
+        stands = tuple(effects.index(action) if action in effects else 0 for action in range(num_actions))
+        purity = tuple(float(action in effects) for action in range(num_actions))
+        return cls(effects, stands, purity, num_labels=0, coverage=1.0)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,216 @@
+"""Frozen configurations of the four networks, and the kinds that there are of two of them.
+
+Owns names, defaults and checks of the settings. Knows nothing about torch, files or Gymnasium.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any, Self, TypeVar
+
+from genie_env.files.json_config import JsonConfig, _require
+
+
+def require_sizes(config: JsonConfig, *, may_be_zero: tuple[str, ...] = ()) -> None:
+    """Refuse whole numbers that are no sizes, before anything is divided by them."""
+    for f in dataclasses.fields(config):
+        least, value = int(f.name not in may_be_zero), getattr(config, f.name)
+        _require(f.type != "int" or value >= least, f"{f.name}: expected an integer >= {least}, got {value!r}")
+
+
+TOKENIZER_KINDS: dict[str, type[TokenizerConfig]] = {}
+DYNAMICS_KINDS: dict[str, type[DynamicsConfig]] = {}
+"""The class that describes each kind of network; :mod:`genie_env.models.registry` adds kinds."""
+
+
+def _require_kind(kinds: dict[str, Any], kind: Any, network: str) -> None:
+    _require(
+        isinstance(kind, str) and kind in kinds,
+        f"{network} kind: expected one of {sorted(kinds)}, got {kind!r}; import the module that registers it first",
+    )
+
+
+C = TypeVar("C", bound=JsonConfig)
+
+
+def _class_of_kind(cls: type[C], kinds: dict[str, Any], data: dict[str, Any], network: str) -> type[C]:
+    kind = data.get("kind", next(f.default for f in dataclasses.fields(cls) if f.name == "kind"))
+    if not isinstance(kind, str):
+        return cls
+    _require_kind(kinds, kind, network)
+    return kinds[kind]
+
+
+@dataclass(frozen=True)
+class TokenSpace:
+    """The tokens of a frame: ``side``² of them, each from 0 to ``vocab_size`` - 1."""
+
+    vocab_size: int
+    side: int
+
+    @property
+    def num_tokens(self) -> int:
+        """Tokens of one frame."""
+        return self.side**2
+
+
+@dataclass(frozen=True)
+class TokenizerConfig(JsonConfig):
+    """Video tokenizer: each ``patch_size``² square of a frame becomes one of ``vocab_size`` tokens."""
+
+    kind: str = "codebook"
+    """``codebook`` (nearest-neighbour patches, for sprite games), ``fsq`` (learned, for everything else), or a kind of
+    your own."""
+    image_size: int = 64
+    patch_size: int = 8
+    vocab_size: int = 1024
+    levels: tuple[int, ...] = ()
+    """FSQ only: quantisation levels per latent dimension; their product is ``vocab_size``."""
+    channels: int = 32
+    """FSQ only: width of the first convolution."""
+
+    def __post_init__(self) -> None:
+        require_sizes(self)
+        _require_kind(TOKENIZER_KINDS, self.kind, "tokenizer")
+        _require(self.image_size % self.patch_size == 0, "image_size must be a multiple of patch_size")
+        if self.kind == "fsq":
+            product = 1
+            for level in self.levels:
+                product *= level
+            _require(
+                bool(self.levels) and product == self.vocab_size,
+                f"fsq: product of levels {self.levels} must equal vocab_size {self.vocab_size}",
+            )
+
+    @classmethod
+    def class_for(cls, data: dict[str, Any]) -> type[Self]:
+        """The class of the kind that ``data`` names."""
+        return _class_of_kind(cls, TOKENIZER_KINDS, data, "tokenizer")
+
+    @property
+    def tokens(self) -> TokenSpace:
+        """What it makes of a frame."""
+        return TokenSpace(self.vocab_size, self.side)
+
+    @property
+    def side(self) -> int:
+        """Tokens along one edge of a frame."""
+        return self.image_size // self.patch_size
+
+    @property
+    def num_tokens(self) -> int:
+        """Tokens of one frame."""
+        return self.side**2
+
+
+TOKENIZER_KINDS.update(codebook=TokenizerConfig, fsq=TokenizerConfig)
+
+
+@dataclass(frozen=True)
+class LatentActionConfig(JsonConfig):
+    """Latent action model: which of ``num_actions`` codes turned the last frame into the next one."""
+
+    num_actions: int = 3
+    context_frames: int = 4
+    """Past frames that encoder and decoder see, the present one included."""
+    image_size: int = 64
+    """Frames are averaged down to this many pixels an edge: a smaller model that is faster to train."""
+    channels: int = 32
+    code_dim: int = 16
+    pooled: bool = False
+    """The encoder sees what moved, not where: without labels the same code means the same everywhere only so."""
+
+    def __post_init__(self) -> None:
+        require_sizes(self)
+        _require(2 <= self.num_actions <= 8, f"num_actions: expected 2 to 8, got {self.num_actions}")
+        _require(self.image_size % 8 == 0, f"image_size: expected a multiple of 8, got {self.image_size}")
+
+
+@dataclass(frozen=True)
+class DynamicsShape(JsonConfig):
+    """Dynamics, but for what its tokens and actions decide; what a person chooses."""
+
+    kind: str = "transformer"
+    """``transformer``, or a kind of your own."""
+    group: int = 2
+    """``group``² neighbouring tokens share one transformer position."""
+    width: int = 160
+    num_layers: int = 4
+    num_heads: int = 5
+    head_layers: int = 1
+    """Spatial blocks of the decoding head, run once per decoding step."""
+    token_dim: int = 64
+    window: int = 16
+    """Frames of its own past that each temporal attention sees, the present one included."""
+
+    def __post_init__(self) -> None:
+        require_sizes(self, may_be_zero=("head_layers",))
+        _require_kind(DYNAMICS_KINDS, self.kind, "dynamics")
+        _require(self.width % self.num_heads == 0, f"width {self.width} must be a multiple of {self.num_heads} heads")
+        _require((self.width // self.num_heads) % 2 == 0, "the width of one head must be even")
+
+
+@dataclass(frozen=True)
+class DynamicsConfig(DynamicsShape):
+    """Dynamics: a spatio-temporal transformer over groups of neighbouring tokens, with a masked decoding head."""
+
+    vocab_size: int = 1024
+    """Tokens that there are."""
+    side: int = 8
+    """Tokens along one edge of a frame."""
+    num_actions: int = 3
+    """Actions that it tells apart."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _require(self.side % self.group == 0, f"side {self.side} must be a multiple of group {self.group}")
+
+    @classmethod
+    def class_for(cls, data: dict[str, Any]) -> type[Self]:
+        """The class of the kind that ``data`` names."""
+        return _class_of_kind(cls, DYNAMICS_KINDS, data, "dynamics")
+
+    @property
+    def tokens(self) -> TokenSpace:
+        """The tokens that it predicts."""
+        return TokenSpace(self.vocab_size, self.side)
+
+    @property
+    def num_tokens(self) -> int:
+        """Tokens of one frame."""
+        return self.side**2
+
+    @property
+    def num_groups(self) -> int:
+        """Transformer positions of one frame."""
+        return (self.side // self.group) ** 2
+
+
+DYNAMICS_KINDS.update(transformer=DynamicsConfig)
+
+
+@dataclass(frozen=True)
+class OutcomeShape(JsonConfig):
+    """Outcome head, but for what its tokens decide; what a person chooses."""
+
+    context_frames: int = 4
+    """Frames it reads, the one just reached included."""
+    token_dim: int = 16
+    width: int = 128
+    rewards: tuple[float, ...] = (-1.0, 0.0, 1.0)
+    """The reward of each class."""
+
+    def __post_init__(self) -> None:
+        require_sizes(self)
+        _require(len(self.rewards) > 0, "rewards: expected at least one class")
+
+
+@dataclass(frozen=True)
+class OutcomeConfig(OutcomeShape):
+    """Outcome head: reward class and termination of a transition, read from the tokens around it."""
+
+    vocab_size: int = 1024
+    """Tokens that there are."""
+    num_tokens: int = 64
+    """Tokens of one frame."""
