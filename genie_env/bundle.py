@@ -6,6 +6,7 @@ says which file is wrong and why. Saving publishes a whole folder or nothing.
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,20 +34,38 @@ def bundled_worlds() -> list[str]:
 
 
 def find_world(world: str | Path) -> Path:
-    """Folder of a bundled world's name, or of a path.
+    """Folder of a world.
+
+    Args:
+        world: name of a bundled world, or a folder. A :class:`~pathlib.Path`, and text with a separator, is a folder.
 
     Raises:
-        ValueError: if there is neither.
+        ValueError: if there is neither, or a name stands for a bundled world and for another one in this folder.
     """
-    if (BUNDLED / str(world) / "config.json").exists():
-        return BUNDLED / str(world)
     folder = Path(world)
     recover_folder(folder)
-    if not (folder / "config.json").exists():
+    if isinstance(world, str) and world in bundled_worlds():
+        if _is_another_world(folder, BUNDLED / world):
+            raise ValueError(
+                f"world {world!r}: is a bundled world and a folder here; "
+                f"write './{world}' for the folder, or rename it to open the bundled one"
+            )
+        return BUNDLED / world
+    if not os.path.exists(folder / "config.json"):
         raise ValueError(
             f"world {str(world)!r}: expected one of the bundled worlds {bundled_worlds()} or a folder with config.json"
         )
     return folder
+
+
+def _is_another_world(folder: Path, bundled: Path) -> bool:
+    if not folder.is_dir() or folder.samefile(bundled):
+        return False
+    try:
+        _read_manifest(folder)
+    except FileError:
+        return False
+    return True
 
 
 def read_config(world: str | Path) -> WorldConfig:

@@ -17,7 +17,7 @@ import numpy as np
 
 from genie_env.config import SourceConfig
 from genie_env.files.arrays import open_array, write_array
-from genie_env.files.atomic import publish_folder, refuse_existing, remove_folder, write_json
+from genie_env.files.atomic import partial_folder, publish_folder, refuse_existing, remove_folder, write_json
 from genie_env.files.errors import FileError
 from genie_env.files.json_config import JsonConfig
 from genie_env.files.reading import read_json
@@ -96,7 +96,7 @@ class EpisodeWriter:
         """
         self.folder = Path(folder)
         refuse_existing(self.folder)
-        self.partial = self.folder.with_name(self.folder.name + ".partial")
+        self.partial = partial_folder(self.folder)
         self._source, self._truth_names, self._settings = source, truth_names, settings or {}
         self._test_every = test_every
         self.partial.mkdir(parents=True, exist_ok=True)

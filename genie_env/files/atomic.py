@@ -65,7 +65,7 @@ def whole_folder(path: Path | str, replace: bool = False) -> Iterator[Path]:
         OSError: if it cannot be written; names ``path``, where the old folder stays.
     """
     path = Path(path)
-    partial = path.with_name(path.name + ".partial")
+    partial = partial_folder(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with _hold(_lock_beside(path), path):
@@ -120,7 +120,7 @@ def recover_folder(path: Path | str) -> None:
         ValueError: if another process is still writing the replacement, and does not end.
     """
     path = Path(path)
-    if os.path.lexists(path) or not _old(path).is_dir():
+    if os.path.lexists(path) or not os.path.isdir(_old(path)):
         return
     try:
         # A process that is alive is between two renames and holds the lock: the folder is there in a moment.
@@ -214,12 +214,23 @@ def temporary_file(path: Path) -> Path:
     return path.with_name(f".{path.name}.partial")
 
 
+def partial_folder(path: Path) -> Path:
+    """Where a folder lies until it is whole."""
+    return _beside(path, "{}.partial")
+
+
 def _old(path: Path) -> Path:
-    return path.with_name(f".{path.name}.old")
+    return _beside(path, ".{}.old")
 
 
 def _lock_beside(path: Path) -> Path:
-    return path.with_name(f".{path.name}{LOCK}")
+    return _beside(path, ".{}" + LOCK)
+
+
+def _beside(path: Path, name: str) -> Path:
+    """A path in the same folder, also where ``path`` ends in dots."""
+    whole = Path(os.path.abspath(path))
+    return whole.with_name(name.format(whole.name))
 
 
 @contextmanager

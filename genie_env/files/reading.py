@@ -80,8 +80,10 @@ def open_regular(path: Path | str) -> Iterator[tuple[BufferedReader, int]]:
     Raises:
         FileError: if it is missing, unreadable or no regular file, or reading it fails later.
     """
+    if "\0" in str(path):
+        raise FileError(repr(str(path)), "is no path of a file")
     try:
-        # Before opening: opening a device may already do something, and opening a FIFO waits for who writes into it.
+        # Before opening: opening a device may do something, and opening a FIFO waits until something is written.
         _require_regular(os.stat(path).st_mode, path)
         with open(path, "rb", opener=_open_without_waiting) as file:
             status = os.fstat(file.fileno())

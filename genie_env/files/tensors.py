@@ -10,7 +10,7 @@ import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from safetensors import SafetensorError
@@ -20,11 +20,12 @@ from torch.overrides import TorchFunctionMode
 
 from genie_env.files.atomic import whole_file
 from genie_env.files.errors import FileError
-from genie_env.files.reading import parse_json, read_bytes
+from genie_env.files.reading import open_regular, parse_json, read_bytes
 
 TENSOR_BYTES = 16 * 2**30
 """Largest file of tensors that is read, unless the caller knows better."""
 HEADER_BYTES = 16 * 2**20
+MOST_AXES = 16
 DTYPES = {
     "F64": torch.float64,
     "F32": torch.float32,
@@ -66,11 +67,11 @@ def read_tensors(
     data = read_bytes(path, max_bytes)
     if sha256 is not None and hashlib.sha256(data).hexdigest() != sha256:
         raise FileError(path, "is truncated or was edited: its sha256 is not the recorded one")
-    header = _read_header(data, path)
+    found = _parse_header(data, len(data), path).tensors
     if shapes is not None:
-        _check_names(set(header), set(shapes), path)
+        _check_names(set(found), set(shapes), path)
         for name, wanted in shapes.items():
-            _check_kind(name, header[name], wanted, path)
+            _check_kind(name, found[name], wanted, path)
     try:
         tensors = load(data)
     except (SafetensorError, ValueError, RuntimeError) as error:
@@ -86,9 +87,10 @@ def read_metadata(path: Path | str) -> dict[str, str]:
     Raises:
         FileError: if it is missing or damaged.
     """
-    data = read_bytes(path, TENSOR_BYTES)
-    _read_header(data, path)
-    return _header(data, path).get("__metadata__", {})
+    with open_regular(path) as (file, size):
+        head = file.read(8)
+        head += file.read(min(int.from_bytes(head, "little"), HEADER_BYTES))
+        return _parse_header(head, size, path).metadata
 
 
 def write_tensors(
@@ -196,36 +198,40 @@ class _NoDraws(TorchFunctionMode):
         return (torch.empty if name in ("rand", "randn") else func)(*args, **kwargs)
 
 
-def _header(data: bytes, path: Path | str) -> dict[str, Any]:
-    length = int.from_bytes(data[:8], "little")
-    if len(data) < 8 or length > min(HEADER_BYTES, len(data) - 8):
+class _Header(NamedTuple):
+    tensors: dict[str, tuple[torch.dtype, tuple[int, ...]]]
+    """Type and shape by name."""
+    metadata: dict[str, str]
+
+
+def _parse_header(head: bytes, size: int, path: Path | str) -> _Header:
+    """What a file of ``size`` bytes holds according to its beginning, if that can be true."""
+    end = 8 + int.from_bytes(head[:8], "little")
+    if len(head) < min(8, size) or not 8 <= end <= min(len(head), 8 + HEADER_BYTES):
         raise FileError(path, "not a safetensors file (its header is longer than the file)")
-    header = parse_json(data[8 : 8 + length], path, "the header of a safetensors file")
+    header = parse_json(head[8:end], path, "the header of a safetensors file")
     if not isinstance(header, dict):
         raise FileError(path, "not a safetensors file (its header is no object)")
-    return header
-
-
-def _read_header(data: bytes, path: Path | str) -> dict[str, tuple[torch.dtype, tuple[int, ...]]]:
-    """Type and shape of each tensor, after a check that they are those of the bytes that follow."""
-    header = _header(data, path)
-    found: dict[str, tuple[torch.dtype, tuple[int, ...]]] = {}
-    total = 0
+    metadata = header.pop("__metadata__", {})
+    if not isinstance(metadata, dict) or not all(isinstance(text, str) for text in metadata.values()):
+        raise FileError(path, "not a safetensors file (its metadata is no text)")
+    tensors, spans = {}, []
     for name, entry in header.items():
-        if name == "__metadata__":
-            continue
         try:
-            dtype, shape, (begin, end) = DTYPES[entry["dtype"]], tuple(entry["shape"]), entry["data_offsets"]
-            fits = all(type(n) is int and n >= 0 for n in (*shape, begin, end)) and len(shape) <= 64
-            fits = fits and math.prod(shape) * dtype.itemsize == end - begin
+            dtype, shape, (start, stop) = DTYPES[entry["dtype"]], tuple(entry["shape"]), entry["data_offsets"]
+            fits = all(type(n) is int and n >= 0 for n in (*shape, start, stop)) and len(shape) <= MOST_AXES
+            fits = fits and math.prod(shape) * dtype.itemsize == stop - start
         except (KeyError, TypeError, ValueError):
-            fits, dtype, shape, begin, end = False, torch.uint8, (), 0, 0
+            fits = False
         if not fits:
             raise FileError(path, f"not a safetensors file (its header says of {name[:80]!r}: {str(entry)[:120]})")
-        found[name], total = (dtype, shape), total + end - begin
-    if 8 + int.from_bytes(data[:8], "little") + total != len(data):
-        raise FileError(path, f"not a safetensors file (its header describes {total} bytes of tensors)")
-    return found
+        tensors[name] = (dtype, shape)
+        spans.append((start, stop))
+    spans.sort()
+    # One after another to the last byte: nothing is read twice, and nothing is hidden between them.
+    if [0, *(stop for _, stop in spans)] != [*(start for start, _ in spans), size - end]:
+        raise FileError(path, f"not a safetensors file (its header does not describe {size - end} bytes of tensors)")
+    return _Header(tensors, metadata)
 
 
 def _check_names(found: set[str], wanted: set[str], path: Path | str) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
+import os
 import pickle
 import shutil
 from collections.abc import Callable
@@ -17,6 +19,8 @@ from safetensors.torch import load_file, save_file
 
 from genie_env.bundle import BUNDLED, NETWORKS, bundled_worlds, find_world, load_world, read_config, save_world
 from genie_env.config import TokenizerConfig
+from tests.helpers.disks import read_only, tiny_disk
+from tests.helpers.kills import kills
 from tests.helpers.worlds import VOCAB, make_random_world, random_config, random_world
 
 WEIGHTS = [f"{network}.safetensors" for network in NETWORKS]
@@ -325,3 +329,62 @@ def test_bundled_world_is_small_and_opens(name: str) -> None:
     assert sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()) <= 10_000_000
     assert {file.name for file in folder.iterdir()} == {"config.json", "README.md", *TENSOR_FILES}
     assert load_world(name, device="cpu").config.name == name
+
+
+def test_only_the_name_itself_opens_a_bundled_world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make_random_world(tmp_path / "other" / "pong")
+    (tmp_path / "here" / "worlds").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "here")
+    assert find_world("pong") == BUNDLED / "pong"
+    for world in ("./pong", "../worlds/pong", "worlds/pong", "pong/", "PONG", "breakout/../pong", "", Path("pong")):
+        with pytest.raises(ValueError, match=r"expected one of the bundled worlds"):
+            find_world(world)
+    assert read_config("../other/pong").name == "random" == read_config(Path("../other/pong")).name
+
+
+def test_name_of_a_bundled_world_that_is_also_a_world_here_is_refused_with_the_remedy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "pong").mkdir()
+    assert find_world("pong") == BUNDLED / "pong", "a folder that is no world is in nobody's way"
+    (tmp_path / "pong" / "config.json").write_text("{}")
+    assert find_world("pong") == BUNDLED / "pong"
+    shutil.rmtree(tmp_path / "pong")
+    make_random_world(tmp_path / "pong")
+    with pytest.raises(ValueError, match=r"'pong': is a bundled world and a folder here; write './pong'"):
+        load_world("pong", device="cpu")
+    assert read_config("./pong").name == read_config(Path("pong")).name == "random"
+    monkeypatch.chdir(BUNDLED)
+    assert find_world("pong").samefile(BUNDLED / "pong")
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="kills a child process at every step")
+def test_replaced_world_is_the_old_or_the_new_one_after_a_kill_at_any_step(tmp_path: Path) -> None:
+    folder, found = make_random_world(tmp_path / "world"), []
+    old, new = random_world(), random_world(seed=1)
+    for _ in kills(lambda: save_world(new, folder, card="new", replace=True), ("rename", "rmdir")):
+        opened = load_world(folder, device="cpu")
+        card = (folder / "README.md").read_text()
+        assert torch.equal(opened.dynamics.bias_V, (new if card == "new" else old).dynamics.bias_V.half().float())
+        save_world(old, folder, card="old", replace=True)
+        assert [path.name for path in tmp_path.iterdir()] == ["world"]
+        found.append(card)
+    assert found[1] != "new" and found[-1] == "new", "killed between the two renames, and after them"
+
+
+def test_world_on_a_disk_that_is_full_stays_the_old_one(tmp_path: Path) -> None:
+    with tiny_disk(tmp_path / "disk", 2 * 2**20) as disk:
+        folder = make_random_world(disk / "world")
+        big = random_world(seed=1, dynamics=dataclasses.replace(random_config().dynamics, width=512, num_heads=4))
+        with pytest.raises(OSError, match=r"No space left on device.*world"):
+            save_world(big, folder, replace=True)
+        assert load_world(folder, device="cpu").config == random_config()
+        assert [path.name for path in disk.iterdir()] == ["world"]
+
+
+def test_world_in_a_folder_that_cannot_be_written_opens(bundle: Path) -> None:
+    with read_only(bundle.parent):
+        assert load_world(bundle, device="cpu").config == random_config()
+        with pytest.raises(OSError, match="bundle"):
+            save_world(random_world(), bundle, replace=True)
