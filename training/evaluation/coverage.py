@@ -1,0 +1,53 @@
+"""How much of what a game shows a recording has seen, and how rare each token is.
+
+A *place* is a token at a position of the frame. A world cannot dream what its recording never showed: a player that
+was never in the upper half of the picture cannot arrive there.
+
+Owns counts of places. Knows nothing of worlds or games.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+SEEN = 3
+"""Times a place must occur in the training episodes to count as seen."""
+
+
+class Coverage(NamedTuple):
+    """Share of held-out play that the training episodes cover."""
+
+    places: float
+    """Share of the distinct places of held-out frames that were seen."""
+    frames: float
+    """Share of held-out frames in which every place was seen."""
+    rare: float
+    """Share of the distinct places of held-out frames that occur in less than one of 1,000 training frames."""
+
+
+def count_places(tokens_MN: np.ndarray, vocab_size: int) -> np.ndarray:
+    """How often each token occurs at each position, int64 [N, V]."""
+    num_tokens = tokens_MN.shape[1]
+    places_MN = tokens_MN.astype(np.int64) + vocab_size * np.arange(num_tokens)
+    return np.bincount(places_MN.ravel(), minlength=num_tokens * vocab_size).reshape(num_tokens, vocab_size)
+
+
+def coverage(train_NV: np.ndarray, held_out_MN: np.ndarray) -> Coverage:
+    """Compare held-out frames with the training episodes' counts of :func:`count_places`."""
+    positions_N = np.arange(held_out_MN.shape[1])
+    count_MN = train_NV[positions_N, held_out_MN]
+    distinct_NV = count_places(held_out_MN, train_NV.shape[1]) > 0
+    frames = train_NV.sum(1)[:, None]
+    return Coverage(
+        places=float((train_NV[distinct_NV] >= SEEN).mean()),
+        frames=float((count_MN >= SEEN).all(1).mean()),
+        rare=float((train_NV < frames / 1000)[distinct_NV].mean()),
+    )
+
+
+def surprisal(train_NV: np.ndarray) -> np.ndarray:
+    """Rarity of each token at each position in nats, float [N, V]: -log of its share of frames, smoothed by one."""
+    shares_NV = (train_NV + 1) / (train_NV.sum(1, keepdims=True) + train_NV.shape[1])
+    return -np.log(shares_NV)
