@@ -79,7 +79,9 @@ class BiasedPlayer:
     of the picture in 5 % of the frames, this one in 13 %.
     """
 
-    def __init__(self, num_actions: int, rng: np.random.Generator, stretch: int = 100, longest_hold: float = 40) -> None:
+    def __init__(
+        self, num_actions: int, rng: np.random.Generator, stretch: int = 100, longest_hold: float = 40
+    ) -> None:
         """Start without a past.
 
         Args:

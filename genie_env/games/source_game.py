@@ -13,20 +13,25 @@ import numpy as np
 
 from genie_env.config import SourceConfig
 from genie_env.frames import crop_resize
+from genie_env.games.discrete_actions import discrete_actions
 
 
 class SourceGame(gym.Wrapper[np.ndarray, Any, Any, Any]):
-    """A game whose observation is the world's frame: uint8 [size, size, 3]."""
+    """A game whose observation is the world's frame, uint8 [size, size, 3], and whose actions are numbered from 0."""
 
     def __init__(self, env: gym.Env[Any, Any], source: SourceConfig) -> None:
         """Wrap ``env``.
 
         Raises:
-            ValueError: if actions are not ``Discrete`` or the env offers no picture.
+            ValueError: if the actions cannot be listed (see :func:`discrete_actions`) or the env offers no picture.
         """
         super().__init__(env)
-        if not isinstance(env.action_space, gym.spaces.Discrete):
-            raise ValueError(f"{source.env_id}: expected a Discrete action space, got {env.action_space}")
+        own_names = getattr(env.unwrapped, "get_action_meanings", tuple)
+        try:
+            self._controls = discrete_actions(env.action_space, own_names())
+        except ValueError as error:
+            raise ValueError(f"{source.env_id}: {error}") from None
+        self.action_space = gym.spaces.Discrete(len(self._controls.values))
         self.source = source
         self._observation_is_picture = _is_picture(env.observation_space)
         if not self._observation_is_picture and env.render_mode != "rgb_array":
@@ -43,24 +48,36 @@ class SourceGame(gym.Wrapper[np.ndarray, Any, Any, Any]):
         return self._frame(observation), info
 
     def step(self, action: Any) -> tuple[np.ndarray, float, bool, bool, dict]:
-        """Play ``action`` for ``frame_skip`` steps of the game; rewards add up."""
+        """Play ``action`` for ``frame_skip`` steps of the game; rewards add up.
+
+        Raises:
+            ValueError: if ``action`` is no member of the action space.
+        """
+        if not self.action_space.contains(action):
+            raise ValueError(f"action: expected an integer from 0 to {self.action_space.n - 1}, got {action!r}")
+        control = self._controls.values[int(action)]
         total, terminated, truncated = 0.0, False, False
         observation, info = None, {}
         for _ in range(self.source.frame_skip):
-            observation, reward, terminated, truncated, info = self.env.step(action)
+            observation, reward, terminated, truncated, info = self.env.step(control)
             total += float(reward)
             if terminated or truncated:
                 break
         return self._frame(observation), total, bool(terminated), bool(truncated), info
 
     def get_action_meanings(self) -> list[str]:
-        """Names of the actions, as in the world's configuration."""
-        return list(self.source.action_meanings)
+        """Names of the actions: those of the world's configuration, else the game's own."""
+        return list(self.source.action_meanings or self._controls.names)
+
+    def picture(self) -> np.ndarray:
+        """The game's own picture as it is now, uint8 [H, W, 3] or [H, W], before crop and resize."""
+        return np.array(self._picture)
 
     def _frame(self, observation: Any) -> np.ndarray:
         picture = observation if self._observation_is_picture else self.env.render()
         if not isinstance(picture, np.ndarray):
             raise ValueError(f"{self.source.env_id}: render() returned {type(picture).__name__}, expected a picture")
+        self._picture = picture
         return crop_resize(picture, self.source.crop, self.source.image_size)
 
 
@@ -77,7 +94,7 @@ def make_source_game(source: SourceConfig, **overrides: Any) -> SourceGame:
     """
     if not source.env_id:
         raise ValueError("this world names no source game (source.env_id is empty)")
-    _register_namespace(source.env_id)
+    register_namespace(source.env_id)
     kwargs = {**source.env_kwargs, **overrides}
     env = gym.make(source.env_id, **kwargs)
     if not _is_picture(env.observation_space) and env.render_mode is None:
@@ -92,7 +109,12 @@ def make_source_game(source: SourceConfig, **overrides: Any) -> SourceGame:
     return SourceGame(env, source)
 
 
-def _register_namespace(env_id: str) -> None:
+def register_namespace(env_id: str) -> None:
+    """Register the ids of Atari games where ``env_id`` is one of them.
+
+    Raises:
+        ImportError: if the Atari extra is not installed.
+    """
     if env_id.startswith("ALE/"):
         try:
             import ale_py
