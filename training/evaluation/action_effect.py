@@ -82,7 +82,7 @@ def play_branches(source: SourceConfig, num_moments: int, steps: int, seed: int)
             tries += 1
             if tries > TRIES * num_moments:
                 raise NotRepeatable(
-                    f"{source.env_id}: only {len(found)} of {tries} episodes last {LEAD + steps} steps under random play"
+                    f"{source.env_id}: only {len(found)} of {tries} random episodes last {LEAD + steps} steps"
                 )
             moment = _branch(game, rng, steps)
             if moment is not None:
