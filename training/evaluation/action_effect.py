@@ -17,7 +17,7 @@ import torch
 from genie_env.config import SourceConfig
 from genie_env.games.players import StickyRandomPlayer
 from genie_env.games.source_game import SourceGame, make_source_game
-from genie_env.statistics import Figure, mean
+from genie_env.statistics import Interval, mean
 from genie_env.world import World
 
 LEAD = 16
@@ -50,11 +50,11 @@ class ActionEffect(NamedTuple):
     """How alike the effects of actions are in dream and game after k steps."""
 
     step: int
-    recall: Figure
+    recall: Interval
     """Share of the pixels that differ in the game which also differ in the dream."""
-    precision: Figure
+    precision: Interval
     """Share of the pixels that differ in the dream which also differ in the game."""
-    decided_accuracy: Figure
+    decided_accuracy: Interval
     """Share of right tokens among those that differ between the two branches of the game."""
     game_pixels: float
     """Pixels that differ in the game, on average."""
@@ -186,7 +186,7 @@ def _differs(one_SHWC: np.ndarray, other_SHWC: np.ndarray) -> np.ndarray:
     return np.abs(one_SHWC.astype(np.int16) - other_SHWC).max(-1) > STRONG
 
 
-def _shares(part_S: np.ndarray, whole_S: np.ndarray) -> Figure:
+def _shares(part_S: np.ndarray, whole_S: np.ndarray) -> Interval:
     """Mean share over the moments that have any."""
     there_S = whole_S > 0
     return mean(part_S[there_S] / whole_S[there_S])
