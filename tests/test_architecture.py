@@ -38,7 +38,7 @@ FLOORS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("data",),
         ("tokenizer", "latent_action", "dynamics", "outcome"),
         ("recipes",),
-        ("evaluation",),
+        ("evaluation", "planning"),
         ("COMMANDS",),
     ),
     "agents": (("__init__",), ("scripted",), ("real_env",), ("sb3",), ("COMMANDS",)),
