@@ -188,16 +188,38 @@ class Blind(gym.Env[np.ndarray, np.int64]):
     render_mode = None
 
 
-class Continuous(TinyPong):
-    """A game whose actions are no handful."""
+class Unlisted(TinyPong):
+    """A game whose actions cannot be listed."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
-        self.action_space = gym.spaces.Box(-1, 1, (2,), np.float32)  # type: ignore[assignment]
+        self.action_space = gym.spaces.Box(-np.inf, np.inf, (2,), np.float32)  # type: ignore[assignment]
+
+
+class Wheel(TinyPong):
+    """A game steered by a number from -1, up, to 1, down."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.action_space = gym.spaces.Box(-1, 1, (1,), np.float32)  # type: ignore[assignment]
+
+    def step(self, action: Any) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
+        assert self.action_space.contains(action)
+        self.action_space, box = gym.spaces.Discrete(3), self.action_space  # type: ignore[assignment]
+        result = super().step(np.int64(float(action[0]) % 3))
+        self.action_space = box
+        return result
+
+
+def test_continuous_actions_are_recorded_as_their_numbers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(gym.registry, "Wheel-v0", gym.envs.registration.EnvSpec("Wheel-v0", entry_point=Wheel))
+    store = record(RecordConfig(tmp_path / "data", "Wheel-v0", steps=60, workers=1))
+    actions = np.concatenate([rows["actions"][:-1] for _, rows in store.episodes("train")])
+    assert set(actions.tolist()) == {0, 1, 2} and len(store.manifest.source.action_meanings) == 3
 
 
 @pytest.mark.parametrize(
-    ("kind", "message"), [(Blind, "shows no picture.*render modes.*ansi"), (Continuous, "Discrete.*Box")]
+    ("kind", "message"), [(Blind, "shows no picture.*render modes.*ansi"), (Unlisted, "bounds.*Box")]
 )
 def test_game_that_cannot_be_recorded_is_refused_with_its_reason(
     tmp_path: Path, kind: type[gym.Env[Any, Any]], message: str, monkeypatch: pytest.MonkeyPatch
