@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
 
 from genie_env.config import FORMAT_VERSION, WorldConfig
 from genie_env.files.atomic import recover_folder, whole_folder, write_json, write_text
 from genie_env.files.errors import FileError
 from genie_env.files.reading import checksum, read_json
+from genie_env.files.tensor_file import read_tensor_file
 
 if TYPE_CHECKING:
     import torch
@@ -26,6 +29,19 @@ STARTS = "starts.safetensors"
 CARD = "README.md"
 MAX_BYTES = 2**30
 """Largest file of a bundle that is read."""
+
+
+class Bundle(NamedTuple):
+    """A bundle of which only ``config.json`` was read."""
+
+    folder: Path
+    config: WorldConfig
+    checksums: dict[str, Any]
+    """SHA-256 of each of its files, in hexadecimal."""
+
+    def checksum(self, name: str) -> str:
+        """Recorded checksum of a file; one that no file has, if there is none."""
+        return str(self.checksums.get(name))
 
 
 def bundled_worlds() -> list[str]:
@@ -74,8 +90,29 @@ def read_config(world: str | Path) -> WorldConfig:
     Raises:
         ValueError: if the file is missing, unreadable, of another version, or inconsistent.
     """
+    return open_bundle(world).config
+
+
+def open_bundle(world: str | Path) -> Bundle:
+    """Configuration and checksums of a world, without its weights and without torch.
+
+    Raises:
+        ValueError: as :func:`read_config`.
+    """
     folder = find_world(world)
-    return _world_config(_read_manifest(folder), folder)
+    manifest = _read_manifest(folder)
+    return Bundle(folder, _world_config(manifest, folder), manifest["sha256"])
+
+
+def read_starts(bundle: Bundle) -> tuple[np.ndarray, np.ndarray]:
+    """Recorded beginnings, without torch: tokens int64 [S, P, N] and the actions between them, int64 [S, P-1].
+
+    Raises:
+        FileError: if the file is missing, damaged, or does not fit the configuration.
+    """
+    path = bundle.folder / STARTS
+    arrays = read_tensor_file(path, sha256=bundle.checksum(STARTS), max_bytes=MAX_BYTES).arrays
+    return _check_starts(arrays, bundle.config, path)
 
 
 def load_world(world: str | Path, device: str = "auto") -> World:
@@ -93,9 +130,8 @@ def load_world(world: str | Path, device: str = "auto") -> World:
     from genie_env.files.tensors import fill_weights, read_tensors, uninitialised, weights_of
     from genie_env.world import Prompts, World
 
-    folder = find_world(world)
-    manifest = _read_manifest(folder)
-    config, checksums = _world_config(manifest, folder), manifest["sha256"]
+    bundle = open_bundle(world)
+    folder, config = bundle.folder, bundle.config
     # Shapes without memory: whatever the configuration asks for, nothing is allocated that the files do not hold.
     with torch.device("meta"), uninitialised():
         shapes = World(config)
@@ -104,14 +140,13 @@ def load_world(world: str | Path, device: str = "auto") -> World:
         path = folder / f"{network}.safetensors"
         wanted = weights_of(getattr(shapes, network))
         tensors[path] = read_tensors(
-            path, wanted, _recorded(checksums, path), max_bytes=MAX_BYTES, finite_as=torch.float16
+            path, wanted, bundle.checksum(path.name), max_bytes=MAX_BYTES, finite_as=torch.float16
         )
     with uninitialised():
         opened = World(config)
     for network, (path, found) in zip(NETWORKS, tensors.items(), strict=True):
         fill_weights(getattr(opened, network), found, path)
-    starts = read_tensors(folder / STARTS, sha256=_recorded(checksums, folder / STARTS), max_bytes=MAX_BYTES)
-    opened.starts = Prompts(*_check_starts(starts, opened.config, folder / STARTS))
+    opened.starts = Prompts(*map(torch.from_numpy, read_starts(bundle)))
     return opened.to(pick_device(device))
 
 
@@ -183,19 +218,12 @@ def _world_config(manifest: dict[str, Any], folder: Path) -> WorldConfig:
         raise FileError(folder / "config.json", str(error)) from None
 
 
-def _recorded(checksums: dict[str, Any], path: Path) -> str:
-    """Checksum of a file in the manifest; one that no file has, if there is none."""
-    return str(checksums.get(path.name))
-
-
-def _check_starts(
-    tensors: dict[str, torch.Tensor], config: WorldConfig, path: Path
-) -> tuple[torch.Tensor, torch.Tensor]:
-    if set(tensors) != {"tokens", "actions"}:
-        raise FileError(path, f"expected the tensors 'tokens' and 'actions', got {sorted(tensors)[:9]}")
-    tokens, actions = tensors["tokens"].long(), tensors["actions"].long()
+def _check_starts(arrays: dict[str, np.ndarray], config: WorldConfig, path: Path) -> tuple[np.ndarray, np.ndarray]:
+    if set(arrays) != {"tokens", "actions"}:
+        raise FileError(path, f"expected the tensors 'tokens' and 'actions', got {sorted(arrays)[:9]}")
+    tokens, actions = arrays["tokens"], arrays["actions"]
     fits = (
-        not any(tensor.is_floating_point() for tensor in tensors.values())
+        all(np.issubdtype(array.dtype, np.integer) for array in arrays.values())
         and tokens.ndim == 3
         and tokens.shape[0] > 0
         and tokens.shape[1] > 0
@@ -206,12 +234,12 @@ def _check_starts(
         raise FileError(
             path,
             f"expected integer tokens [S, P, {config.tokenizer.num_tokens}] and actions [S, P-1], "
-            f"got {tensors['tokens'].dtype} {list(tokens.shape)} and {tensors['actions'].dtype} {list(actions.shape)}",
+            f"got {tokens.dtype} {list(tokens.shape)} and {actions.dtype} {list(actions.shape)}",
         )
     for name, values, stop in (
         ("tokens", tokens, config.tokenizer.vocab_size),
         ("actions", actions, config.dynamics.num_actions),
     ):
-        if values.numel() and not (int(values.min()) >= 0 and int(values.max()) < stop):
+        if values.size and not (int(values.min()) >= 0 and int(values.max()) < stop):
             raise FileError(path, f"{name}: expected values from 0 to {stop - 1}")
-    return tokens, actions
+    return tokens.astype(np.int64), actions.astype(np.int64)

@@ -24,6 +24,7 @@ FLOORS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("rollout",),
         ("world",),
         ("bundle",),
+        ("portable",),
         ("window",),
         ("envs",),
         ("play",),
