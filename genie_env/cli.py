@@ -292,6 +292,8 @@ def _strip(frames: list[np.ndarray]) -> np.ndarray:
 def _info(args: Info) -> None:
     from genie_env import load_world
     from genie_env.action_map import latent_tables
+    from genie_env.measurement import MEASUREMENTS, stored_measurements, tables
+    from genie_env.tables import text_table
 
     world = load_world(args.world, "cpu")
     config = world.config
@@ -312,10 +314,13 @@ def _info(args: Info) -> None:
             if config.action_map.real_to_latent_after:
                 text += f"; by the action before (0 to {len(after) - 1}): {', '.join(map(str, after))}"
             lines.append((f"action {real}", text))
-    lines += [(f"measured {name}", str(value)) for name, value in _flat(config.metrics)]
+    other = {name: value for name, value in config.metrics.items() if name != MEASUREMENTS}
+    lines += [(f"measured {name}", str(value)) for name, value in _flat(other)]
     width = max(len(label) for label, _ in lines)
     for label, text in lines:
         print(textwrap.fill(text, 110, initial_indent=f"{label:<{width}}  ", subsequent_indent=" " * (width + 2)))
+    for title, header, rows in tables(stored_measurements(config.metrics)):
+        print(f"\n{title}\n{text_table(header, rows)}", end="")
 
 
 def _settings(config: Any) -> str:

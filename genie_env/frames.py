@@ -1,10 +1,11 @@
-"""The only place where pictures change form: crop and resize, uint8 <-> float, grey.
+"""The only place where pictures change form: crop and resize, uint8 <-> float, grey, enlarged, side by side.
 
 Frames are uint8, channels last, everywhere but inside the models.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,8 +14,8 @@ from PIL import Image
 if TYPE_CHECKING:
     import torch
 
-if TYPE_CHECKING:
-    pass
+LIGHT_GREY = 200
+"""Of the gaps between pictures."""
 
 
 def crop_resize(picture_HWC: np.ndarray, crop: tuple[int, int, int, int] | None, size: int) -> np.ndarray:
@@ -90,3 +91,33 @@ def upscale(frames_HWC: np.ndarray, scale: int) -> np.ndarray:
         raise ValueError(f"scale: expected a whole number >= 1, got {scale!r}")
     # Width first: the second pass then copies whole rows.
     return frames_HWC.repeat(scale, axis=-2).repeat(scale, axis=-3)
+
+
+def side_by_side(frames: Sequence[np.ndarray], gap: int = 2, grey: int = LIGHT_GREY) -> np.ndarray:
+    """Pictures of one height from left to right: uint8 [H, W, 3] each -> [H, sum of widths and gaps, 3].
+
+    Args:
+        frames: at least one picture.
+        gap: columns between two pictures.
+        grey: brightness of the gaps, 0 to 255.
+
+    Raises:
+        ValueError: if there are no pictures, or their heights or types differ.
+    """
+    return _joined(frames, 1, gap, grey)
+
+
+def grid(rows: Iterable[Sequence[np.ndarray]], gap: int = 2, grey: int = LIGHT_GREY) -> np.ndarray:
+    """Rows of pictures, one row above another; arguments and errors are those of :func:`side_by_side`."""
+    return _joined([side_by_side(row, gap, grey) for row in rows], 0, gap, grey)
+
+
+def _joined(pictures: Sequence[np.ndarray], axis: int, gap: int, grey: int) -> np.ndarray:
+    kinds = {(p.dtype.name, p.ndim, p.shape[1 - axis], p.shape[2:]) for p in pictures}
+    if len(kinds) != 1 or next(iter(kinds))[:2] != ("uint8", 3):
+        shapes = [f"{p.dtype.name} {list(p.shape)}" for p in pictures]
+        raise ValueError(f"expected uint8 pictures [H, W, C] of one {'height' if axis else 'width'}, got {shapes}")
+    widths = [(0, 0), (0, 0), (0, 0)]
+    widths[axis] = (0, gap)
+    padded = [np.pad(picture, widths, constant_values=grey) for picture in pictures[:-1]]
+    return np.concatenate([*padded, pictures[-1]], axis=axis)

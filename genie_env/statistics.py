@@ -106,6 +106,16 @@ def difference_of_means(ours_A: np.ndarray, theirs_B: np.ndarray) -> Interval:
     return _percentiles(float(ours_A.mean() - theirs_B.mean()), ours_D - theirs_D, count)
 
 
+def difference_of_medians(ours_C: np.ndarray, theirs_C: np.ndarray) -> Interval:
+    """Median of ``ours_C`` minus median of ``theirs_C``, both over finite values of the same rows: paired."""
+
+    def of_rows(rows: np.ndarray) -> float:
+        parts = [values[rows][np.isfinite(values[rows])] for values in (ours_C, theirs_C)]
+        return float(np.median(parts[0]) - np.median(parts[1])) if all(map(len, parts)) else math.nan
+
+    return bootstrap(of_rows, len(ours_C))
+
+
 def magnitude(interval: Interval) -> Interval:
     """Distance of a value from zero; where the interval holds zero, that of the magnitude begins at zero."""
     value, low, high, count = interval
@@ -132,6 +142,11 @@ def psnr(error_C: np.ndarray, count_C: np.ndarray) -> Interval:
     # A small error is a high ratio: the ends of the interval change places.
     value, low, high = (float(decibels(end)) for end in (square.value, square.high, square.low))
     return Interval(value, low, high, square.count)
+
+
+def psnr_difference(error_C: np.ndarray, other_error_C: np.ndarray, count_C: np.ndarray) -> Interval:
+    """PSNR of summed squared errors minus the PSNR of others, both over the same counts, in dB."""
+    return bootstrap_sums(lambda a, b, n: decibels(a / n) - decibels(b / n), error_C, other_error_C, count_C)
 
 
 def decibels(mean_square: np.ndarray | float) -> np.ndarray:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from genie_env.models.outcome import OutcomeHead
     from genie_env.world import World
     from tests.helpers.worlds import TinyWorld
-    from training.evaluation.held_out import Reading
+    from training.evaluation.held_out import HeldOutPlay
 
 
 @pytest.fixture(scope="session")
@@ -64,7 +64,7 @@ def tiny_world(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Tiny
     return tiny
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def store(tmp_path_factory: pytest.TempPathFactory) -> EpisodeStore:
     """Play of the tiny game, for evaluation and diagnosis."""
     from tests.helpers.held_out import record_tiny
@@ -72,7 +72,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> EpisodeStore:
     return record_tiny(tmp_path_factory.mktemp("held_out") / "data")
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def world(store: EpisodeStore) -> World:
     """A world that reads ``store`` without any loss."""
     from tests.helpers.held_out import exact_world
@@ -80,12 +80,13 @@ def world(store: EpisodeStore) -> World:
     return exact_world(store)
 
 
-@pytest.fixture(scope="module")
-def readings(world: World, store: EpisodeStore) -> list[Reading]:
+@pytest.fixture(scope="session")
+def held_out(world: World, store: EpisodeStore) -> HeldOutPlay:
     """The held-out episodes of ``store`` as ``world`` reads them."""
-    from training.evaluation.held_out import read_episodes
+    from tests.helpers.held_out import TINY
+    from training.evaluation.held_out import read_held_out
 
-    return read_episodes(world, store, max_frames=10_000)
+    return read_held_out(world, store, TINY, max_frames=10_000)
 
 
 @pytest.fixture

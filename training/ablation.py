@@ -10,13 +10,11 @@ from __future__ import annotations
 import json
 import tempfile
 import time
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from genie_env.bundle import load_world, save_world
 from genie_env.command import run
@@ -24,9 +22,8 @@ from genie_env.config import DynamicsConfig
 from genie_env.data.episodes import EpisodeStore
 from genie_env.files.atomic import claim_folder, write_json
 from genie_env.games.registry import Game, game_for
-from genie_env.games.sprites import find_sprites
+from genie_env.measurement import Measurement, Metric, Subset, select, with_fields
 from genie_env.models.dynamics import Dynamics
-from genie_env.statistics import Interval, bootstrap, difference, median, ratio
 from genie_env.world import World
 from training.bench import Clocked
 from training.data.dataset import TokenDataset
@@ -34,11 +31,11 @@ from training.dynamics.scheduled_sampling import ScheduledSamplingConfig
 from training.dynamics.task import DynamicsTask, TrainDynamicsConfig, train
 from training.engine.loop import LoopConfig, fit
 from training.engine.stages import is_done, load_stage
-from training.evaluation.free_play import play_dream, play_figures
-from training.evaluation.held_out import Clips, read_episodes, roll, take_clips
-from training.evaluation.measures import ACCURACY, FORESEEABLE, NEAR, near, score, sprite_errors
+from training.evaluation.dreams import DREAM, HorizonScores
+from training.evaluation.free_play import FREE_PLAY, measure_play, play_dream
+from training.evaluation.held_out import predict, read_held_out
 from training.evaluation.plots import plot_horizons
-from training.evaluation.report import Figures, Section
+from training.evaluation.report import comparison_table
 from training.recipes import RECIPES
 
 FORCED = "teacher forcing"
@@ -53,6 +50,14 @@ VARIANTS: dict[str, dict[str, Any]] = {
 }
 """Fields of ``TrainDynamicsConfig``; the last three are alternatives, all with corruption."""
 TIMED_UPDATES = 24
+MAX_FRAMES = 40_000
+REPORT = "ablation.md"
+SHOWN = {
+    (Metric.CHANGED_TOKEN_ACCURACY, Subset.BEFORE_SERVE),
+    (Metric.POSITION_ERROR, ""),
+    (Metric.NEAR, ""),
+}
+"""Metrics and subsets of dreams that variants are compared by."""
 SETTINGS = "run.json"
 SETTLED = ("recipe", "run", "parent", "parent_updates", "budget")
 """Settings of what is trained; more seeds and variants, or other clips, may be asked for later."""
@@ -104,31 +109,8 @@ class AblationConfig:
                 raise ValueError(f"{name}: expected a whole number >= 1, got {getattr(self, name)}")
 
 
-@dataclass
-class Judged:
-    """What one variant's dreams were like: sums per clip, seed and horizon [C, S, K], and free play by seed."""
-
-    hits: np.ndarray
-    changed: np.ndarray
-    errors: np.ndarray
-    """Position error of the ball in pixels; NaN where a serve or a point came between, or no ball was there."""
-    play: list[Figures] = field(default_factory=list)
-
-    def figures(self, horizons: Sequence[int]) -> Figures:
-        """Named figures over all seeds; intervals draw clips, so that a clip's seeds stay together."""
-        found: Figures = {}
-        for k, h in enumerate(horizons):
-            found[f"{ACCURACY}{FORESEEABLE}, h = {h}"] = ratio(self.hits[..., k], self.changed[..., k])
-            found[f"ball error, px, h = {h}"] = median(self.errors[..., k])
-            found[f"ball within {NEAR:g} px, h = {h}"] = ratio(*near(self.errors[..., k]))
-        for name in self.play[0] if self.play else ():
-            values = [figures[name].value for figures in self.play]
-            found[f"{name}, free play"] = Interval(float(np.mean(values)), min(values), max(values), len(values))
-        return found
-
-
-def ablate(config: AblationConfig, game: Game | None = None) -> Section:
-    """Train what is not trained yet, judge all, and write ``ablation.json``, ``ablation.md`` and ``ablation.png``.
+def ablate(config: AblationConfig, game: Game | None = None) -> list[Measurement]:
+    """Train what is not trained yet, measure all, and write ``ablation.json``, ``ablation.md`` and ``ablation.png``.
 
     Raises:
         ValueError: if recording, tokens or world cannot be read or do not fit each other, or the folder holds an
@@ -141,24 +123,26 @@ def ablate(config: AblationConfig, game: Game | None = None) -> Section:
     if config.parent is None and not is_done(config.out / "parent"):
         _warm_up(base, config)
     updates = _equal_updates(base, config)
-    game = game or game_for(store.manifest.source.env_id)
     world = load_world(config.world, config.device)
     # The world that lends its other networks may have learned from the other kind of actions.
-    told = TokenDataset(base.tokens, "test").recorded_actions
-    world.config = replace(world.config, recorded_actions=told)
-    readings = read_episodes(world, store, 40_000)
-    length = max(config.horizons)
-    clips = take_clips(store, readings, config.num_clips, world.config.dynamics.window, length, 0, game.colours)
-    judged: dict[str, Judged] = {}
+    recorded = TokenDataset(base.tokens, "test").recorded_actions
+    world.config = replace(world.config, recorded_actions=recorded)
+    play = read_held_out(world, store, game or game_for(store.manifest.source.env_id), MAX_FRAMES)
+    clips = play.clips(config.num_clips, world.config.dynamics.window, max(config.horizons), 0)
+    dreams: dict[str, list[HorizonScores]] = {name: [] for name in config.variants}
+    free: dict[str, list[list[Measurement]]] = {name: [] for name in config.variants}
+    found: list[Measurement] = []
     for seed in config.seeds:  # all variants under one seed first: a table that is complete early
         for name in config.variants:
             folder = config.out / f"{_slug(name)}-{seed}"
             train_variant(base, name, folder, updates[name], seed)
-            one = judge(config, world, folder, clips, game)
-            judged[name] = one if name not in judged else _joined(judged[name], one)
-        section = _section(config, judged, updates)
-        _write(config, section)
-    return section
+            _put_dynamics(world, folder)
+            dreamed_CHN = predict(world, clips, world.config.sampling)
+            dreams[name].append(HorizonScores.of(play, clips, config.horizons, dreamed_CHN))
+            free[name].append(_play_freely(config, folder, play.game))
+        found = _measure(dreams, free, updates)
+        _write(config, found, len(clips.tokens_CTN), seed)
+    return found
 
 
 def train_variant(base: TrainDynamicsConfig, name: str, folder: Path, n_updates: int, seed: int) -> None:
@@ -169,71 +153,37 @@ def train_variant(base: TrainDynamicsConfig, name: str, folder: Path, n_updates:
     train(replace(base, out=folder, loop=loop, **VARIANTS[name]))
 
 
-@torch.inference_mode()
-def judge(config: AblationConfig, world: World, folder: Path, clips: Clips, game: Game) -> Judged:
-    """Dreams and free play of the dynamics in ``folder``; a world that can be played is left there, too."""
+def _put_dynamics(world: World, folder: Path) -> None:
+    """Give the world the dynamics in ``folder``, and leave a bundle there that can be played."""
     world.dynamics.load_state_dict(load_stage(folder, DynamicsConfig, Dynamics)[0].state_dict())
     save_world(world, folder / "world", replace=True)
-    at_K = np.array(config.horizons) - 1
-    dreamed = roll(world, clips, world.config.sampling)[:, at_K]
-    scores, same_ball_CK = score(world, clips, dreamed, at_K), ~clips.served_CH[:, at_K]
-    errors_CK = np.full(same_ball_CK.shape, np.nan)
-    if game.colours is not None:
-        came = find_sprites(clips.frames_CTHWC[:, clips.context + at_K], game.colours)
-        seen = find_sprites(world.decode(dreamed).cpu().numpy(), game.colours)
-        ball = came.names.index("ball")
-        errors_CK = sprite_errors(clips, came, seen, at_K, game.colours)[..., ball]
-        errors_CK = np.where(same_ball_CK, errors_CK, np.nan)
-    play = play_dream(str(folder / "world"), config.play_rows, config.play_steps, 0, None, device=config.device)
-    kept = ("ball present", "exactly one ball, where any")
-    free = {name: figure for name, figure in play_figures(play, game, {}).items() if name in kept}
-    hits, changed = (x * same_ball_CK for x in (scores.hits, scores.changed))
-    return Judged(hits[:, None], changed[:, None], errors_CK[:, None], [free])
 
 
-def _joined(one: Judged, other: Judged) -> Judged:
-    pairs = ((one.hits, other.hits), (one.changed, other.changed), (one.errors, other.errors))
-    return Judged(*(np.concatenate(pair, axis=1) for pair in pairs), one.play + other.play)
+def _play_freely(config: AblationConfig, folder: Path, game: Game) -> list[Measurement]:
+    free = play_dream(str(folder / "world"), config.play_rows, config.play_steps, 0, None, device=config.device)
+    return with_fields(select(measure_play(free, game, {}), sprite=game.tracked), experiment=FREE_PLAY)
 
 
-def _section(config: AblationConfig, judged: dict[str, Judged], updates: dict[str, int]) -> Section:
-    columns: dict[str, Figures] = {}
-    for name, one in judged.items():
-        columns[name] = {"updates": Interval(updates[name]), **one.figures(config.horizons)}
+def _measure(
+    dreams: dict[str, list[HorizonScores]], free: dict[str, list[list[Measurement]]], updates: dict[str, int]
+) -> list[Measurement]:
+    """Values over all seeds; intervals of dreams draw clips, those of free play are the lowest and highest seed."""
+    forced, found = HorizonScores.repeated(dreams[FORCED]), []
+    for name, parts in dreams.items():
+        scores = HorizonScores.repeated(parts)
+        measured = [m for m in scores.measure() if (m.metric, m.subset) in SHOWN and m.sprite in ("", scores.tracked)]
+        for seeds in zip(*free[name], strict=True):
+            values = [one.value for one in seeds]
+            spread = {"value": float(np.mean(values)), "low": min(values), "high": max(values), "count": len(values)}
+            measured += with_fields(seeds[:1], **spread)
         if name != FORCED:
-            columns[name] |= _against(one, judged[FORCED], config.horizons)
-    return Section(
-        "ablation",
-        f"All begin from {_beginning(config)} and go on for the processor time of {config.budget:,} updates of "
-        f"teacher forcing, {judged[FORCED].hits.shape[1]} seeds each. Dreams of {len(judged[FORCED].hits)} "
-        "held-out clips with the actions really taken; no figure counts frames after a new serve. Brackets: 95 % "
-        "intervals over clips; of free play the lowest and highest seed. Differences are paired, variant minus "
-        "teacher forcing.",
-        columns,
-    )
+            measured += scores.measure_against(forced)
+        found += with_fields([Measurement.of(Metric.UPDATES, updates[name]), *measured], source=name)
+    return found
 
 
 def _beginning(config: AblationConfig) -> str:
     return f"{config.parent_updates:,} updates of teacher forcing" if config.parent is None else f"`{config.parent}`"
-
-
-def _against(one: Judged, forced: Judged, horizons: Sequence[int]) -> Figures:
-    """Paired differences to teacher forcing on the same clips."""
-    found: Figures = {}
-    for k, h in enumerate(horizons):
-        ours, theirs = one.errors[..., k], forced.errors[..., k]
-        found[f"ball error minus that of {FORCED}, px, h = {h}"] = bootstrap(
-            lambda rows, ours=ours, theirs=theirs: _nanmedian(ours[rows]) - _nanmedian(theirs[rows]), len(ours)
-        )
-        (hits, known), (forced_hits, forced_known) = near(ours), near(theirs)
-        found[f"ball within {NEAR:g} px minus that of {FORCED}, h = {h}"] = difference(
-            hits.sum(1), known.sum(1), forced_hits.sum(1), forced_known.sum(1)
-        )
-    return found
-
-
-def _nanmedian(errors: np.ndarray) -> float:
-    return float(np.nanmedian(errors)) if np.isfinite(errors).any() else float("nan")
 
 
 def _base(config: AblationConfig) -> TrainDynamicsConfig:
@@ -280,16 +230,18 @@ def _seconds_per_update(config: TrainDynamicsConfig) -> float:
     return float(np.diff(clocked.begins[2:]).mean())
 
 
-def _write(config: AblationConfig, section: Section) -> None:
-    settings = {k: str(v) if isinstance(v, Path) else v for k, v in asdict(config).items() if v is not None}
-    write_json(config.out / "ablation.json", {"settings": settings, "figures": section.to_json()})
-    (config.out / "ablation.md").write_text(section.markdown())
-    shown = (ACCURACY, "ball error, px", f"ball within {NEAR:g} px,")
-    curves = {
-        column: {row: f for row, f in figures.items() if row.startswith(shown)}
-        for column, figures in section.columns.items()
-    }
-    plot_horizons(config.out / "ablation.png", Section(section.title, section.about, curves))
+def _write(config: AblationConfig, found: list[Measurement], num_clips: int, last_seed: int) -> None:
+    write_json(config.out / "ablation.json", [one.row() for one in found])
+    num_seeds = config.seeds.index(last_seed) + 1
+    about = (
+        f"All begin from {_beginning(config)} and go on for the processor time of {config.budget:,} updates of "
+        f"teacher forcing, {num_seeds} seeds each. Dreams of {num_clips} held-out clips with the "
+        "actions really taken; nothing counts frames after a new serve. Brackets: 95 % intervals over clips; of free "
+        "play the lowest and highest seed. Differences are paired, variant minus teacher forcing."
+    )
+    (config.out / REPORT).write_text(f"## ablation\n\n{about}\n\n{comparison_table(found)}", encoding="utf-8")
+    curves = [one for one in found if (one.metric, one.subset) in SHOWN and one.experiment == DREAM]
+    plot_horizons(config.out / "ablation.png", curves)
 
 
 def _slug(name: str) -> str:
@@ -298,7 +250,8 @@ def _slug(name: str) -> str:
 
 def main(config: AblationConfig) -> None:
     """Command line."""
-    print(ablate(config).markdown())
+    ablate(config)
+    print((config.out / REPORT).read_text(encoding="utf-8"))
 
 
 if __name__ == "__main__":

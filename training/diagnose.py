@@ -21,13 +21,12 @@ from genie_env.config import SamplingConfig
 from genie_env.data.episodes import EpisodeStore
 from genie_env.files.atomic import write_json
 from genie_env.games.registry import Game, game_for
-from genie_env.statistics import Interval
 from genie_env.world import World
-from training.evaluation.attention_pictures import draw_attention, liveliest
-from training.evaluation.diagnosis_inputs import PASS_FRAMES, Subject
+from training.evaluation.attention_pictures import draw_attention, most_changed_clip
+from training.evaluation.diagnosis_inputs import PASS_FRAMES, DiagnosisInputs
 from training.evaluation.findings import RULE, Finding, table
-from training.evaluation.held_out import Clips, Reading, read_episodes, take_clips
-from training.evaluation.plots import plot_lines
+from training.evaluation.held_out import Clips, HeldOutPlay, read_held_out
+from training.evaluation.plots import plot_curves
 from training.evaluation.theories import THEORIES
 
 LONG_WINDOWS = 4
@@ -52,21 +51,21 @@ class DiagnoseConfig:
     steps: int = 50
     """Frames dreamed from each clip."""
     dynamics_path: Path | None = None
-    """Folder of the dynamics stage: its checkpoint's raw weights are then compared with the averaged ones."""
+    """Folder of the dynamics stage, whose checkpoint's raw weights are compared with the averaged ones."""
     attention: bool = False
     """Draw spatial and temporal attention over a held-out frame, and test nothing."""
     max_frames: int = 12_000
     """Most frames read of the held-out episodes, and of the training episodes."""
     temperature: float | None = None
-    """Instead of the world's own."""
+    """Temperature to sample with; default: the world's own."""
     device: str = "auto"
-    """``auto`` or a torch device."""
+    """Torch device, or ``auto``."""
     module: str = ""
     """Python module to import first, when importing it registers the real game."""
     seed: int = 0
     """Seed of clips, actions and dreams."""
     quick: bool = False
-    """A few of everything, to see that it runs; no verdict then means much."""
+    """Test a little of everything, to see that it runs; no verdict then means much."""
 
     def __post_init__(self) -> None:
         for name in ("num_tests", "steps", "max_frames"):
@@ -93,15 +92,14 @@ def diagnose(config: DiagnoseConfig, game: Game | None = None) -> list[Finding]:
         ValueError: if world, recording or checkpoint cannot be read, or the recording is too short.
     """
     config = config.sized()
-    world, store, game = _open(config, game)
-    subject = make_subject(world, store, game, config)
-    findings = [theory(subject) for theory in tqdm(THEORIES, desc="theories", unit="theory")]
+    inputs = make_inputs(_open(config, game, config.max_frames), config)
+    findings = [theory(inputs) for theory in tqdm(THEORIES, desc="theories", unit="theory")]
     config.out.mkdir(parents=True, exist_ok=True)
-    (config.out / "diagnosis.md").write_text(report(world, findings, len(subject.clips.tokens_CTN)))
-    write_json(config.out / "diagnosis.json", {"world": config.world, "findings": [f.to_json() for f in findings]})
-    curve = next(f.curve for f in findings if f.curve)
-    lines = {name: [Interval(v) for v in values] for name, values in curve.items() if name != "step"}
-    plot_lines(config.out / DRIFT_PLOT, "step of the dream", "distance to other real play", curve["step"], lines)
+    text = report(inputs.world.config.name, findings, len(inputs.clips.tokens_CTN))
+    (config.out / "diagnosis.md").write_text(text, encoding="utf-8")
+    write_json(config.out / "diagnosis.json", [finding.row() for finding in findings])
+    curve = [one for finding in findings for one in finding.result.curve]
+    plot_curves(config.out / DRIFT_PLOT, curve, "horizon", "step of the dream")
     return findings
 
 
@@ -112,26 +110,25 @@ def attention(config: DiagnoseConfig, game: Game | None = None) -> list[Path]:
         ValueError: as :func:`diagnose`.
     """
     config = config.sized()
-    world, store, game = _open(config, game)
-    readings = read_episodes(world, store, min(config.max_frames, 2000))
-    clips = take_clips(store, readings, config.num_tests, world.config.dynamics.window, 1, config.seed, game.colours)
-    return draw_attention(config.out, world, clips, liveliest(clips, game.colours))
+    play = _open(config, game, min(config.max_frames, 2000))
+    clips = play.clips(config.num_tests, play.world.config.dynamics.window, 1, config.seed)
+    return draw_attention(config.out, play, clips, most_changed_clip(clips, play.game.colours))
 
 
-def make_subject(world: World, store: EpisodeStore, game: Game, config: DiagnoseConfig) -> Subject:
+def make_inputs(play: HeldOutPlay, config: DiagnoseConfig) -> DiagnosisInputs:
     """Everything the tests need: held-out clips, as many others, long ones, and what training play looks like."""
-    readings, window = read_episodes(world, store, config.max_frames), world.config.dynamics.window
-    clips = take_clips(store, readings, 2 * config.num_tests, window, config.steps, config.seed, game.colours)
+    window = play.world.config.dynamics.window
+    clips = play.clips(2 * config.num_tests, window, config.steps, config.seed)
     half = len(clips.tokens_CTN) // 2
     if half < 1:
-        raise ValueError(f"{store.folder}: expected at least two held-out clips of {window + config.steps} frames")
-    return Subject(
-        world,
-        config.sampling(world.config.sampling),
-        clips.pick(slice(half), config.steps),
-        clips.pick(slice(half, 2 * half), config.steps),
-        _long_clips(store, readings, half, window, config.seed),
-        seen_tokens(world, store, config.max_frames),
+        raise ValueError(f"{play.store.folder}: expected at least two held-out clips of {window + config.steps} frames")
+    return DiagnosisInputs(
+        play,
+        config.sampling(play.world.config.sampling),
+        clips.select(slice(half), config.steps),
+        clips.select(slice(half, 2 * half), config.steps),
+        _long_clips(play, half, window, config.seed),
+        seen_tokens(play.world, play.store, config.max_frames),
         config.seed,
         config.test_masking,
         config.dynamics_path,
@@ -141,10 +138,8 @@ def make_subject(world: World, store: EpisodeStore, game: Game, config: Diagnose
 def seen_tokens(world: World, store: EpisodeStore, max_frames: int) -> np.ndarray:
     """Which token some training frame shows at which place, bool [N, V]."""
     seen_NV = np.zeros((world.config.tokenizer.num_tokens, world.config.tokenizer.vocab_size), bool)
-    left = max_frames
-    for _, arrays in tqdm(
-        store.episodes("train"), desc="training play", unit="episode", total=len(store.split("train"))
-    ):
+    left, episodes = max_frames, len(store.split("train"))
+    for _, arrays in tqdm(store.episodes("train"), desc="training play", unit="episode", total=episodes):
         tokens_MN = world.encode(np.array(arrays["frames"][:left])[None])[0].cpu().numpy()
         seen_NV[np.arange(tokens_MN.shape[1]), tokens_MN] = True
         left -= len(tokens_MN)
@@ -153,10 +148,10 @@ def seen_tokens(world: World, store: EpisodeStore, max_frames: int) -> np.ndarra
     return seen_NV
 
 
-def report(world: World, findings: list[Finding], num_tests: int) -> str:
+def report(world: str, findings: list[Finding], num_tests: int) -> str:
     """The findings as Markdown."""
     lines = [
-        f"# Ten theories of why dreams get worse: {world.config.name}",
+        f"# Ten theories of why dreams get worse: {world}",
         "",
         f"Measured by `python -m training.diagnose` on {num_tests} held-out clips. {RULE}",
         "",
@@ -167,16 +162,16 @@ def report(world: World, findings: list[Finding], num_tests: int) -> str:
     return "\n".join(lines)
 
 
-def _open(config: DiagnoseConfig, game: Game | None) -> tuple[World, EpisodeStore, Game]:
+def _open(config: DiagnoseConfig, game: Game | None, max_frames: int) -> HeldOutPlay:
     if config.module:
         importlib.import_module(config.module)
     world, store = load_world(config.world, config.device), EpisodeStore(config.data)
-    return world, store, game or game_for(store.manifest.source.env_id)
+    return read_held_out(world, store, game or game_for(store.manifest.source.env_id), max_frames)
 
 
-def _long_clips(store: EpisodeStore, readings: list[Reading], count: int, window: int, seed: int) -> Clips | None:
+def _long_clips(play: HeldOutPlay, count: int, window: int, seed: int) -> Clips | None:
     try:
-        return take_clips(store, readings, count, LONG_WINDOWS * window, PASS_FRAMES, seed + 1)
+        return play.clips(count, LONG_WINDOWS * window, PASS_FRAMES, seed + 1)
     except ValueError:
         return None
 
@@ -187,7 +182,7 @@ def main(config: DiagnoseConfig) -> None:
         print("\n".join(str(path) for path in attention(config)))
     else:
         diagnose(config)
-        print((config.out / "diagnosis.md").read_text())
+        print((config.out / "diagnosis.md").read_text(encoding="utf-8"))
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
+import math
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,29 +24,29 @@ from genie_env.command import run
 from genie_env.config import SamplingConfig
 from genie_env.data.episodes import EpisodeStore
 from genie_env.games.registry import Game, game_for
+from genie_env.measurement import WORLD, Measurement, select, with_fields
+from genie_env.model_card import set_measurements
 from genie_env.world import World
-from training.evaluation import held_out
-from training.evaluation.free_play import Play, play_dream, play_real
-from training.evaluation.held_out import Clips, Reading
-from training.evaluation.plots import plot_horizons
-from training.evaluation.report import WORLD, Evaluation, Figures, Pictures, write_report
-from training.evaluation.sections import (
+from training.evaluation.dreams import DREAM, measure_action_worth, measure_dreams, measure_one_step
+from training.evaluation.episodes import LATENT_ACTIONS, measure_latent_actions, measure_outcome, measure_tokenizer
+from training.evaluation.free_play import (
     REAL,
+    FreePlay,
     Reach,
-    dynamics_sections,
-    judge_play,
-    play_section,
+    measure_free_play,
+    play_dream,
+    play_real,
     reach_of,
-    reading_sections,
-    tokenizer_section,
 )
-from training.evaluation.speed import speed_section
-from training.evaluation.sweeps import Sweep, diversity_sweep, sampling_sweep
-from training.export import set_metrics
+from training.evaluation.held_out import Clips, HeldOutPlay, predict, read_held_out
+from training.evaluation.plots import plot_horizons
+from training.evaluation.report import Pictures, write_report
+from training.evaluation.speed import SPEED, measure_speed
+from training.evaluation.sweeps import plot_sweep, sweep_diversity, sweep_sampling
 
 HORIZON_PLOT = "horizons.png"
 SWEEP_ROWS, SWEEP_STEPS = 8, 300
-"""Most rows and steps of the free play that a sweep judges each of its settings by."""
+"""Most rows and steps of free play at each setting of a sweep."""
 
 
 @dataclass(frozen=True)
@@ -73,27 +74,27 @@ class EvaluateConfig:
     temperatures: tuple[float, ...] = (0.0, 0.25, 0.5, 0.8, 1.0)
     """Temperatures of the first sweep."""
     decodings: tuple[int, ...] = (1, 2, 4)
-    """Decoding steps of the second."""
+    """Decoding steps of the second sweep."""
     diversities: tuple[float, ...] = (0.0, 0.1, 0.3, 1.0)
-    """Action diversities of the third."""
+    """Action diversities of the third sweep."""
     max_frames: int = 40_000
     """Most held-out frames read; clips come from these."""
     temperature: float | None = None
-    """Instead of the world's own."""
+    """Temperature to sample with; default: the world's own."""
     top_p: float | None = None
-    """Likewise."""
+    """Nucleus (top-p) to sample with; default: the world's own."""
     decode_steps: int | None = None
-    """Likewise."""
+    """Passes of the decoding head for each frame; default: the world's own."""
     device: str = "auto"
-    """``auto`` or a torch device."""
+    """Torch device, or ``auto``."""
     module: str = ""
     """Python module to import first, when importing it registers the real game."""
     seed: int = 0
     """Seed of clips, policy and dreams."""
     write_metrics: bool = False
-    """Also write this world's figures into its bundle and model card."""
+    """Also write this world's measurements into its bundle and model card."""
     quick: bool = False
-    """A few of everything, to see that it runs; no figure then means much."""
+    """Measure a little of everything, to see that it runs; no value then means much."""
 
     def __post_init__(self) -> None:
         for name in ("num_clips", "context", "num_dreams", "dream_steps", "max_frames"):
@@ -119,8 +120,13 @@ class EvaluateConfig:
         """The same changes as options of the environment."""
         return {name: getattr(self, name) for name in ("temperature", "top_p", "decode_steps", "device")}
 
+    def settings(self, sampling: SamplingConfig) -> dict[str, Any]:
+        """What a report says of how it was made, JSON-plain."""
+        settings = {**dataclasses.asdict(self), **dataclasses.asdict(sampling)}
+        return {k: str(v) if isinstance(v, Path) else v for k, v in settings.items() if v is not None}
 
-def evaluate(config: EvaluateConfig, game: Game | None = None) -> Evaluation:
+
+def evaluate(config: EvaluateConfig, game: Game | None = None) -> list[Measurement]:
     """Measure a world and write the report.
 
     Args:
@@ -134,79 +140,83 @@ def evaluate(config: EvaluateConfig, game: Game | None = None) -> Evaluation:
     if config.module:
         importlib.import_module(config.module)
     world, store = load_world(config.world, config.device), EpisodeStore(config.data)
-    game = game or game_for(store.manifest.source.env_id)
-    sampling = config.sampling(world.config.sampling)
-    readings = held_out.read_episodes(world, store, config.max_frames)
-    sizes = (config.num_clips, config.context, max(config.horizons), config.seed)
-    clips = held_out.take_clips(store, readings, *sizes, game.colours)
+    play = read_held_out(world, store, game or game_for(store.manifest.source.env_id), config.max_frames)
+    clips = play.clips(config.num_clips, config.context, max(config.horizons), config.seed)
     config.out.mkdir(parents=True, exist_ok=True)  # better now than after minutes of measuring
-    dreamed = held_out.roll(world, clips, sampling)
-    played, notes = free_play(config, world, store.manifest.source.effects)
-    reach = reach_of(clips, game)
-    sections = [
-        tokenizer_section(world, store, clips.background_HWC, game, 4 * config.num_clips, config.seed),
-        *dynamics_sections(world, clips, game, config.horizons, sampling, dreamed),
-        *reading_sections(world, store, readings, clips, game, sampling, dreamed, config.seed),
-        play_section(world, played, readings, game, reach),
-        speed_section(config.world, config.device, 20 if config.quick else 300),
+    sampling, count = config.sampling(world.config.sampling), 4 * config.num_clips
+    dreamed_CHN, forced_CHN = (predict(world, clips, sampling, forced) for forced in (False, True))
+    plays, notes = _play_freely(config, world, store.manifest.source.effects)
+    reach = reach_of(clips.frames_CTHWC, play.game)
+    speed, note = measure_speed(config.world, config.device, 20 if config.quick else 300)
+    worth = measure_action_worth(play, clips, sampling, dreamed_CHN, config.seed)
+    found = [
+        *measure_tokenizer(play, count, config.seed),
+        *measure_one_step(play, clips, sampling, forced_CHN),
+        *measure_dreams(play, clips, config.horizons, dreamed_CHN, forced_CHN),
+        *measure_latent_actions(play, count, config.seed),
+        *with_fields(worth, experiment=LATENT_ACTIONS),
+        *measure_outcome(play),
+        *measure_free_play(plays, play, reach),
+        *speed,
     ]
-    plot_horizons(config.out / HORIZON_PLOT, next(s for s in sections if s.title == "horizons"))
-    swept = sweep(config, world, clips, readings, played, game, reach) if config.sweeps else []
-    plots = [HORIZON_PLOT, *(one.plot(config.out) for one in swept)]
-    sections += [one.section for one in swept]
-    if game.colours is None:
-        notes.append("no ground truth: the sprites of this game are not known, so no figure speaks of objects")
-    settings = {**dataclasses.asdict(config), **dataclasses.asdict(sampling)}
-    settings = {k: str(v) if isinstance(v, Path) else v for k, v in settings.items() if v is not None}
-    notes.append(f"measured in {time.perf_counter() - began:.0f} s")
-    evaluation = Evaluation(world.config.name, settings, tuple(sections), tuple(notes))
-    write_report(config.out, evaluation, _pictures(world, clips, dreamed, config, played[WORLD]), plots)
+    plot_horizons(config.out / HORIZON_PLOT, select(found, experiment=DREAM))
+    swept = _sweep(config, play, clips, plays, reach) if config.sweeps else []
+    plots = [HORIZON_PLOT, *(plot_sweep(config.out, one) for one in swept)]
+    found += [one for sweep in swept for one in sweep]
+    if play.game.colours is None:
+        notes.append("the sprites of this game are not known, so nothing is measured on objects")
+    notes += [note, f"measured in {time.perf_counter() - began:.0f} s"]
+    pictures = _pictures(world, clips, dreamed_CHN, config, plays[WORLD])
+    write_report(config.out, world.config.name, found, config.settings(sampling), notes, pictures, plots)
     if config.write_metrics:
-        set_metrics(find_world(config.world), evaluation.flat())
-    return evaluation
+        set_measurements(find_world(config.world), _own(found))
+    return found
 
 
-def free_play(config: EvaluateConfig, world: World, effects: tuple[int, ...]) -> tuple[dict[str, Play], list[str]]:
+def _own(found: list[Measurement]) -> list[Measurement]:
+    """What the world itself did, at its own settings, and not how fast the machine was."""
+    return [m for m in select(found, source=WORLD, setting=None) if m.experiment != SPEED and math.isfinite(m.value)]
+
+
+def _play_freely(
+    config: EvaluateConfig, world: World, effects: tuple[int, ...]
+) -> tuple[dict[str, FreePlay], list[str]]:
     """Play the dream and, where it is installed, the real game by the same policy; and say where it is not."""
     sizes = (config.num_dreams, config.dream_steps, config.seed)
     mapped = world.config.action_map is not None
-    played = {WORLD: play_dream(config.world, *sizes, effects if mapped else None, **config.options())}
+    plays = {WORLD: play_dream(config.world, *sizes, effects if mapped else None, **config.options())}
     try:
-        return {**played, REAL: play_real(world.config.source, *sizes, effects)}, []
+        return {**plays, REAL: play_real(world.config.source, *sizes, effects)}, []
     except (ImportError, ValueError, gym.error.Error) as error:
-        return played, [f"the real game could not be played: {error}"]
+        return plays, [f"the real game could not be played: {error}"]
 
 
-def sweep(
-    config: EvaluateConfig,
-    world: World,
-    clips: Clips,
-    readings: list[Reading],
-    played: dict[str, Play],
-    game: Game,
-    reach: Reach,
-) -> list[Sweep]:
+def _sweep(
+    config: EvaluateConfig, play: HeldOutPlay, clips: Clips, plays: dict[str, FreePlay], reach: Reach
+) -> list[list[Measurement]]:
     """Quality against temperature, decoding steps and action diversity."""
     rows, steps = min(config.num_dreams, SWEEP_ROWS), min(config.dream_steps, SWEEP_STEPS)
-    real = {name: Play(*(part[:, : steps + 1] for part in play)) for name, play in played.items() if name == REAL}
+    real = {source: one.first(steps) for source, one in plays.items() if source == REAL}
 
-    def free(**changes: Any) -> Figures:
-        # Without effects nobody is said to obey: diversity executes other actions than those asked for.
+    def measure(**changes: Any) -> list[Measurement]:
+        # Without effects, obedience is not measured: diversity replaces the actions.
         dream = play_dream(config.world, rows, steps, config.seed, None, **{**config.options(), **changes})
-        return judge_play(world, {WORLD: dream, **real}, readings, game, reach)[WORLD]
+        return select(measure_free_play({WORLD: dream, **real}, play, reach), source=WORLD)
 
-    own = config.sampling(world.config.sampling)
+    own = config.sampling(play.world.config.sampling)
     return [
-        sampling_sweep(world, clips, game, own, "temperature", config.temperatures, free),
-        sampling_sweep(world, clips, game, own, "decode_steps", config.decodings, free),
-        diversity_sweep(config.diversities, free),
+        sweep_sampling(play, clips, own, "temperature", config.temperatures, measure),
+        sweep_sampling(play, clips, own, "decode_steps", config.decodings, measure),
+        sweep_diversity(config.diversities, measure),
     ]
 
 
-def _pictures(world: World, clips: Clips, dreamed_CHN: torch.Tensor, config: EvaluateConfig, play: Play) -> Pictures:
+def _pictures(
+    world: World, clips: Clips, dreamed_CHN: torch.Tensor, config: EvaluateConfig, dream: FreePlay
+) -> Pictures:
     real = clips.frames_CTHWC[:4, clips.context - 1 :]
-    dream = np.concatenate([real[:, :1], world.decode(dreamed_CHN[:4]).cpu().numpy()], axis=1)
-    return Pictures(real, dream, config.horizons, play.frames_BTHWC[0], world.config.source.fps)
+    dreamed = np.concatenate([real[:, :1], world.decode(dreamed_CHN[:4]).cpu().numpy()], axis=1)
+    return Pictures(real, dreamed, config.horizons, dream.frames_BTHWC[0], world.config.source.fps)
 
 
 def main(config: EvaluateConfig) -> None:

@@ -8,12 +8,11 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 
-from genie_env.bundle import CARD, load_world, save_world
+from genie_env.bundle import CARD, save_world
 from genie_env.command import run
 from genie_env.config import (
     ActionMapConfig,
@@ -26,6 +25,7 @@ from genie_env.config import (
 )
 from genie_env.data.episodes import EpisodeStore
 from genie_env.data.fit_action_map import fit_action_map
+from genie_env.model_card import model_card
 from genie_env.world import Prompts, World
 from training.data.dataset import TokenDataset
 from training.engine.stages import is_done
@@ -116,15 +116,6 @@ def starts(tokens: TokenDataset, count: int, length: int) -> Prompts:
     return Prompts(torch.from_numpy(np.stack(picked_tokens)).long(), torch.from_numpy(np.stack(picked_actions)).long())
 
 
-def set_metrics(folder: Path, metrics: dict[str, Any]) -> None:
-    """Write measured figures into an existing bundle and its model card."""
-    import dataclasses
-
-    world = load_world(folder, device="cpu")
-    world.config = dataclasses.replace(world.config, metrics={**world.config.metrics, **metrics})
-    save_world(world, folder, card=model_card(world), replace=True)
-
-
 def _action_map(
     config: ExportConfig, store: EpisodeStore, tokens: TokenDataset, num_latent: int
 ) -> ActionMapConfig | None:
@@ -136,34 +127,6 @@ def _action_map(
     picks = np.random.default_rng(0).permutation(len(latent))[: config.num_labels]
     effects = store.manifest.source.effects
     return fit_action_map(latent[picks], real[picks], effects, num_latent, before_M=before[picks])
-
-
-def model_card(world: World) -> str:
-    """Markdown: what the world is, what it was made from, and what was measured."""
-    c = world.config
-    sizes = {name: sum(v.numel() for v in getattr(world, name).state_dict().values()) for name in STAGES}
-    lines = [
-        f"# World: {c.name}",
-        "",
-        f"A Genie Env world learned from recordings of `{c.source.env_id}` (`{json.dumps(c.source.env_kwargs)}`).",
-        "",
-        "| network | kind | values |",
-        "|---|---|---|",
-        f"| tokenizer | {c.tokenizer.kind}, {c.tokenizer.vocab_size} tokens | {sizes['tokenizer']:,} |",
-        f"| latent action model | {c.latent_action.num_actions} codes | {sizes['latent_action']:,} |",
-        f"| dynamics | {c.dynamics.num_layers} layers, width {c.dynamics.width}, window {c.dynamics.window} | "
-        f"{sizes['dynamics']:,} |",
-        f"| outcome head | rewards {list(c.outcome.rewards)} | {sizes['outcome']:,} |",
-        "",
-        f"Sampling defaults: temperature {c.sampling.temperature:g}, top_p {c.sampling.top_p:g}, "
-        f"{c.sampling.decode_steps} decoding steps. The dynamics learned from "
-        f"{'recorded' if c.recorded_actions else 'inferred'} actions.",
-        "",
-    ]
-    if c.metrics:
-        lines += ["| measured | value |", "|---|---|"]
-        lines += [f"| {k} | {v} |" for k, v in c.metrics.items() if not isinstance(v, (dict, list))]
-    return "\n".join(lines) + "\n"
 
 
 def main(config: ExportConfig) -> None:

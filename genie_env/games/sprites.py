@@ -136,3 +136,8 @@ def _find(frames_THWC: np.ndarray, colours: SpriteColours) -> tuple[np.ndarray, 
         found.append((present, sum_x / area, sum_y / area + colours.rows[0]))
     present, x, y = (np.stack(column, axis=-1) for column in zip(*found, strict=True))
     return present, x, y
+
+
+def sprite_of(coordinate: str) -> str:
+    """The sprite that a coordinate belongs to: ``own`` of ``own_y``."""
+    return coordinate.rsplit("_", 1)[0]

@@ -23,7 +23,7 @@ from genie_env.world import World
 from tests.helpers import tiny_game
 from tests.helpers.tiny_game import DOWN, ENV_ID, UP
 from tests.helpers.worlds import random_world
-from training.evaluation.held_out import Reading
+from training.evaluation.held_out import HeldOutEpisode
 from training.record import RecordConfig, record
 
 VOCAB, WINDOW = 1024, 4
@@ -74,13 +74,13 @@ class TableDynamics(nn.Module):
     Off the table it repeats the present frame, and so it does without ``skill``.
     """
 
-    def __init__(self, config: DynamicsConfig, readings: list[Reading]) -> None:
+    def __init__(self, config: DynamicsConfig, episodes: list[HeldOutEpisode]) -> None:
         super().__init__()
         self.config, self.mask_token = config, config.vocab_size
         self.skill = nn.Parameter(torch.ones(1))
         self.table: dict[bytes, torch.Tensor] = {}
-        for r in readings:
-            codes = torch.from_numpy(r.told_T)
+        for r in episodes:
+            codes = torch.from_numpy(r.dynamics_actions_T)
             for t in range(1, len(codes)):
                 self.table[_key(r.tokens_TN[t - 1], r.tokens_TN[t], codes[t])] = r.tokens_TN[t + 1]
 

@@ -1,4 +1,4 @@
-"""The ablation on the tiny world: equal compute, one parent, stops and repeats; and its figures on known numbers."""
+"""The ablation on the tiny world: equal compute, one parent, stops and repeats."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 from safetensors.torch import load_file
 
 from genie_env.bundle import load_world
 from genie_env.games.registry import Game
+from genie_env.measurement import Metric, Subset, pick, select
 from tests.helpers.held_out import COLOURS
 from tests.helpers.worlds import TINY_RECIPE, TinyWorld
 from training import ablation
-from training.ablation import FORCED, VARIANTS, AblationConfig, Judged, ablate
+from training.ablation import FORCED, VARIANTS, AblationConfig, ablate
 from training.recipes import RECIPES
 
 
@@ -42,14 +42,17 @@ def config(tiny_world: TinyWorld, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     )
 
 
-def test_all_variants_are_trained_from_one_parent_and_judged(config: AblationConfig, tiny_world: TinyWorld) -> None:
+def test_all_variants_are_trained_from_one_parent_and_measured(config: AblationConfig, tiny_world: TinyWorld) -> None:
     game = Game(load_world(tiny_world.bundle, "cpu").config.source, colours=COLOURS)
-    section = ablate(config, game)
-    assert list(section.columns) == [FORCED, "+ self-rollout"]
-    ours = section.columns["+ self-rollout"]
-    assert {"changed-token accuracy before a new serve, h = 3", "ball error, px, h = 1"} <= set(ours)
-    assert "ball error minus that of teacher forcing, px, h = 3" in ours
-    assert ours["exactly one ball, where any, free play"].count == 2
+    found = ablate(config, game)
+    assert list(dict.fromkeys(one.source for one in found)) == [FORCED, "+ self-rollout"]
+    ours = select(found, source="+ self-rollout")
+    pick(ours, Metric.CHANGED_TOKEN_ACCURACY, subset=Subset.BEFORE_SERVE, horizon=3)
+    pick(ours, Metric.POSITION_ERROR, sprite="ball", horizon=1)
+    pick(ours, Metric.POSITION_ERROR_DIFFERENCE, sprite="ball", horizon=3)
+    assert not select(found, source=FORCED, metric=Metric.POSITION_ERROR_DIFFERENCE)
+    assert pick(ours, Metric.EXACTLY_ONE, sprite="ball").count == 2, "one value for each seed"
+    assert json.loads((config.out / "ablation.json").read_text()) == json.loads(json.dumps([m.row() for m in found]))
     for name in ("ablation.json", "ablation.md", "ablation.png", "cost.json"):
         assert (config.out / name).stat().st_size > 0
     folders = sorted(path.name for path in config.out.iterdir() if path.is_dir())
@@ -64,43 +67,23 @@ def test_all_variants_are_trained_from_one_parent_and_judged(config: AblationCon
 
     # A second call trains nothing and finds the same.
     before = {path: path.stat().st_mtime_ns for path in config.out.rglob("model.safetensors")}
-    assert ablate(config, game).to_json() == section.to_json()
+    assert str(ablate(config, game)) == str(found)
     changed = [p for p in before if p.stat().st_mtime_ns != before[p] and p.parent.name != "world"]
     assert not changed
     cost = json.loads((config.out / "cost.json").read_text())
     assert set(cost) == set(config.variants) and min(cost.values()) > 0
-    assert ours["updates"].value == max(1, round(config.budget * cost[FORCED] / cost["+ self-rollout"]))
+    assert pick(ours, Metric.UPDATES).value == max(1, round(config.budget * cost[FORCED] / cost["+ self-rollout"]))
 
 
 def test_another_parent_is_gone_on_from(config: AblationConfig, tiny_world: TinyWorld) -> None:
     given = replace(config, parent=tiny_world.run / "dynamics", seeds=(1,), budget=1, variants=(FORCED,))
-    section = ablate(given, Game(load_world(tiny_world.bundle, "cpu").config.source, colours=COLOURS))
+    ablate(given, Game(load_world(tiny_world.bundle, "cpu").config.source, colours=COLOURS))
     assert not (config.out / "parent").exists(), "none was trained"
-    assert str(tiny_world.run / "dynamics") in section.markdown()
+    assert str(tiny_world.run / "dynamics") in (config.out / "ablation.md").read_text(encoding="utf-8")
     # One update from a trained parent, warming up, hardly moves it.
     begun = load_file(tiny_world.run / "dynamics" / "model.safetensors")
     ended = load_file(config.out / "teacher_forcing-1" / "model.safetensors")
     assert max(float((ended[name] - begun[name]).abs().max()) for name in begun) < 0.05
-
-
-def test_figures_pool_seeds_and_leave_out_what_nobody_can_know() -> None:
-    # Two clips, two seeds, one horizon; one clip's ball was served again in both seeds.
-    errors = np.array([[[1.0], [3.0]], [[np.nan], [np.nan]]])
-    hits, changed = np.array([[[2.0], [3.0]], [[0.0], [0.0]]]), np.array([[[4.0], [4.0]], [[0.0], [0.0]]])
-    figures = Judged(hits, changed, errors).figures((10,))
-    assert figures["changed-token accuracy before a new serve, h = 10"].value == 5 / 8
-    assert figures["ball error, px, h = 10"].value == 2.0
-    assert figures["ball within 2 px, h = 10"].value == 0.5
-
-
-def test_differences_are_paired() -> None:
-    rng = np.random.default_rng(0)
-    forced = rng.uniform(0, 40, size=(64, 1, 1))
-    nothing = np.zeros_like(forced)
-    better = ablation._against(Judged(nothing, nothing, forced - 1), Judged(nothing, nothing, forced), (20,))
-    difference = better["ball error minus that of teacher forcing, px, h = 20"]
-    # Clips differ by tens of pixels; that the same ones are compared makes one pixel certain.
-    assert difference.value == pytest.approx(-1) and -1.01 < difference.low <= difference.high < -0.99
 
 
 def test_variants_differ_in_what_their_names_say() -> None:

@@ -13,14 +13,13 @@ import torch
 from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure as Sheet
+from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from torch import nn
 
 from genie_env.games.sprites import SpriteColours, find_sprites
 from genie_env.models.dynamics import Dynamics, parallel_log_probs
-from genie_env.world import World
-from training.evaluation.held_out import Clips
+from training.evaluation.held_out import Clips, HeldOutPlay
 
 INCH = 1.5
 
@@ -70,21 +69,22 @@ def take_attention(model: Dynamics, tokens_TN: torch.Tensor, actions_T: torch.Te
     return found
 
 
-def draw_attention(folder: Path, world: World, clips: Clips, clip: int) -> list[Path]:
+def draw_attention(folder: Path, play: HeldOutPlay, clips: Clips, clip: int) -> list[Path]:
     """Draw the attention behind the first predicted frame of one of the clips, and return the pictures' paths."""
     folder.mkdir(parents=True, exist_ok=True)
+    world = play.world
     tokens_TN, actions_T = clips.tokens_CTN[clip, : clips.context], clips.actions_CT[clip, : clips.context]
     found = take_attention(world.dynamics, tokens_TN, actions_T)
     side = world.config.dynamics.side // world.config.dynamics.group
     place = moving_place(tokens_TN, clips.tokens_CTN[clip, clips.context], side)
-    shades_THW = _shades(clips.frames_CTHWC[clip, : clips.context], clips.background_HWC)
+    shades_THW = _shades(clips.frames_CTHWC[clip, : clips.context], play.background_HWC)
     paths = [folder / "attention_space.png", folder / "attention_time.png"]
     _draw_space(paths[0], shades_THW[-1], found.space, place, side, len(found.time))
     _draw_time(paths[1], shades_THW, found.time, place, side)
     return paths
 
 
-def liveliest(clips: Clips, colours: SpriteColours | None) -> int:
+def most_changed_clip(clips: Clips, colours: SpriteColours | None) -> int:
     """The clip that changes most in its first predicted frame, of those with every sprite in sight before it."""
     last = clips.context - 1
     changes_C = (clips.tokens_CTN[:, last] != clips.tokens_CTN[:, last + 1]).sum(-1).numpy().astype(float)
@@ -107,7 +107,7 @@ def _draw_space(
 ) -> None:
     """A row for each block: the mean over heads of all positions, then what ``place`` looks at, head by head."""
     columns = ["all positions", "the marked one", *(f"head {h + 1}" for h in range(space[0].shape[0]))]
-    sheet, grid = _sheet(len(space), len(columns))
+    figure, grid = _figure(len(space), len(columns))
     for index, (weights, row) in enumerate(zip(space, grid, strict=True)):
         maps = [weights.mean((0, 1)), weights[:, place].mean(0), *weights[:, place]]
         for axes, name, values in zip(row, columns, maps, strict=True):
@@ -118,13 +118,13 @@ def _draw_space(
                 axes.set_title(name, fontsize=8)
         block = f"trunk {index + 1}" if index < num_blocks else f"head {index + 1 - num_blocks}"
         row[0].set_ylabel(block, fontsize=8)
-    sheet.suptitle("Attention within the frame; each picture is scaled to its own largest weight", fontsize=9)
-    sheet.savefig(path, dpi=100)
+    figure.suptitle("Attention within the frame; each picture is scaled to its own largest weight", fontsize=9)
+    figure.savefig(path, dpi=100)
 
 
 def _draw_time(path: Path, shades_THW: np.ndarray, time: list[np.ndarray], place: int, side: int) -> None:
     """A row for each block: every frame of the window with the weight that each position gives its own past there."""
-    sheet, grid = _sheet(len(time), len(shades_THW))
+    figure, grid = _figure(len(time), len(shades_THW))
     for index, (weights, row) in enumerate(zip(time, grid, strict=True)):
         maps_TG = weights.mean(1).T
         for age, (axes, shade_HW, values) in enumerate(zip(row, shades_THW, maps_TG, strict=True)):
@@ -133,18 +133,18 @@ def _draw_time(path: Path, shades_THW: np.ndarray, time: list[np.ndarray], place
             if index == 0:
                 axes.set_title(f"t - {len(shades_THW) - 1 - age}", fontsize=8)
         row[0].set_ylabel(f"trunk {index + 1}", fontsize=8)
-    sheet.suptitle(
+    figure.suptitle(
         "Attention over time, mean of the heads: how much each position of the newest frame looks at itself then; "
         "each row is scaled to its largest weight",
         fontsize=9,
     )
-    sheet.savefig(path, dpi=100)
+    figure.savefig(path, dpi=100)
 
 
-def _sheet(rows: int, columns: int) -> tuple[Sheet, np.ndarray]:
-    sheet = Sheet(figsize=(INCH * columns, INCH * rows + 0.4), layout="constrained")
-    FigureCanvasAgg(sheet)
-    return sheet, sheet.subplots(rows, columns, squeeze=False)
+def _figure(rows: int, columns: int) -> tuple[Figure, np.ndarray]:
+    figure = Figure(figsize=(INCH * columns, INCH * rows + 0.4), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure, figure.subplots(rows, columns, squeeze=False)
 
 
 def _shades(frames_THWC: np.ndarray, background_HWC: np.ndarray) -> np.ndarray:

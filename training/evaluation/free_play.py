@@ -1,11 +1,12 @@
-"""Free play, dreamed and real, by one policy: who is there, who obeys, who scores, and what stands still or loops.
+"""Free play, dreamed and real, by one policy: which sprites are there and obey, who scores, what stands still or loops.
 
-Owns the policy and what is counted in play. Knows nothing of held-out recordings and reports; the dream and the real
+Owns the policy and what is counted in play. Knows nothing of held-out predictions and reports; the dream and the real
 game are both just vector environments here.
 """
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, NamedTuple
 
 import gymnasium as gym
@@ -16,23 +17,28 @@ from tqdm import tqdm
 from genie_env.config import SourceConfig
 from genie_env.games.registry import Game
 from genie_env.games.source_game import make_source_game
-from genie_env.games.sprites import find_sprites
+from genie_env.games.sprites import find_sprites, sprite_of
+from genie_env.measurement import WORLD, Measurement, Metric, Subset, select, with_fields
 from genie_env.statistics import Interval, mean, ratio
 from training.evaluation.array_metrics import distance, fingerprints, longest_repeat, token_counts
-from training.evaluation.report import Figures
+from training.evaluation.episodes import measure_usage
+from training.evaluation.held_out import HeldOutPlay
 from training.evaluation.sprites import count_pieces
 
+FREE_PLAY, REAL, WORLD_OVER_REAL = "free_play", "real", "world_over_real"
 WARM_UP = 32
 """Steps a real game is played before it counts: start prompts lie as far into their episodes on average."""
 LONGEST_HOLD = 8
 LONGEST_REPEAT = 60
 """Steps of showing again what was shown before, from which a row counts as frozen or looping."""
-POINTS = "points per 1000 steps"
-HISTOGRAM = "token histogram, distance to real play"
-LOOPING = f"frozen or looping rows, more than {LONGEST_REPEAT} steps"
+ROOM = 5.0
+"""Pixels to the extremes of a coordinate within which a sprite is not asked to obey."""
+
+Reach = dict[str, tuple[float, float]]
+"""Extremes that each coordinate reaches in real play."""
 
 
-class Play(NamedTuple):
+class FreePlay(NamedTuple):
     """Rows of play; step t leads from frame t to frame t+1."""
 
     frames_BTHWC: np.ndarray
@@ -42,14 +48,23 @@ class Play(NamedTuple):
     cut_BT: np.ndarray
     """Steps that ended an episode: the next frame is another one's first."""
 
+    def first(self, steps: int) -> FreePlay:
+        """The first ``steps`` steps."""
+        effects_BT = None if self.effects_BT is None else self.effects_BT[:, :steps]
+        return FreePlay(
+            self.frames_BTHWC[:, : steps + 1], effects_BT, self.rewards_BT[:, :steps], self.cut_BT[:, :steps]
+        )
 
-def play_dream(world: str, rows: int, steps: int, seed: int, effects: tuple[int, ...] | None, **options: Any) -> Play:
+
+def play_dream(
+    world: str, rows: int, steps: int, seed: int, effects: tuple[int, ...] | None, **options: Any
+) -> FreePlay:
     """Play ``rows`` dreams; ``options`` are those of the environment."""
     envs = gym.make_vec("Genie/World-v0", num_envs=rows, world=world, autoreset_mode=AutoresetMode.SAME_STEP, **options)
     return play(envs, steps, seed, effects, name="free dreams")
 
 
-def play_real(source: SourceConfig, rows: int, steps: int, seed: int, effects: tuple[int, ...]) -> Play:
+def play_real(source: SourceConfig, rows: int, steps: int, seed: int, effects: tuple[int, ...]) -> FreePlay:
     """Play as many real games.
 
     Raises:
@@ -61,7 +76,7 @@ def play_real(source: SourceConfig, rows: int, steps: int, seed: int, effects: t
 
 def play(
     envs: gym.vector.VectorEnv, steps: int, seed: int, effects: tuple[int, ...] | None, warm_up: int = 0, name: str = ""
-) -> Play:
+) -> FreePlay:
     """Play the policy, and close ``envs``; the first ``warm_up`` steps are not kept."""
     num_actions = int(envs.single_action_space.n)  # type: ignore[attr-defined]
     actions_TB = held_actions(np.random.default_rng(seed), warm_up + steps, envs.num_envs, num_actions)
@@ -72,7 +87,7 @@ def play(
         rewards.append(reward)
         cuts.append(terminated | truncated)
     envs.close()
-    return Play(
+    return FreePlay(
         np.stack(frames[warm_up:], axis=1),
         None if effects is None else np.asarray(effects)[actions_TB[warm_up:].T],
         np.stack(rewards[warm_up:], axis=1),
@@ -87,60 +102,97 @@ def held_actions(rng: np.random.Generator, steps: int, rows: int, num_actions: i
     return np.stack([np.repeat(a, h)[:steps] for a, h in zip(actions_BT, holds_BT, strict=True)], axis=1)
 
 
-def play_figures(play: Play, game: Game, reach: dict[str, tuple[float, float]]) -> Figures:
-    """Figures of play, by row.
+def measure_free_play(plays: dict[str, FreePlay], held_out: HeldOutPlay, reach: Reach) -> list[Measurement]:
+    """Values of each play, and those of the dream as parts of the real game's where that was played too.
 
     Args:
-        play: dreamed or real.
-        game: colours of its sprites, and what commands do.
-        reach: extremes that each coordinate named in ``game.action_directions`` reaches in real play.
+        plays: by source; ``WORLD`` is the dream.
+        held_out: the world that encodes the frames, and recorded play for the tokens that a real game shows.
+        reach: of the coordinates named in ``game.action_directions``; others are not asked to obey.
     """
-    found: Figures = {}
+    world = held_out.world
+    tokens = {source: world.encode(play.frames_BTHWC).cpu().numpy() for source, play in plays.items()}
+    recorded_MN = np.concatenate([episode.tokens_TN.numpy() for episode in held_out.episodes])
+    vocab = world.config.tokenizer.vocab_size
+    distances = histogram_distances(tokens, vocab, recorded_MN)
+    found: list[Measurement] = []
+    for source, play in plays.items():
+        measured = [
+            *measure_play(play, held_out.game, reach),
+            Measurement.of(Metric.TOKEN_HISTOGRAM_DISTANCE, distances[source]),
+            *measure_usage(np.bincount(tokens[source].ravel(), minlength=vocab)),
+        ]
+        found += with_fields(measured, source=source, experiment=FREE_PLAY)
+    return found + _over_real(found)
+
+
+def measure_play(play: FreePlay, game: Game, reach: Reach) -> list[Measurement]:
+    """Values of one play, by row; ``reach`` as in :func:`measure_free_play`."""
+    found: list[Measurement] = []
     if game.colours is not None:
         seen, pieces = find_sprites(play.frames_BTHWC, game.colours), count_pieces(play.frames_BTHWC, game.colours)
-        for s, name in enumerate(seen.names):
-            found[f"{name} present"] = mean(seen.present[:, 1:, s])
-            found[f"exactly one {name}, where any"] = ratio(pieces[..., s] == 1, pieces[..., s] > 0)
+        for s, sprite in enumerate(seen.names):
+            of = partial(Measurement.of, sprite=sprite)
+            found.append(of(Metric.PRESENT, mean(seen.present[:, 1:, s])))
+            found.append(of(Metric.EXACTLY_ONE, ratio(pieces[..., s] == 1, pieces[..., s] > 0)))
         if play.effects_BT is not None:
-            for name, bounds in reach.items():
+            for name, extremes in reach.items():
                 directions = {effect: sign for effect, moved, sign in game.action_directions if moved == name}
-                counts = obedience(seen.coordinates()[name], play.effects_BT, play.cut_BT, directions, bounds)
-                found[f"{name.split('_')[0]} obeys"] = ratio(*counts)
-    found[POINTS] = mean(1000 * (play.rewards_BT != 0))
-    found["points won per 1000 steps"] = mean(1000 * (play.rewards_BT > 0))
-    found["points lost per 1000 steps"] = mean(1000 * (play.rewards_BT < 0))
+                counts = obedience(seen.coordinates()[name], play.effects_BT, play.cut_BT, directions, extremes)
+                found.append(Measurement.of(Metric.OBEYS, ratio(*counts), sprite=sprite_of(name)))
     prints_BT = fingerprints(play.frames_BTHWC)
     still_B, repeat_B = longest_repeat(prints_BT, 1), longest_repeat(prints_BT, prints_BT.shape[1])
-    found["longest still stretch, steps"] = mean(still_B)
-    found["longest still stretch, worst row"] = Interval(float(still_B.max()), count=len(still_B))
-    found["longest repeat of any period, worst row"] = Interval(float(repeat_B.max()), count=len(repeat_B))
-    found[LOOPING] = mean(repeat_B > LONGEST_REPEAT)
-    return found
+    of_worst = partial(Measurement.of, subset=Subset.WORST_ROW)
+    return [
+        *found,
+        Measurement.of(Metric.POINTS, mean(1000 * (play.rewards_BT != 0))),
+        Measurement.of(Metric.POINTS_WON, mean(1000 * (play.rewards_BT > 0))),
+        Measurement.of(Metric.POINTS_LOST, mean(1000 * (play.rewards_BT < 0))),
+        Measurement.of(Metric.LONGEST_STILL, mean(still_B)),
+        of_worst(Metric.LONGEST_STILL, Interval(float(still_B.max()), count=len(still_B))),
+        of_worst(Metric.LONGEST_REPEAT, Interval(float(repeat_B.max()), count=len(repeat_B))),
+        Measurement.of(Metric.REPEATING_ROWS, mean(repeat_B > LONGEST_REPEAT)),
+    ]
 
 
-def histogram_figures(
-    tokens: dict[str, np.ndarray], vocab: int, reference: str, recorded_MN: np.ndarray
-) -> dict[str, Figures]:
+def reach_of(frames: np.ndarray, game: Game) -> Reach:
+    """Extremes that each coordinate which commands move reaches in frames [..., H, W, 3]."""
+    if game.colours is None:
+        return {}
+    places = find_sprites(frames, game.colours).coordinates()
+    moved = dict.fromkeys(name for _, name, _ in game.action_directions)
+    return {name: (float(np.nanmin(places[name])), float(np.nanmax(places[name]))) for name in moved}
+
+
+def histogram_distances(tokens: dict[str, np.ndarray], vocab: int, recorded_MN: np.ndarray) -> dict[str, Interval]:
     """How far each row's tokens, counted at each place, are from those of all other real play.
 
     Args:
-        tokens: of each play, int64 [B, T, N].
+        tokens: of each play, int64 [B, T, N]. A row of the real game is compared with its other rows, which shows how
+            far a row is from its like. Where it was not played, the recording takes its place.
         vocab: size of the vocabulary.
-        reference: the play that is real; a row of it is compared with its other rows, which tells how far a row is
-            from its like. Where it was not played, the recording takes its place.
         recorded_MN: tokens of recorded frames.
     """
-    counts_BX = {name: np.stack([token_counts(row, vocab) for row in rows]) for name, rows in tokens.items()}
-    real_BX = counts_BX.get(reference, np.zeros((1, 1)))
-    compared = {}
-    for name, rows_BX in counts_BX.items():
+    counts_BX = {source: np.stack([token_counts(row, vocab) for row in rows]) for source, rows in tokens.items()}
+    real_BX = counts_BX.get(REAL, np.zeros((1, 1)))
+    found = {}
+    for source, rows_BX in counts_BX.items():
         if len(real_BX) < 2:
             others = np.broadcast_to(token_counts(recorded_MN, vocab), rows_BX.shape)
         else:
-            others = real_BX.sum(0) - (rows_BX if name == reference else 0 * rows_BX)
-        compared[name] = {
-            HISTOGRAM: mean(np.array([distance(row, other) for row, other in zip(rows_BX, others, strict=True)]))
-        }
+            others = real_BX.sum(0) - (rows_BX if source == REAL else 0 * rows_BX)
+        found[source] = mean(np.array([distance(row, other) for row, other in zip(rows_BX, others, strict=True)]))
+    return found
+
+
+def _over_real(found: list[Measurement]) -> list[Measurement]:
+    """Shares and rates as parts of the real game's, with the dream's interval; the real game's own is not in it."""
+    compared = []
+    for ours in select(found, source=WORLD):
+        for real in select(found, source=REAL, metric=ours.metric, sprite=ours.sprite):
+            if ours.metric in (Metric.PRESENT, Metric.POINTS) and real.value > 0:
+                ends = {name: getattr(ours, name) / real.value for name in ("value", "low", "high")}
+                compared += with_fields([ours], source=WORLD_OVER_REAL, unit="", **ends)
     return compared
 
 
@@ -150,9 +202,8 @@ def obedience(
     cut_BT: np.ndarray,
     directions: dict[int, int],
     reach: tuple[float, float],
-    room: float = 5.0,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """How often a sprite moved the way it was told, per row: obeyed [B] out of asked [B].
+    """How often a sprite moved as commanded, per row: obeyed [B] out of asked [B].
 
     It was asked where the same command was held for two steps, the present one included, and the sprite had room.
 
@@ -162,11 +213,10 @@ def obedience(
         cut_BT: steps that ended in a new beginning, where nothing moved.
         directions: sign of the movement each effect should cause; other effects ask for nothing.
         reach: the extremes the coordinate reaches in real play.
-        room: distance that must be left to them.
     """
     before_BT, after_BT = place_BT[:, 1:-1], place_BT[:, 2:]
     held_BT = (effect_BT[:, 1:] == effect_BT[:, :-1]) & ~cut_BT[:, 1:] & ~cut_BT[:, :-1]
-    free_BT = (before_BT >= reach[0] + room) & (before_BT <= reach[1] - room)
+    free_BT = (before_BT >= reach[0] + ROOM) & (before_BT <= reach[1] - ROOM)
     obeyed_B, asked_B = np.zeros(len(place_BT)), np.zeros(len(place_BT))
     for effect, sign in directions.items():
         asked_BT = held_BT & free_BT & (effect_BT[:, 1:] == effect)

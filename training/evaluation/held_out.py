@@ -1,11 +1,13 @@
 """Held-out play as a world reads it: whole episodes, clips cut from them, and what the world predicts for those.
 
-Owns the way from a recording to predictions, forced or dreamed. Knows nothing of how they are judged.
+Owns the way from a recording to predictions, with real frames as context or dreamed ones. Knows nothing of how
+predictions are scored.
 """
 
 from __future__ import annotations
 
 import copy
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -14,7 +16,8 @@ from tqdm import tqdm
 
 from genie_env.config import SamplingConfig
 from genie_env.data.episodes import EpisodeEntry, EpisodeStore
-from genie_env.games.sprites import SpriteColours, find_sprites
+from genie_env.games.registry import Game
+from genie_env.games.sprites import find_sprites
 from genie_env.models.outcome import predict_episode
 from genie_env.world import World
 from training.data.dataset import background, effect_labels
@@ -22,27 +25,114 @@ from training.data.dataset import background, effect_labels
 BATCH = 64  # clips predicted together
 
 
-class Reading(NamedTuple):
+class HeldOutEpisode(NamedTuple):
     """One held-out episode of T transitions, and what the world reads from it."""
 
     entry: EpisodeEntry
     tokens_TN: torch.Tensor
-    """Of all T+1 frames."""
+    """Tokens of all T+1 frames."""
     codes_T: np.ndarray
     """Latent actions inferred from the frames."""
-    told_T: np.ndarray
-    """Latent actions of the kind that the dynamics learned from: those, or the recorded actions as a player's are."""
+    dynamics_actions_T: np.ndarray
+    """Latent actions of the kind that the dynamics learned from: inferred, or recorded and mapped as a player's are."""
     effects_T: np.ndarray
+    """Effects of the recorded actions."""
     truth_TK: np.ndarray
     rewards_T: np.ndarray
     ended_T: np.ndarray
     read_rewards_T: np.ndarray
+    """Rewards that the outcome head reads from the tokens."""
     read_ended_T: np.ndarray
 
 
-def read_episodes(world: World, store: EpisodeStore, max_frames: int) -> list[Reading]:
+class Clips(NamedTuple):
+    """Held-out clips: ``context`` real frames, then the H frames that are to be predicted."""
+
+    context: int
+    frames_CTHWC: np.ndarray
+    tokens_CTN: torch.Tensor
+    actions_CT: torch.Tensor
+    """Latent actions of the kind that the dynamics learned from, [C, T-1]."""
+    scored_CH: np.ndarray
+    """Whether a point was scored between the context and each predicted frame."""
+    served_CH: np.ndarray
+    """Whether the tracked sprite was served since the context. A serve is random, so what follows cannot be known."""
+
+    @property
+    def real_CHN(self) -> torch.Tensor:
+        """Tokens of the frames that are to be predicted."""
+        return self.tokens_CTN[:, self.context :]
+
+    @property
+    def previous_CHN(self) -> torch.Tensor:
+        """Tokens of the real frame before each of them."""
+        return self.tokens_CTN[:, self.context - 1 : -1]
+
+    def select(self, rows: slice, steps: int) -> Clips:
+        """Some of the clips, with their first ``steps`` frames to predict."""
+        length = self.context + steps
+        return Clips(
+            self.context,
+            self.frames_CTHWC[rows, :length],
+            self.tokens_CTN[rows, :length],
+            self.actions_CT[rows, : length - 1],
+            self.scored_CH[rows, :steps],
+            self.served_CH[rows, :steps],
+        )
+
+
+@dataclass(frozen=True)
+class HeldOutPlay:
+    """A world, and the held-out episodes of a recording as it reads them."""
+
+    world: World
+    store: EpisodeStore
+    game: Game
+    episodes: list[HeldOutEpisode]
+    background_HWC: np.ndarray
+    """Median frame of the training episodes."""
+
+    def clips(self, count: int, context: int, steps: int, seed: int) -> Clips:
+        """Draw ``count`` clips of ``context + steps`` frames, or all where there are fewer.
+
+        Raises:
+            ValueError: if no episode is long enough.
+        """
+        length = context + steps
+        places = [(e, t) for e in self.episodes for t in range(len(e.tokens_TN) - length + 1)]
+        if not places:
+            raise ValueError(
+                f"{self.store.folder}: no held-out episode has {length} frames; record more or lower the horizons"
+            )
+        rng = np.random.default_rng(seed)
+        picks = [places[i] for i in rng.choice(len(places), min(count, len(places)), replace=False)]
+        points = np.stack([e.rewards_T[t + context - 1 : t + length - 1] != 0 for e, t in picks])
+        frames_CTHWC = np.stack([self.store.array("frames", e.entry)[t : t + length] for e, t in picks])
+        scored_CH = np.logical_or.accumulate(points, axis=1)
+        return Clips(
+            context,
+            frames_CTHWC,
+            torch.stack([e.tokens_TN[t : t + length] for e, t in picks]),
+            torch.from_numpy(np.stack([e.dynamics_actions_T[t : t + length - 1] for e, t in picks])),
+            scored_CH,
+            served_since(frames_CTHWC[:, context - 1 :], scored_CH, self.game),
+        )
+
+    def frames(self, count: int, seed: int) -> tuple[np.ndarray, torch.Tensor]:
+        """Random single frames uint8 [M, H, W, 3], and their tokens [M, N]."""
+        ends = np.cumsum([len(e.codes_T) for e in self.episodes])
+        indices = np.random.default_rng(seed).integers(ends[-1], size=count)
+        which = np.searchsorted(ends, indices, side="right")
+        places = [
+            (self.episodes[w], index - (ends[w - 1] if w else 0)) for w, index in zip(which, indices, strict=True)
+        ]
+        frames_MHWC = np.stack([self.store.array("frames", e.entry)[t] for e, t in places])
+        return frames_MHWC, torch.stack([e.tokens_TN[t] for e, t in places])
+
+
+def read_held_out(world: World, store: EpisodeStore, game: Game, max_frames: int) -> HeldOutPlay:
     """Read held-out episodes, no more than about ``max_frames`` frames in all."""
-    readings: list[Reading] = []
+    episodes: list[HeldOutEpisode] = []
     outcome = copy.deepcopy(world.outcome).cpu()
     with tqdm(total=min(max_frames, sum(e.length for e in store.split("test"))), desc="read", unit="frame") as bar:
         for entry, arrays in store.episodes("test"):
@@ -52,13 +142,14 @@ def read_episodes(world: World, store: EpisodeStore, max_frames: int) -> list[Re
                 continue
             tokens_TN = world.encode(frames[None])[0].cpu()
             codes_T = world.infer_actions(frames[None])[0].cpu().numpy()
-            readings.append(
-                Reading(
+            actions_T = arrays["actions"][:steps].astype(np.int64)
+            episodes.append(
+                HeldOutEpisode(
                     entry,
                     tokens_TN,
                     codes_T,
-                    _told(world, codes_T, arrays["actions"][:steps]),
-                    effect_labels(store, torch.from_numpy(arrays["actions"][:steps].astype(np.int64))).numpy(),
+                    _dynamics_actions(world, codes_T, actions_T),
+                    effect_labels(store, torch.from_numpy(actions_T)).numpy(),
                     arrays["truth"][:steps],
                     arrays["rewards"][:steps],
                     arrays["terminated"][:steps],
@@ -66,121 +157,64 @@ def read_episodes(world: World, store: EpisodeStore, max_frames: int) -> list[Re
                 )
             )
             bar.update(len(frames))
-    return readings
+    if not episodes:
+        raise ValueError(f"{store.folder}: expected a held-out episode of at least two frames; record more steps")
+    return HeldOutPlay(world, store, game, episodes, background(store))
 
 
-def _told(world: World, codes_T: np.ndarray, actions_T: np.ndarray) -> np.ndarray:
-    mapped = world.config.action_map
-    if not world.config.recorded_actions or mapped is None:
-        return codes_T
-    return np.array(mapped.real_to_latent)[actions_T]
+def served_since(frames_CTHWC: np.ndarray, scored_CH: np.ndarray, game: Game) -> np.ndarray:
+    """Whether the tracked sprite appeared since frame 0 that was absent then, or appeared after a point: bool [C, T-1].
 
-
-class Clips(NamedTuple):
-    """Held-out clips: ``context`` real frames, then the H frames that are to be predicted."""
-
-    context: int
-    background_HWC: np.ndarray
-    frames_CTHWC: np.ndarray
-    tokens_CTN: torch.Tensor
-    actions_CT: torch.Tensor
-    """Latent actions of the kind that the dynamics learned from, [C, T-1]."""
-    scored_CH: np.ndarray
-    """Whether a point was scored between the context and each predicted frame."""
-    served_CH: np.ndarray
-    """Whether a ball was served since the context: a serve is random, so nobody can know what comes after it."""
-
-    def pick(self, rows: slice, steps: int) -> Clips:
-        """Some of the clips, with their first ``steps`` frames to predict."""
-        length = self.context + steps
-        return Clips(
-            self.context,
-            self.background_HWC,
-            self.frames_CTHWC[rows, :length],
-            self.tokens_CTN[rows, :length],
-            self.actions_CT[rows, : length - 1],
-            self.scored_CH[rows, :steps],
-            self.served_CH[rows, :steps],
-        )
-
-
-def take_clips(
-    store: EpisodeStore,
-    readings: list[Reading],
-    count: int,
-    context: int,
-    steps: int,
-    seed: int,
-    colours: SpriteColours | None = None,
-) -> Clips:
-    """Draw ``count`` clips of ``context + steps`` frames from held-out episodes.
-
-    Args:
-        store: where the frames are.
-        readings: what the world reads from the held-out episodes.
-        count: number of clips; fewer where there are fewer.
-        context: real frames before the predicted ones.
-        steps: frames to predict.
-        seed: of the draw.
-        colours: by which a serve is seen; without them, or without a ball, a point counts as a new serve.
-
-    Raises:
-        ValueError: if none is long enough.
+    Where the game's sprites are not known, a point counts as a new serve.
     """
-    length = context + steps
-    places = [(r, t) for r in readings for t in range(len(r.tokens_TN) - length + 1)]
-    if not places:
-        raise ValueError(f"{store.folder}: no held-out episode has {length} frames; record more or lower the horizons")
-    rng = np.random.default_rng(seed)
-    picks = [places[i] for i in rng.choice(len(places), min(count, len(places)), replace=False)]
-    points = np.stack([r.rewards_T[t + context - 1 : t + length - 1] != 0 for r, t in picks])
-    frames_CTHWC = np.stack([store.array("frames", r.entry)[t : t + length] for r, t in picks])
-    scored_CH = np.logical_or.accumulate(points, axis=1)
-    return Clips(
-        context,
-        background(store),
-        frames_CTHWC,
-        torch.stack([r.tokens_TN[t : t + length] for r, t in picks]),
-        torch.from_numpy(np.stack([r.told_T[t : t + length - 1] for r, t in picks])),
-        scored_CH,
-        served_again(frames_CTHWC[:, context - 1 :], scored_CH, colours),
-    )
-
-
-def served_again(frames_CTHWC: np.ndarray, scored_CH: np.ndarray, colours: SpriteColours | None) -> np.ndarray:
-    """Whether a ball came into sight since frame 0 that had not been there, or not before a point: bool [C, T-1]."""
-    if colours is None or "ball" not in colours.sprites:
+    if game.colours is None or game.tracked not in game.colours.sprites:
         return scored_CH
-    seen = find_sprites(frames_CTHWC, colours)
-    there_CT = seen.present[..., seen.names.index("ball")]
+    there_CT = find_sprites(frames_CTHWC, game.colours).of(game.tracked)
     # A ball that a paddle hid for a moment is no new one.
     appears_CH = there_CT[:, 1:] & ~there_CT[:, :-1] & (scored_CH | ~there_CT[:, :1])
     return np.logical_or.accumulate(appears_CH, axis=1)
 
 
-@torch.inference_mode()
-def roll(
+def random_actions(world: World, clips: Clips, seed: int) -> torch.Tensor:
+    """The clips' latent actions [C, T-1], drawn uniformly from the end of the context on."""
+    generator = torch.Generator().manual_seed(seed)
+    drawn_CT = torch.randint(world.config.dynamics.num_actions, clips.actions_CT.shape, generator=generator)
+    drawn_CT[:, : clips.context - 1] = clips.actions_CT[:, : clips.context - 1]
+    return drawn_CT
+
+
+def predict(
     world: World, clips: Clips, sampling: SamplingConfig, forced: bool = False, actions_CT: torch.Tensor | None = None
 ) -> torch.Tensor:
     """Predicted tokens int64 [C, H, N] of the frames after the context.
 
     Args:
+        world: whose dynamics predicts.
+        clips: what it is shown.
+        sampling: how tokens are drawn.
         forced: predict every frame from real ones only (teacher forcing) instead of dreaming on.
-        actions_CT: instead of the clips' own latent actions.
+        actions_CT: used instead of the clips' own latent actions; may be longer.
     """
     engine, parts = world.engine(sampling), []
     actions_CT = clips.actions_CT if actions_CT is None else actions_CT
-    dreamed = slice(clips.context, clips.tokens_CTN.shape[1])
+    first = clips.context
     with tqdm(total=len(clips.tokens_CTN), desc="forced" if forced else "dreamed", unit="clip") as bar:
         for rows in torch.arange(len(clips.tokens_CTN)).split(BATCH):
             tokens, actions = clips.tokens_CTN[rows].to(world.device), actions_CT[rows].to(world.device)
             rollout = engine.roll(
-                tokens[:, : clips.context],
-                actions[:, : clips.context - 1],
-                actions[:, clips.context - 1 : dreamed.stop - 1],
+                tokens[:, :first],
+                actions[:, : first - 1],
+                actions[:, first - 1 : tokens.shape[1] - 1],
                 keys_B=rows,
-                force_BTN=tokens[:, dreamed] if forced else None,
+                force_BTN=tokens[:, first:] if forced else None,
             )
             parts.append(rollout.tokens_BTN.cpu())
             bar.update(len(rows))
     return torch.cat(parts)
+
+
+def _dynamics_actions(world: World, codes_T: np.ndarray, actions_T: np.ndarray) -> np.ndarray:
+    mapped = world.config.action_map
+    if not world.config.recorded_actions or mapped is None:
+        return codes_T
+    return np.array(mapped.real_to_latent)[actions_T]

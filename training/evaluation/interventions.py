@@ -7,21 +7,22 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file
 
+from genie_env.files.errors import FileError
+from genie_env.files.tensors import fill_weights, read_tensors, under
 from genie_env.models.dynamics import Dynamics
 from training.engine.loop import CHECKPOINT
 
 
 class HiddenContext:
-    """A dynamics to whose trunk a share of the context's tokens, drawn anew each time, is hidden by the mask token."""
+    """A dynamics whose trunk sees the mask token instead of a random share of the context's tokens."""
 
     def __init__(self, model: Dynamics, share: float, seed: int) -> None:
         self._model, self._share = model, share
         self._generator = torch.Generator().manual_seed(seed)
 
     def __getattr__(self, name: str) -> Any:
-        """Everything else is the dynamics' own."""
+        """Return what the dynamics has under this name."""
         return getattr(self._model, name)
 
     def trunk(self, tokens_BTN: torch.Tensor, actions_BT: torch.Tensor) -> torch.Tensor:
@@ -33,10 +34,10 @@ class HiddenContext:
 def with_batch_statistics(model: Dynamics) -> Dynamics | None:
     """A copy that normalises by the batch at hand, or None where no layer keeps running statistics."""
     model = copy.deepcopy(model)
-    kept = [layer for layer in model.modules() if getattr(layer, "running_mean", None) is not None]
-    for layer in kept:
+    layers = [layer for layer in model.modules() if getattr(layer, "running_mean", None) is not None]
+    for layer in layers:
         layer.train()
-    return model if kept else None
+    return model if layers else None
 
 
 def from_checkpoint(model: Dynamics, folder: Path, kind: str) -> Dynamics:
@@ -48,14 +49,10 @@ def from_checkpoint(model: Dynamics, folder: Path, kind: str) -> Dynamics:
         kind: ``model`` for the raw weights, ``average`` for the averaged ones.
 
     Raises:
-        ValueError: if there is no checkpoint, or it belongs to another network.
+        FileError: if there is no checkpoint, or it belongs to another network.
     """
     path, model = folder / CHECKPOINT, copy.deepcopy(model)
     if not path.exists():
-        raise ValueError(f"{path}: expected a checkpoint of training.train_dynamics")
-    tensors = {k.removeprefix(f"{kind}."): v for k, v in load_file(path).items() if k.startswith(f"{kind}.")}
-    try:
-        model.load_state_dict(tensors)
-    except RuntimeError as error:
-        raise ValueError(f"{path}: is no checkpoint of this world's dynamics: {error}") from error
+        raise FileError(path, "missing; expected a checkpoint of training.train_dynamics")
+    fill_weights(model, under(read_tensors(path), f"{kind}."), path)
     return model.eval()

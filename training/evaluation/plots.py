@@ -1,6 +1,6 @@
-"""Curves of a report: figures against the horizon of a dream, and against a setting.
+"""Curves of measurements against the horizon of a dream or against a setting.
 
-Owns how curves look. Reads finished tables only and measures nothing.
+Owns how curves look. Reads finished measurements only and measures nothing.
 """
 
 from __future__ import annotations
@@ -8,88 +8,74 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure as Sheet
+from matplotlib.figure import Figure
 
-from genie_env.statistics import Interval
-from training.evaluation.report import Figures, Section
+from genie_env.measurement import Measurement
+from training.evaluation.report import SOURCES
 
 # Okabe and Ito's colours, which stay apart for colour-blind eyes.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 WIDTH, HEIGHT, COLUMNS = 4.2, 2.9, 3
 
 
-def plot_horizons(path: Path, section: Section, columns: Sequence[str] | None = None) -> None:
-    """Draw every figure of ``section`` whose rows are named ``figure, h = 5`` against h, a line for each column."""
-    rows = list(dict.fromkeys(row for figures in section.columns.values() for row in figures))
-    names = list(dict.fromkeys(row.rsplit(", h = ", 1)[0] for row in rows if ", h = " in row))
-    sheet, places = _sheet(len(names))
-    for name, axes in zip(names, places, strict=True):
-        for colour, column in zip(COLOURS, columns or section.columns, strict=False):
-            at = {int(r.rsplit(", h = ", 1)[1]): f for r, f in section.columns[column].items() if _is(r, name)}
-            _line(axes, list(at), list(at.values()), column, colour)
-        axes.set_xscale("log")
-        ticks = sorted({int(row.rsplit(", h = ", 1)[1]) for row in rows if _is(row, name)})
-        axes.set_xticks(ticks, [str(h) for h in ticks])
-        axes.minorticks_off()
-        axes.set_xlabel("steps since the last real frame")
-        axes.set_title(name, fontsize=9)
-    _save(path, sheet, places)
+def plot_horizons(path: Path, measurements: Sequence[Measurement]) -> None:
+    """:func:`plot_curves` over the steps of a dream."""
+    plot_curves(path, measurements, "horizon", "steps since the last real frame", log=True)
 
 
-def plot_setting(path: Path, setting: str, by_value: dict[float, Figures], names: Sequence[str]) -> None:
-    """Draw the figures ``names`` against the values of a setting."""
-    names = [name for name in names if any(name in figures for figures in by_value.values())]
-    sheet, places = _sheet(len(names))
-    for name, axes in zip(names, places, strict=True):
-        values = [value for value, figures in by_value.items() if name in figures]
-        _line(axes, values, [by_value[value][name] for value in values], "this world", COLOURS[0])
-        axes.set_xlabel(setting)
-        axes.set_title(name, fontsize=9)
-    _save(path, sheet, places)
+def plot_curves(
+    path: Path, measurements: Sequence[Measurement], x: Literal["horizon", "setting"], x_label: str, log: bool = False
+) -> None:
+    """Draw a panel for each kind of measurement that has a value of ``x``, and in it a line for each source."""
+    placed = [one for one in measurements if getattr(one, x) is not None]
+    panels, sources = dict.fromkeys(_kind(one, x) for one in placed), dict.fromkeys(one.source for one in placed)
+    columns = min(COLUMNS, max(1, len(panels)))
+    rows = max(1, -(-len(panels) // columns))
+    figure = Figure(figsize=(WIDTH * columns, HEIGHT * rows), layout="constrained")
+    FigureCanvasAgg(figure)
+    for index, panel in enumerate(panels):
+        axes = figure.add_subplot(rows, columns, index + 1)
+        shown = [one for one in placed if _kind(one, x) == panel]
+        for colour, source in zip(COLOURS, sources, strict=False):
+            _line(axes, [one for one in shown if one.source == source], x, colour)
+        if log:
+            ticks = sorted({getattr(one, x) for one in shown})
+            axes.set_xscale("log")
+            axes.set_xticks(ticks, [str(tick) for tick in ticks])
+            axes.minorticks_off()
+        axes.set_xlabel(x_label)
+        axes.set_title(shown[0].label if x == "horizon" else shown[0].label_with_horizon, fontsize=9)
+        axes.grid(alpha=0.3)
+        if index == 0 and len(sources) > 1:
+            axes.legend(fontsize=7)
+    figure.savefig(path, dpi=100)
 
 
-def plot_lines(path: Path, across: str, title: str, x: Sequence[float], lines: dict[str, Sequence[Interval]]) -> None:
-    """Draw some figures over ``x`` in one place."""
-    sheet, (axes,) = _sheet(1)
-    for colour, (name, figures) in zip(COLOURS, lines.items(), strict=False):
-        _line(axes, x, figures, name, colour)
-    axes.set_xlabel(across)
-    axes.set_ylim(bottom=0)
-    axes.set_title(title, fontsize=9)
-    _save(path, sheet, [axes])
+def varied(measurements: Sequence[Measurement]) -> list[Measurement]:
+    """Those whose value depends on the setting; all where none does."""
+    values: dict[tuple[Any, ...], set[float]] = {}
+    for one in measurements:
+        values.setdefault(_kind(one, "setting"), set()).add(one.value)
+    return [one for one in measurements if len(values[_kind(one, "setting")]) > 1] or list(measurements)
 
 
-def _is(row: str, name: str) -> bool:
-    return row.rsplit(", h = ", 1)[0] == name and ", h = " in row
+def _kind(one: Measurement, x: str) -> tuple[Any, ...]:
+    return one.metric, one.subset, one.sprite, None if x == "horizon" else one.horizon
 
 
-def _sheet(count: int) -> tuple[Sheet, list[Axes]]:
-    columns = min(COLUMNS, max(1, count))
-    rows = max(1, -(-count // columns))
-    sheet = Sheet(figsize=(WIDTH * columns, HEIGHT * rows), layout="constrained")
-    FigureCanvasAgg(sheet)
-    return sheet, [sheet.add_subplot(rows, columns, index + 1) for index in range(count)]
-
-
-def _line(axes: Axes, x: Sequence[float], figures: Sequence[Interval], label: str, colour: str) -> None:
-    kept = [(x, f) for x, f in zip(x, figures, strict=True) if math.isfinite(f.value)]
-    if not kept:
+def _line(axes: Axes, points: Sequence[Measurement], x: str, colour: str) -> None:
+    points = [one for one in points if math.isfinite(one.value)]
+    if not points:
         return
-    at = [x for x, _ in kept]
-    axes.plot(at, [f.value for _, f in kept], ".-", color=colour, label=label)
-    lows, highs = (np.array([getattr(f, end) for _, f in kept], dtype=float) for end in ("low", "high"))
+    at = [getattr(one, x) for one in points]
+    axes.plot(
+        at, [one.value for one in points], ".-", color=colour, label=SOURCES.get(points[0].source, points[0].source)
+    )
+    lows, highs = (np.array(ends) for ends in zip(*((one.low, one.high) for one in points), strict=True))
     if np.isfinite(lows).any():
         axes.fill_between(at, lows, highs, color=colour, alpha=0.2, linewidth=0)
-
-
-def _save(path: Path, sheet: Sheet, places: Sequence[Axes]) -> None:
-    for axes in places:
-        axes.grid(alpha=0.3)
-    labelled = next((axes for axes in places if axes.get_legend_handles_labels()[0]), None)
-    if labelled is not None:
-        labelled.legend(fontsize=7)
-    sheet.savefig(path, dpi=100)

@@ -1,13 +1,11 @@
-"""Tables of measured figures and the folder they are written to: JSON, Markdown and pictures.
+"""The folder that a report is written to: a flat table of measurements as JSON, Markdown and pictures.
 
 Owns how a report looks. Knows nothing about worlds or how anything is measured.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,73 +13,61 @@ import numpy as np
 
 from genie_env.files.atomic import write_json
 from genie_env.files.video import GIF_FRAMES, write_gif, write_png
-from genie_env.frames import upscale
-from genie_env.statistics import Interval
-
-Figures = dict[str, Interval]
+from genie_env.frames import grid, upscale
+from genie_env.measurement import Measurement, select
+from genie_env.tables import markdown_table
 
 SCALE = 4
-WORLD = "this world"
-
-
-def plain(found: Interval) -> dict[str, float | int | None]:
-    """Plain JSON; NaN becomes null."""
-    return {**{k: v if math.isfinite(v) else None for k, v in found._asdict().items()}, "count": found.count}
-
-
-@dataclass(frozen=True)
-class Section:
-    """One table: a column is what was measured on one thing (this world, a baseline, the real game)."""
-
-    title: str
-    about: str
-    columns: dict[str, Figures]
-
-    def markdown(self) -> str:
-        """Heading, explanation and table."""
-        rows = list(dict.fromkeys(name for figures in self.columns.values() for name in figures))
-        lines = [f"## {self.title}", "", self.about, "", "| figure | " + " | ".join(self.columns) + " |"]
-        lines.append("|---|" + "---|" * len(self.columns))
-        for row in rows:
-            cells = [str(figures[row]) if row in figures else "" for figures in self.columns.values()]
-            lines.append(f"| {row} | " + " | ".join(cells) + " |")
-        return "\n".join(lines) + "\n"
-
-    def to_json(self) -> dict[str, Any]:
-        """``{column: {figure: {value, low, high, count}}}``."""
-        return {c: {name: plain(f) for name, f in figures.items()} for c, figures in self.columns.items()}
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """Everything that was measured on one world."""
-
-    world: str
-    settings: dict[str, Any]
-    sections: tuple[Section, ...]
-    notes: tuple[str, ...] = ()
-
-    def figure(self, section: str, name: str, column: str = WORLD) -> Interval:
-        """One figure.
-
-        Raises:
-            KeyError: if it was not measured.
-        """
-        return next(s for s in self.sections if s.title == section).columns[column][name]
-
-    def flat(self) -> dict[str, float]:
-        """This world's own finite figures as ``section: figure``, for a model card."""
-        return {
-            f"{s.title}: {name}": round(f.value, 4)
-            for s in self.sections
-            for name, f in s.columns.get(WORLD, {}).items()
-            if math.isfinite(f.value)
-        }
-
-    def to_json(self) -> dict[str, Any]:
-        """All figures, plain."""
-        sections = {s.title: s.to_json() for s in self.sections}
-        return {"world": self.world, "settings": self.settings, "notes": list(self.notes), "sections": sections}
+SOURCES = {
+    "world": "this world",
+    "argmax": "this world, argmax",
+    "teacher_forced": "teacher-forced",
+    "copy_last": "copy-last",
+    "forced_copy_last": "teacher-forced copy-last",
+    "median": "median background",
+    "majority": "majority class",
+    "real": "real game",
+    "world_over_real": "dream over real",
+}
+"""Heads of columns."""
+EXPERIMENTS = {
+    "tokenizer": ("tokenizer", "Held-out frames, encoded and decoded."),
+    "one_step": (
+        "one step",
+        "The next frame from the action and at least as many real frames as a context has. The argmax column takes one "
+        "pass at temperature 0, the first the world's own sampling.",
+    ),
+    "dream": (
+        "horizons",
+        "Dreams of h steps from a context of real frames, with the actions that were really taken (recorded or "
+        "inferred, whichever the dynamics learned from). Teacher-forced: every frame is predicted from real ones. "
+        "Copy-last repeats the last frame of the context, teacher-forced copy-last the real frame before. Position "
+        "errors are medians over clips whose sprite was there at the start and in which nobody scored since; a missing "
+        'sprite counts as a whole picture\'s width away. A serve is random: rows "before a new serve" leave out what '
+        "came after one.",
+    ),
+    "latent_actions": (
+        "latent actions",
+        "Agreement with the effects of the real actions over whole episodes. ΔPSNR: inferred against random codes.",
+    ),
+    "outcome": ("outcome", "Events read from real play, to within one frame."),
+    "free_play": (
+        "free play",
+        "The same policy, random actions held for one to eight steps, in the dream and in the real game. A sprite "
+        "obeys if it moves as the command says that has been held for two steps, where it has five pixels of room. A "
+        "row repeats for as long as every frame is, to the pixel, the one some fixed number of steps before. The "
+        "histogram counts each token at each place; a real row is compared with the other real rows.",
+    ),
+    "speed": ("speed", "In a fresh process on this machine."),
+    "temperature": ("quality against temperature", "Dreams of some of the held-out clips, and free play."),
+    "decode_steps": ("quality against decode steps", "Dreams of some of the held-out clips, and free play."),
+    "action_diversity": (
+        "quality against action diversity",
+        "Free play in which each step's action is replaced, with this probability, by one of the least used recent "
+        "ones.",
+    ),
+}
+"""Title and explanation of each experiment's table."""
 
 
 class Pictures(NamedTuple):
@@ -94,26 +80,57 @@ class Pictures(NamedTuple):
     fps: float
 
 
-def write_report(folder: Path, evaluation: Evaluation, pictures: Pictures, plots: Sequence[str] = ()) -> None:
+def comparison_table(measurements: Sequence[Measurement]) -> str:
+    """Markdown with a row for each measured value and a column for each source, or each value of a setting."""
+    rows: dict[tuple[Any, ...], dict[str, str]] = {}
+    labels: dict[tuple[Any, ...], str] = {}
+    for one in measurements:
+        key = (one.metric, one.subset, one.sprite, one.horizon)
+        labels.setdefault(key, one.label_with_horizon)
+        rows.setdefault(key, {})[_column(one)] = str(one.interval)
+    kinds = [*dict.fromkeys(key[:-1] for key in rows)]
+    columns = [*dict.fromkeys(map(_column, measurements))]
+    ordered = sorted(rows, key=lambda key: (kinds.index(key[:-1]), key[-1] or 0))
+    return markdown_table(
+        ["measured", *columns], [[labels[key], *(rows[key].get(name, "") for name in columns)] for key in ordered]
+    )
+
+
+def write_report(
+    folder: Path,
+    world: str,
+    measurements: Sequence[Measurement],
+    settings: dict[str, Any],
+    notes: Sequence[str],
+    pictures: Pictures,
+    plots: Sequence[str] = (),
+) -> None:
     """Write ``metrics.json``, ``report.md`` and the pictures; files of an earlier report are replaced.
 
     Args:
         folder: where to write.
-        evaluation: what was measured.
+        world: its name.
+        measurements: each with one of :data:`EXPERIMENTS`.
+        settings: how they were made, JSON-plain.
+        notes: sentences for the head of the report.
         pictures: frames to show.
         plots: names of pictures that already lie in ``folder``.
     """
     folder.mkdir(parents=True, exist_ok=True)
     names = _write_pictures(folder, pictures)
     lines = [
-        f"# {evaluation.world}",
+        f"# {world}",
         "",
         "Measured by `python -m training.evaluate` on held-out episodes; 95 % bootstrap intervals in brackets.",
         "",
-        *(f"- {note}" for note in evaluation.notes),
+        *(f"- {note}" for note in notes),
         "",
         *(line for name in plots for line in (f"![{name}]({name})", "")),
-        *(section.markdown() for section in evaluation.sections),
+    ]
+    for experiment in dict.fromkeys(one.experiment for one in measurements):
+        title, about = EXPERIMENTS[experiment]
+        lines += [f"## {title}", "", about, "", comparison_table(select(measurements, experiment=experiment))]
+    lines += [
         "## Pictures",
         "",
         f"Strips: real above, dreamed below, from the last real frame on, after {_listed(pictures.horizons)} steps. "
@@ -124,36 +141,33 @@ def write_report(folder: Path, evaluation: Evaluation, pictures: Pictures, plots
         "",
         "## Settings",
         "",
-        *(f"- {name}: `{value}`" for name, value in evaluation.settings.items()),
+        *(f"- {name}: `{value}`" for name, value in settings.items()),
     ]
-    (folder / "report.md").write_text("\n".join(lines) + "\n")
-    write_json(folder / "metrics.json", evaluation.to_json())
+    (folder / "report.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    write_json(folder / "metrics.json", [one.row() for one in measurements])
+
+
+def _column(one: Measurement) -> str:
+    if one.setting is not None:
+        return f"{one.experiment.replace('_', ' ')} {one.setting:g}"
+    return SOURCES.get(one.source, one.source)
 
 
 def _write_pictures(folder: Path, pictures: Pictures) -> list[str]:
     names = []
     at = [0, *pictures.horizons]
-    for index, (real, dream) in enumerate(zip(pictures.real_CTHWC, pictures.dream_CTHWC, strict=True)):
-        rows = [_row([frames[t] for t in at]) for frames in (real, dream)]
+    for index, pair in enumerate(zip(pictures.real_CTHWC, pictures.dream_CTHWC, strict=True)):
         names.append(f"strip_{index}.png")
-        write_png(folder / names[-1], upscale(_column(rows), SCALE))
+        strip = grid([[frames_THWC[t] for t in at] for frames_THWC in pair], gap=1)
+        write_png(folder / names[-1], upscale(strip, SCALE))
     pairs = zip(pictures.real_CTHWC.swapaxes(0, 1), pictures.dream_CTHWC.swapaxes(0, 1), strict=True)
-    beside = [_column([_row([r, d]) for r, d in zip(*pair, strict=True)]) for pair in pairs]
+    beside = [grid(zip(*pair, strict=True), gap=1) for pair in pairs]
     stops = sorted(pictures.horizons)[-3:]
     for start, stop in zip([0, *stops], stops, strict=False):
         names.append(f"real_beside_dream_{start}_to_{stop}.gif")
         write_gif(folder / names[-1], beside[start : stop + 1], pictures.fps, SCALE)
     write_gif(folder / "long_dream.gif", pictures.long_dream_THWC[-GIF_FRAMES:], pictures.fps, SCALE)
     return [*names, "long_dream.gif"]
-
-
-def _row(frames: Sequence[np.ndarray]) -> np.ndarray:
-    """Pictures side by side, a light line between them."""
-    return np.concatenate([np.pad(f, ((0, 0), (0, 1), (0, 0)), constant_values=200) for f in frames], axis=1)
-
-
-def _column(rows: Sequence[np.ndarray]) -> np.ndarray:
-    return np.concatenate([np.pad(r, ((0, 1), (0, 0), (0, 0)), constant_values=200) for r in rows], axis=0)
 
 
 def _listed(numbers: Sequence[int]) -> str:

@@ -1,6 +1,6 @@
 """Quality against a setting: held-out dreams and free play under several ways to sample.
 
-Owns which settings are tried on what. Knows nothing of command lines and of how play is judged.
+Owns which settings are tried on what. Knows nothing of command lines and of how play is measured.
 """
 
 from __future__ import annotations
@@ -8,75 +8,60 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from genie_env.config import SamplingConfig
-from genie_env.games.registry import Game
-from genie_env.world import World
-from training.evaluation.free_play import HISTOGRAM, LOOPING, POINTS
-from training.evaluation.held_out import Clips, roll
-from training.evaluation.measures import ACCURACY, FORESEEABLE, horizon_figures
-from training.evaluation.plots import plot_setting
-from training.evaluation.report import Figures, Section
+from genie_env.measurement import Measurement, Metric, Subset, with_fields
+from training.evaluation.dreams import HorizonScores
+from training.evaluation.held_out import Clips, HeldOutPlay, predict
+from training.evaluation.plots import plot_curves, varied
 
 MOST_CLIPS = 64
 HORIZONS = (1, 10, 20)
-SHOWN = (f"{ACCURACY}{FORESEEABLE}, h", "foreground PSNR", " error, px", f"F1{FORESEEABLE}", " present", "exactly one")
-SHOWN += (POINTS, LOOPING, HISTOGRAM)
-"""Figures that a sweep keeps, by what is in their names; all of them at every setting would be too much to read."""
+SHOWN = {
+    *((metric, Subset.BEFORE_SERVE) for metric in (Metric.CHANGED_TOKEN_ACCURACY, Metric.EXISTENCE_F1)),
+    *((metric, "") for metric in (Metric.FOREGROUND_PSNR, Metric.POSITION_ERROR, Metric.PRESENT, Metric.EXACTLY_ONE)),
+    *((metric, "") for metric in (Metric.POINTS, Metric.REPEATING_ROWS, Metric.TOKEN_HISTOGRAM_DISTANCE)),
+}
+"""Metrics and subsets that a sweep keeps; all of them at every setting would be too much to read."""
 
-FreePlay = Callable[..., Figures]
-"""Plays the dream with the given options of the environment and judges what is seen."""
-
-
-class Sweep(NamedTuple):
-    """Figures at each value of one setting."""
-
-    setting: str
-    by_value: dict[float, Figures]
-    about: str
-
-    @property
-    def section(self) -> Section:
-        """As a table."""
-        columns = {f"{self.setting} {value:g}": figures for value, figures in self.by_value.items()}
-        return Section(f"quality against {self.setting}", self.about, columns)
-
-    def plot(self, folder: Path) -> str:
-        """Draw what varies into ``folder`` and return the file's name."""
-        name = f"{self.setting.replace(' ', '_')}.png"
-        rows = list(dict.fromkeys(row for figures in self.by_value.values() for row in figures))
-        varied = [row for row in rows if len({figures[row].value for figures in self.by_value.values()}) > 1]
-        plot_setting(folder / name, self.setting, self.by_value, varied or rows[:1])
-        return name
+MeasureFreePlay = Callable[..., list[Measurement]]
+"""Plays the dream with the given options of the environment and measures what is seen."""
 
 
-def sampling_sweep(
-    world: World, clips: Clips, game: Game, own: SamplingConfig, field: str, values: Sequence[Any], free: FreePlay
-) -> Sweep:
+def sweep_sampling(
+    play: HeldOutPlay,
+    clips: Clips,
+    own: SamplingConfig,
+    field: str,
+    values: Sequence[Any],
+    measure_free_play: MeasureFreePlay,
+) -> list[Measurement]:
     """Dreams of held-out clips, and free play, at each value of a field of ``own``."""
-    steps = max(h for h in HORIZONS if h <= clips.scored_CH.shape[1])
-    short, horizons = clips.pick(slice(MOST_CLIPS), steps), tuple(h for h in HORIZONS if h <= steps)
-    by_value = {}
+    horizons = tuple(h for h in HORIZONS if h <= clips.scored_CH.shape[1])
+    short = clips.select(slice(MOST_CLIPS), max(horizons))
+    found: list[Measurement] = []
     for value in values:
-        dreamed = roll(world, short, dataclasses.replace(own, **{field: value}))
-        later = horizon_figures(world, short, dreamed, horizons, game.colours)
-        by_value[value] = _shown({**later, **free(**{field: value})})
-    return Sweep(
-        field.replace("_", " "),
-        by_value,
-        f'Dreams of {len(short.tokens_CTN)} held-out clips, and free play, which "present" and all below it speak of.',
-    )
+        dreamed_CHN = predict(play.world, short, dataclasses.replace(own, **{field: value}))
+        dreams = HorizonScores.of(play, short, horizons, dreamed_CHN).measure()
+        measured = [*dreams, *measure_free_play(**{field: value})]
+        found += _at(measured, field, value)
+    return found
 
 
-def diversity_sweep(diversities: tuple[float, ...], free: FreePlay) -> Sweep:
+def sweep_diversity(diversities: Sequence[float], measure_free_play: MeasureFreePlay) -> list[Measurement]:
     """Free play at each action diversity."""
-    return Sweep(
-        "action diversity",
-        {value: _shown(free(action_diversity=value)) for value in diversities},
-        "Free play in which each step's action is replaced, with this chance, by one of the least used of late.",
-    )
+    option = "action_diversity"
+    return [one for value in diversities for one in _at(measure_free_play(**{option: value}), option, value)]
 
 
-def _shown(figures: Figures) -> Figures:
-    return {name: figure for name, figure in figures.items() if any(part in name for part in SHOWN)}
+def plot_sweep(folder: Path, measurements: Sequence[Measurement]) -> str:
+    """Draw what varies into ``folder`` and return the file's name."""
+    experiment = measurements[0].experiment
+    plot_curves(folder / f"{experiment}.png", varied(measurements), "setting", experiment.replace("_", " "))
+    return f"{experiment}.png"
+
+
+def _at(measurements: Sequence[Measurement], experiment: str, value: float) -> list[Measurement]:
+    shown = [one for one in measurements if (one.metric, one.subset) in SHOWN]
+    return with_fields(shown, experiment=experiment, setting=float(value))

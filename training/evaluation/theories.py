@@ -9,24 +9,26 @@ from __future__ import annotations
 
 import copy
 import math
+from functools import partial
 
 import numpy as np
 import torch
 
 from genie_env.config import SamplingConfig
+from genie_env.measurement import Measurement, Metric
 from genie_env.models.dynamics import parallel_log_probs
-from genie_env.statistics import Interval, bootstrap, bootstrap_sums, decibels, magnitude, mean
+from genie_env.statistics import Interval, bootstrap, bootstrap_sums, decibels, magnitude, mean, psnr_difference
 from training.evaluation.array_metrics import pixel_errors
-from training.evaluation.diagnosis_inputs import PASS_FRAMES, Share, Subject, accuracy, one_pass
-from training.evaluation.findings import Finding
-from training.evaluation.held_out import roll
+from training.evaluation.diagnosis_inputs import PASS_FRAMES, DiagnosisInputs, Share, accuracy, parallel_pass
+from training.evaluation.dreams import PEAK_2
+from training.evaluation.findings import NOTHING, Result, theory
+from training.evaluation.held_out import predict, random_actions
 from training.evaluation.interventions import HiddenContext, from_checkpoint, with_batch_statistics
-from training.evaluation.measures import PEAK_2
 
 NOTICEABLE = 0.05
 """Smallest loss of changed-token accuracy, and smallest share of impossible tokens, that would explain a decay."""
 DRIFTED = 0.1
-"""Smallest share of the foreground's tokens that must be other ones than in real play."""
+"""Smallest share of the foreground's tokens that must differ from those of real play."""
 BLURRED = 1.0
 """Smallest loss of foreground PSNR in dB."""
 LEAKED = 0.01
@@ -34,232 +36,239 @@ LEAKED = 0.01
 MISCOUNTED = 0.1
 """Smallest share by which draws change more, or fewer, tokens than really change."""
 ROLLOUT, HIDDEN, BUCKETS, CYCLES = 20, 0.25, 5, 10
-NOTHING = Interval(math.nan)
+LOST = "accuracy lost"
 
 
-def masking(s: Subject) -> Finding:
-    """1. Would hiding part of the context, as masked training does, make predictions better than showing it all?"""
-    theory, unit = "masking in training, none at inference", "accuracy gained by masks"
-    if not s.test_masking:
-        return Finding(1, theory, {}, NOTHING, unit, NOTICEABLE, "Left out.")
+@theory(1, "masking in training, none at inference", "accuracy gained by masks", NOTICEABLE)
+def masking(inputs: DiagnosisInputs) -> Result:
+    """Would hiding part of the context, as masked training does, make predictions better than showing it all?"""
+    if not inputs.test_masking:
+        return Result(NOTHING, note="Left out.")
     with torch.inference_mode():
-        masked = one_pass(HiddenContext(s.world.dynamics, HIDDEN, s.seed), s.clips)
-    normal, hidden = (accuracy(s.clips, said.tokens_CKN) for said in (s.passed, masked))
-    measured = {
+        hidden_context = HiddenContext(inputs.world.dynamics, HIDDEN, inputs.seed)
+        masked = parallel_pass(hidden_context, inputs.clips).tokens_CKN
+    normal, hidden = (accuracy(inputs.clips, tokens_CKN) for tokens_CKN in (inputs.passed.tokens_CKN, masked))
+    compared = {
         "accuracy with nothing masked": normal.share_C,
         f"with {HIDDEN:.0%} of the context masked": hidden.share_C,
-        "MSE with nothing masked": s.square_errors(s.passed.tokens_CKN),
-        "masked": s.square_errors(masked.tokens_CKN),
+        "MSE with nothing masked": inputs.square_errors(inputs.passed.tokens_CKN),
+        "masked": inputs.square_errors(masked),
     }
-    return Finding(1, theory, measured, hidden.above(normal), unit, NOTICEABLE)
+    return Result(hidden.above(normal), compared)
 
 
-def teacher_forcing(s: Subject) -> Finding:
-    """2. Are frames worse whose context is dreamed than frames whose context is real?"""
-    steps = min(ROLLOUT, s.real_CHN.shape[1])
-    # Nobody can know a serve, and the first dreamed frame still has a real context.
-    foreseeable_CK, skip = ~s.clips.served_CH[:, :steps], min(1, steps - 1)
-    measured, found = {}, []
-    for name, tokens in (("real", s.forced_CHN[:, :steps]), ("its own", s.dreamed_CHN[:, :steps])):
-        found.append(accuracy(s.clips, tokens, skip, foreseeable_CK))
-        error_C = s.square_errors(tokens)
-        measured[f"accuracy of steps {skip + 1}-{steps} from {name} frames"] = found[-1].share_C
-        measured[f"MSE from {name} frames"] = error_C
-        measured[f"PSNR in dB from {name} frames"] = decibels(error_C / PEAK_2)
-    real, dream = found
-    return Finding(2, "teacher forcing against rollout", measured, real.above(dream), "accuracy lost", NOTICEABLE)
+@theory(2, "teacher forcing against rollout", LOST, NOTICEABLE)
+def teacher_forcing(inputs: DiagnosisInputs) -> Result:
+    """Are frames worse whose context is dreamed than frames whose context is real?"""
+    steps = min(ROLLOUT, inputs.dreamed_CHN.shape[1])
+    # A serve cannot be predicted, and the first dreamed frame still has a real context.
+    predictable_CK, skip = ~inputs.clips.served_CH[:, :steps], min(1, steps - 1)
+    compared, shares = {}, []
+    for name, tokens in (("real", inputs.forced_CHN[:, :steps]), ("its own", inputs.dreamed_CHN[:, :steps])):
+        shares.append(accuracy(inputs.clips, tokens, skip, predictable_CK))
+        error_C = inputs.square_errors(tokens)
+        compared[f"accuracy of steps {skip + 1}-{steps} from {name} frames"] = shares[-1].share_C
+        compared[f"MSE from {name} frames"] = error_C
+        compared[f"PSNR in dB from {name} frames"] = decibels(error_C / PEAK_2)
+    real, dream = shares
+    return Result(real.above(dream), compared)
 
 
-def context_length(s: Subject) -> Finding:
-    """3. Is a frame predicted worse after fewer, or many more, real frames than a window holds?"""
-    theory, unit = "context longer or shorter than in training", "accuracy lost"
-    if s.long is None:
-        return Finding(3, theory, {}, NOTHING, unit, NOTICEABLE, "No held-out episode is long enough.")
-    window = s.world.config.dynamics.window
-    prompt = s.world.starts.tokens_SPN.shape[1] if s.world.starts is not None else window
-    found = {n: _accuracy_after(s, n) for n in sorted({min(prompt, window), window, s.long.context})}
-    effects = [found[window].above(other) for n, other in found.items() if n != window]
-    measured = {f"accuracy after {n} frames": one.share_C for n, one in found.items()}
-    return Finding(3, theory, measured, _worst(effects), unit, NOTICEABLE, "The worse of both.")
+@theory(3, "context longer or shorter than in training", LOST, NOTICEABLE)
+def context_length(inputs: DiagnosisInputs) -> Result:
+    """Is a frame predicted worse after fewer, or many more, real frames than a window holds?"""
+    if inputs.long is None:
+        return Result(NOTHING, note="No held-out episode is long enough.")
+    window = inputs.world.config.dynamics.window
+    prompt = inputs.world.starts.tokens_SPN.shape[1] if inputs.world.starts is not None else window
+    lengths = sorted({min(prompt, window), window, inputs.long.context})
+    shares = {length: _accuracy_after(inputs, length) for length in lengths}
+    effects = [shares[window].above(other) for length, other in shares.items() if length != window]
+    compared = {f"accuracy after {length} frames": share.share_C for length, share in shares.items()}
+    return Result(_worst(effects), compared, "The worse of both.")
 
 
-@torch.inference_mode()
-def _accuracy_after(s: Subject, length: int) -> Share:
-    """Share of the most likely frame after exactly ``length`` real ones."""
-    assert s.long is not None
-    engine, drawn, keys_C = s.world.engine(SamplingConfig(temperature=0.0)), [], torch.arange(len(s.long.tokens_CTN))
-    tokens, actions = s.long.tokens_CTN.to(s.world.device), s.long.actions_CT.to(s.world.device)
-    for at in range(s.long.context, tokens.shape[1]):
+def _accuracy_after(inputs: DiagnosisInputs, length: int) -> Share:
+    """Accuracy of the most likely frame after exactly ``length`` real ones."""
+    clips = inputs.long
+    assert clips is not None
+    engine, drawn, keys_C = (
+        inputs.world.engine(SamplingConfig(temperature=0.0)),
+        [],
+        torch.arange(len(clips.tokens_CTN)),
+    )
+    tokens, actions = clips.tokens_CTN.to(inputs.world.device), clips.actions_CT.to(inputs.world.device)
+    for at in range(clips.context, tokens.shape[1]):
         before = slice(at - length, at)
         one = engine.roll(tokens[:, before], actions[:, before][:, :-1], actions[:, at - 1 : at], keys_B=keys_C)
         drawn.append(one.tokens_BTN.cpu())
-    return accuracy(s.long, torch.cat(drawn, dim=1))
+    return accuracy(clips, torch.cat(drawn, dim=1))
 
 
-def drift(s: Subject) -> Finding:
-    """4. Do late dreamed frames hold other tokens than real ones?"""
-    other_V = s.token_counts(s.others.tokens_CTN).mean(0)
+@theory(4, "latent drift", "of the foreground's tokens are others", DRIFTED)
+def drift(inputs: DiagnosisInputs) -> Result:
+    """Do late dreamed frames hold other tokens than real ones?"""
+    other_V = inputs.token_counts(inputs.others.tokens_CTN).mean(0)
 
     def apart(counts_CV: np.ndarray) -> float:
         """Total variation distance, as a part of the foreground: the rest of a frame is always the same."""
         return float(np.abs(counts_CV.mean(0) - other_V).sum() / 2 / max(other_V[:-1].sum(), 1e-9))
 
-    buckets = np.array_split(np.arange(s.real_CHN.shape[1]), min(BUCKETS, s.real_CHN.shape[1]))
+    steps = inputs.dreamed_CHN.shape[1]
+    buckets = np.array_split(np.arange(steps), min(BUCKETS, steps))
     counts = {
-        name: [s.token_counts(tokens[:, steps]) for steps in buckets]
-        for name, tokens in (("dreamed", s.dreamed_CHN), ("real", s.real_CHN))
+        name: [inputs.token_counts(tokens[:, bucket]) for bucket in buckets]
+        for name, tokens in (("dreamed", inputs.dreamed_CHN), ("real", inputs.clips.real_CHN))
     }
-    dream_CV, real_CV = counts["dreamed"][-1], counts["real"][-1]
+    dream_CV, real_CV = (parts[-1] for parts in counts.values())
     effect = bootstrap(lambda rows: apart(dream_CV[rows]) - apart(real_CV[rows]), len(dream_CV))
-    curve = {name: [apart(one) for one in parts] for name, parts in counts.items()}
-    measured = {f"foreground tokens a frame, {name}": parts[-1][:, :-1].sum(1) for name, parts in counts.items()}
+    of = partial(Measurement.of, Metric.TOKEN_HISTOGRAM_DISTANCE, experiment="drift")
+    curve = [
+        of(apart(part), source=name, horizon=round(float(bucket.mean())) + 1)
+        for name, parts in counts.items()
+        for bucket, part in zip(buckets, parts, strict=True)
+    ]
+    compared = {f"foreground tokens a frame, {name}": parts[-1][:, :-1].sum(1) for name, parts in counts.items()}
     note = (
-        f"Distance to other real play in steps {buckets[-1][0] + 1}-{buckets[-1][-1] + 1}: {curve['dreamed'][-1]:.3f} "
-        f"dreamed, {curve['real'][-1]:.3f} real."
+        f"Distance to other real play in steps {buckets[-1][0] + 1}-{buckets[-1][-1] + 1}: {apart(dream_CV):.3f} "
+        f"dreamed, {apart(real_CV):.3f} real."
     )
-    curve["step"] = [float(steps.mean()) + 1 for steps in buckets]
-    return Finding(4, "latent drift", measured, effect, "of the foreground's tokens are others", DRIFTED, note, curve)
+    return Result(effect, compared, note, curve)
 
 
-def random_actions(s: Subject) -> Finding:
-    """5. Do random actions make dreams impossible, where inferred ones do not?
+@theory(5, "random against inferred actions", "more impossible tokens", NOTICEABLE)
+def random_against_inferred(inputs: DiagnosisInputs) -> Result:
+    """Do random actions make dreams impossible, where inferred ones do not?
 
-    That the future differs is what actions are for. Tokens at places where training play never had them are faults.
+    Another future is what actions are for. Tokens at places where training play never had them are errors.
     """
-    generator = torch.Generator().manual_seed(s.seed)
-    drawn_CT = torch.randint(s.world.config.dynamics.num_actions, s.clips.actions_CT.shape, generator=generator)
-    drawn_CT[:, : s.clips.context - 1] = s.clips.actions_CT[:, : s.clips.context - 1]
-    random = roll(s.world, s.clips, s.sampling, actions_CT=drawn_CT)
-    inferred, random, real = (_impossible(s, tokens) for tokens in (s.dreamed_CHN, random, s.real_CHN))
-    measured = {
+    drawn_CT = random_actions(inputs.world, inputs.clips, inputs.seed)
+    random_CHN = predict(inputs.world, inputs.clips, inputs.sampling, actions_CT=drawn_CT)
+    inferred, random, real = (
+        _impossible(inputs, tokens) for tokens in (inputs.dreamed_CHN, random_CHN, inputs.clips.real_CHN)
+    )
+    compared = {
         "impossible share of the foreground with random actions": random.share_C,
         "with inferred ones": inferred.share_C,
         "in real play": real.share_C,
     }
-    effect = random.above(inferred)
-    return Finding(5, "random against inferred actions", measured, effect, "more impossible tokens", NOTICEABLE)
+    return Result(random.above(inferred), compared)
 
 
-def quantisation(s: Subject) -> Finding:
-    """6. Does encoding and decoding again and again make pictures worse and worse?"""
-    real, errors = s.clips.frames_CTHWC[:, s.clips.context :][:, :PASS_FRAMES], []
-    frames, background = torch.from_numpy(real), s.clips.background_HWC
+@theory(6, "quantisation error accumulates", "dB lost", BLURRED)
+def quantisation(inputs: DiagnosisInputs) -> Result:
+    """Does encoding and decoding again and again make pictures worse and worse?"""
+    real, errors = inputs.clips.frames_CTHWC[:, inputs.clips.context :][:, :PASS_FRAMES], []
+    frames = torch.from_numpy(real)
     for _ in range(CYCLES):
-        frames = s.world.decode(s.world.encode(frames)).cpu()
-        errors.append(pixel_errors(real, frames.numpy(), background))
+        frames = inputs.world.decode(inputs.world.encode(frames)).cpu()
+        errors.append(pixel_errors(real, frames.numpy(), inputs.play.background_HWC))
     # Clips without any foreground have nothing to lose.
     pixels_C = errors[0][2].sum(1)
     first_C, last_C = (error[1].sum(1)[pixels_C > 0] / pixels_C[pixels_C > 0] for error in (errors[0], errors[-1]))
-    effect = bootstrap_sums(lambda a, b, n: decibels(a / n) - decibels(b / n), first_C, last_C, np.ones(len(first_C)))
-    measured = {
+    compared = {
         f"foreground PSNR in dB after {name}": decibels(errors_C)
         for name, errors_C in (("one cycle", first_C), (f"{CYCLES} cycles", last_C))
     }
     note = "Matters only to a rollout that leaves token space, which this engine's never does."
-    return Finding(6, "quantisation error accumulates", measured, effect, "dB lost", BLURRED, note)
+    return Result(psnr_difference(first_C, last_C, np.ones(len(first_C))), compared, note)
 
 
-def modes(s: Subject) -> Finding:
-    """7. Is the network better in training mode and with gradients than as it is used?"""
-    model = copy.deepcopy(s.world.dynamics).train().requires_grad_(True)
+@theory(7, "behaviour without gradients", LOST, NOTICEABLE)
+def modes(inputs: DiagnosisInputs) -> Result:
+    """Is the network better in training mode and with gradients than as it is used?"""
+    model = copy.deepcopy(inputs.world.dynamics).train().requires_grad_(True)
     with torch.enable_grad():
-        trained = one_pass(model, s.clips)
-    used, learning = (accuracy(s.clips, said.tokens_CKN) for said in (s.passed, trained))
-    measured = {
+        trained = parallel_pass(model, inputs.clips)
+    used, learning = (accuracy(inputs.clips, one.tokens_CKN) for one in (inputs.passed, trained))
+    change_CKN = (trained.best_CKN - inputs.passed.best_CKN).abs()
+    compared = {
         "accuracy in eval mode without gradients": used.share_C,
         "in training mode with gradients": learning.share_C,
-        "largest difference of a token's probability": (trained.best_CKN - s.passed.best_CKN)
-        .abs()
-        .amax((1, 2))
-        .numpy(),
+        "largest difference of a token's probability": change_CKN.amax((1, 2)).numpy(),
     }
-    effect = learning.above(used)
-    return Finding(7, "behaviour without gradients", measured, effect, "accuracy lost", NOTICEABLE)
+    return Result(learning.above(used), compared)
 
 
-def statistics(s: Subject) -> Finding:
-    """8. Do running statistics or averaged weights predict worse than fresh ones?"""
-    theory, unit = "normalisation and averaged statistics", "accuracy lost"
-    shipped = accuracy(s.clips, s.passed.tokens_CKN)
-    measured, effects = {"accuracy as shipped": shipped.share_C}, []
-    pairs = [("batch statistics", with_batch_statistics(s.world.dynamics), None)]
-    if s.checkpoint is not None:
-        raw, average = (from_checkpoint(s.world.dynamics, s.checkpoint, kind) for kind in ("model", "average"))
-        pairs.append(("raw weights", raw, average))
-    for name, control, suspect in pairs:
-        if control is None:
-            continue
-        with torch.inference_mode():
-            fresh = accuracy(s.clips, one_pass(control, s.clips).tokens_CKN)
-            kept = shipped if suspect is None else accuracy(s.clips, one_pass(suspect, s.clips).tokens_CKN)
-        measured[f"with {name}"] = fresh.share_C
-        if suspect is not None:
-            measured["with their average"] = kept.share_C
-        effects.append(fresh.above(kept))
-    note = ""
-    if pairs[0][1] is None:
-        note = "No layer keeps running statistics." + ("" if s.checkpoint else " --dynamics-path compares raw weights.")
-    effect = _worst(effects)
-    return Finding(8, theory, measured, effect, unit, NOTICEABLE, note)
+@theory(8, "normalisation and averaged statistics", LOST, NOTICEABLE)
+def statistics(inputs: DiagnosisInputs) -> Result:
+    """Do running statistics or averaged weights predict worse than fresh ones?"""
+    model, clips = inputs.world.dynamics, inputs.clips
+    shipped = accuracy(clips, inputs.passed.tokens_CKN)
+    compared, effects, note = {"accuracy as shipped": shipped.share_C}, [], ""
+    with torch.inference_mode():
+        fresh_model = with_batch_statistics(model)
+        if fresh_model is None:
+            note = "No layer keeps running statistics."
+            note += "" if inputs.checkpoint else " --dynamics-path compares raw weights."
+        else:
+            fresh = accuracy(clips, parallel_pass(fresh_model, clips).tokens_CKN)
+            compared["with batch statistics"] = fresh.share_C
+            effects.append(fresh.above(shipped))
+        if inputs.checkpoint is not None:
+            raw, average = (
+                accuracy(clips, parallel_pass(from_checkpoint(model, inputs.checkpoint, kind), clips).tokens_CKN)
+                for kind in ("model", "average")
+            )
+            compared |= {"with raw weights": raw.share_C, "with their average": average.share_C}
+            effects.append(raw.above(average))
+    return Result(_worst(effects), compared, note)
 
 
+@theory(9, "causal mask", "largest change of a past probability", LEAKED)
 @torch.inference_mode()
-def causality(s: Subject) -> Finding:
-    """9. Does a change of future frames and actions change what is said about the past?"""
-    generator, config = torch.Generator().manual_seed(s.seed), s.world.config.dynamics
-    cut, stop = s.clips.context, s.clips.context + min(PASS_FRAMES, s.real_CHN.shape[1])
+def causality(inputs: DiagnosisInputs) -> Result:
+    """Does a change of future frames and actions change the predictions of past ones?"""
+    generator, config = torch.Generator().manual_seed(inputs.seed), inputs.world.config.dynamics
+    clips, device = inputs.clips, inputs.world.device
+    cut, stop = clips.context, min(clips.context + PASS_FRAMES, clips.actions_CT.shape[1])
     past, future = [], []
-    for rows in torch.arange(len(s.clips.tokens_CTN)).split(2):
-        tokens, actions = s.clips.tokens_CTN[rows, :stop].clone(), s.clips.actions_CT[rows, :stop].clone()
-        tokens, actions = tokens[:, : actions.shape[1]], actions[:, : tokens.shape[1]]
+    for rows in torch.arange(len(clips.tokens_CTN)).split(2):
+        tokens, actions = clips.tokens_CTN[rows, :stop], clips.actions_CT[rows, :stop]
         other_tokens, other_actions = tokens.clone(), actions.clone()
         other_tokens[:, cut:].random_(config.vocab_size, generator=generator)
         other_actions[:, cut:].random_(config.num_actions, generator=generator)
-        said = [
-            parallel_log_probs(s.world.dynamics, t.to(s.world.device), a.to(s.world.device)).softmax(-1)
+        first, second = (
+            parallel_log_probs(inputs.world.dynamics, t.to(device), a.to(device)).softmax(-1)
             for t, a in ((tokens, actions), (other_tokens, other_actions))
-        ]
-        change_BT = (said[0] - said[1]).abs().amax((2, 3)).cpu().numpy()
+        )
+        change_BT = (first - second).abs().amax((2, 3)).cpu().numpy()
         past.append(change_BT[:, :cut].max(1))
         future.append(change_BT[:, cut:].max(1))
     change_C = np.concatenate(past)
-    measured = {"change of a past probability": change_C, "of a future one": np.concatenate(future)}
-    effect = mean(change_C)
-    return Finding(9, "causal mask", measured, effect, "largest change of a past probability", LEAKED)
+    return Result(mean(change_C), {"change of a past probability": change_C, "of a future one": np.concatenate(future)})
 
 
-def objective(s: Subject) -> Finding:
-    """10. Are as many tokens changed in a drawn step as the loss has seen change?
+@theory(10, "training loss against inference objective", "of the changes too many or too few", MISCOUNTED)
+def objective(inputs: DiagnosisInputs) -> Result:
+    """Are as many tokens changed in a drawn step as the loss has seen change?
 
     The loss weighs and samples tokens and looks at each alone; inference draws all of them together, cooled and cut.
     Where that does not fit, objects fade away (too few changes) or multiply (too many).
     """
-    steps = min(ROLLOUT, s.real_CHN.shape[1])
-    before = s.clips.tokens_CTN[:, s.clips.context - 1 : s.clips.context - 1 + steps]
+    clips, steps = inputs.clips, min(ROLLOUT, inputs.forced_CHN.shape[1])
     drawn_C, real_C = (
-        (tokens[:, :steps] != before).sum((1, 2)).numpy().astype(float) for tokens in (s.forced_CHN, s.real_CHN)
+        (tokens[:, :steps] != clips.previous_CHN[:, :steps]).sum((1, 2)).numpy().astype(float)
+        for tokens in (inputs.forced_CHN, clips.real_CHN)
     )
-
     signed = bootstrap_sums(lambda drawn, real: drawn / real - 1, drawn_C, real_C)
-    measured = {
+    compared = {
         "tokens changed a frame when drawn": drawn_C / steps,
         "in real play": real_C / steps,
-        "loss in nats a frame": s.passed.nats_C,
+        "loss in nats a frame": inputs.passed.nats_C,
     }
-    note = "Drawn steps change too " + ("many." if signed.value > 0 else "few.")
-    theory, unit = "training loss against inference objective", "of the changes too many or too few"
-    return Finding(10, theory, measured, magnitude(signed), unit, MISCOUNTED, note)
+    return Result(magnitude(signed), compared, f"Drawn steps change too {'many' if signed.value > 0 else 'few'}.")
 
 
 def _worst(effects: list[Interval]) -> Interval:
     return max((e for e in effects if math.isfinite(e.value)), key=lambda e: e.value, default=NOTHING)
 
 
-def _impossible(s: Subject, tokens_CHN: torch.Tensor) -> Share:
+def _impossible(inputs: DiagnosisInputs, tokens_CHN: torch.Tensor) -> Share:
     """Foreground tokens of each clip that training play never had at their places, out of all of its foreground."""
-    ours = s.foreground(tokens_CHN).numpy()
-    seen = s.seen_NV[np.arange(tokens_CHN.shape[-1]), tokens_CHN.numpy()]
-    return Share((ours & ~seen).sum((1, 2)), ours.sum((1, 2)))
+    foreground_CHN = inputs.is_foreground(tokens_CHN).numpy()
+    seen_CHN = inputs.seen_NV[np.arange(tokens_CHN.shape[-1]), tokens_CHN.numpy()]
+    return Share((foreground_CHN & ~seen_CHN).sum((1, 2)), foreground_CHN.sum((1, 2)))
 
 
 THEORIES = (
@@ -267,7 +276,7 @@ THEORIES = (
     teacher_forcing,
     context_length,
     drift,
-    random_actions,
+    random_against_inferred,
     quantisation,
     modes,
     statistics,

@@ -8,29 +8,21 @@ from __future__ import annotations
 import numpy as np
 
 
-class F1:
-    """F1 of rare events; a prediction counts if a real event lies within ``tolerance`` frames of it."""
+def event_counts(predicted_T: np.ndarray, real_T: np.ndarray, tolerance: int = 1) -> np.ndarray:
+    """What F1 needs of one episode, int [4]: predicted events, those that are right, real events, those found.
 
-    def __init__(self, tolerance: int = 1) -> None:
-        self._tolerance = tolerance
-        self._hits_predicted = self._predicted = self._hits_real = self._real = 0
+    A prediction is right if a real event lies within ``tolerance`` frames of it, and the other way round.
+    """
+    at, real_at = np.flatnonzero(predicted_T), np.flatnonzero(real_T)
+    near = np.abs(at[:, None] - real_at[None]) <= tolerance
+    return np.array([len(at), near.any(1).sum(), len(real_at), near.any(0).sum()])
 
-    def add(self, predicted_T: np.ndarray, real_T: np.ndarray) -> None:
-        """Count one episode."""
-        at, real_at = np.flatnonzero(predicted_T), np.flatnonzero(real_T)
-        near = np.abs(at[:, None] - real_at[None]) <= self._tolerance
-        self._hits_predicted += int(near.any(1).sum())
-        self._hits_real += int(near.any(0).sum())
-        self._predicted += len(at)
-        self._real += len(real_at)
 
-    def value(self) -> float:
-        """Harmonic mean of precision and recall; NaN where there was nothing to find and nothing was found."""
-        if not self._predicted and not self._real:
-            return float("nan")
-        precision = self._hits_predicted / max(1, self._predicted)
-        recall = self._hits_real / max(1, self._real)
-        return 2 * precision * recall / max(1e-9, precision + recall)
+def f1(predicted: np.ndarray, right: np.ndarray, real: np.ndarray, found: np.ndarray) -> np.ndarray:
+    """Harmonic mean of precision and recall from summed :func:`event_counts`; NaN where there was no event at all."""
+    precision, recall = right / np.maximum(predicted, 1), found / np.maximum(real, 1)
+    score = 2 * precision * recall / np.maximum(precision + recall, 1e-9)
+    return np.where((predicted > 0) | (real > 0), score, np.nan)
 
 
 class EventScores:
@@ -38,7 +30,7 @@ class EventScores:
 
     def __init__(self, rewards: tuple[float, ...]) -> None:
         self._rewards = np.array(rewards)
-        self._f1 = {"reward": F1(), "termination": F1()}
+        self._counts: dict[str, list[np.ndarray]] = {"reward": [], "termination": []}
         self._chances: dict[str, list[tuple[np.ndarray, np.ndarray]]] = {"reward": [], "termination": []}
 
     def add(self, chances_TR: np.ndarray, ends_T: np.ndarray, rewards_T: np.ndarray, ended_T: np.ndarray) -> None:
@@ -46,14 +38,14 @@ class EventScores:
         read_T = chances_TR.argmax(1)
         real_T = np.abs(rewards_T[:, None] - self._rewards).argmin(1)
         for index in np.flatnonzero(self._rewards):
-            self._f1["reward"].add(read_T == index, real_T == index)
+            self._counts["reward"].append(event_counts(read_T == index, real_T == index))
             self._chances["reward"].append((chances_TR[:, index], real_T == index))
-        self._f1["termination"].add(ends_T > 0.5, ended_T)
+        self._counts["termination"].append(event_counts(ends_T > 0.5, ended_T))
         self._chances["termination"].append((ends_T, ended_T))
 
     def figures(self) -> dict[str, float]:
         """``reward_f1``, ``reward_auprc``, ``termination_f1``, ``termination_auprc``."""
-        found = {f"{name}_f1": f1.value() for name, f1 in self._f1.items()}
+        found = {f"{name}_f1": float(f1(*np.sum(counts, axis=0))) for name, counts in self._counts.items()}
         return found | {f"{name}_auprc": average_precision(parts) for name, parts in self._chances.items()}
 
 

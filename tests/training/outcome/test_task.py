@@ -14,7 +14,6 @@ from tests.helpers.worlds import VOCAB, random_world
 from training.data.dataset import TokenDataset
 from training.engine.loop import LoopConfig
 from training.outcome.clips import OutcomeClips, dream_clips
-from training.outcome.event_scores import F1, average_precision
 from training.outcome.task import Labels, OutcomeTask, TrainOutcomeConfig, aligned_loss
 
 LENGTH, EPISODES, STEPS = 8, 16, 60
@@ -165,29 +164,6 @@ def test_dreamed_clips_keep_the_recording_s_labels_and_first_frame_and_drop_what
     assert every.rewards_BT.abs().sum() > 0
     again = dream_clips(*dreamer, clips, np.random.default_rng(0), 40, tolerance=64)
     assert torch.equal(every.tokens_BTN, again.tokens_BTN)
-
-
-def test_average_precision_counts_neighbours_and_is_that_of_the_ranking() -> None:
-    real = np.zeros(10, dtype=bool)
-    real[[3, 7]] = True
-    perfect, beside, wrong = np.zeros(10), np.zeros(10), np.zeros(10)
-    perfect[[3, 7]] = 0.9, 0.8
-    beside[[4, 6]] = 0.9, 0.8
-    wrong[[0, 3, 7]] = 0.9, 0.8, 0.7
-    assert average_precision([(perfect, real)]) == average_precision([(beside, real)]) == 1.0
-    assert average_precision([(wrong, real)]) == pytest.approx((1 / 2 + 2 / 3) / 2)
-    assert average_precision([(perfect, real), (wrong, np.zeros(10, dtype=bool))]) < 1.0
-    assert np.isnan(average_precision([(wrong, np.zeros(10, dtype=bool))]))
-
-
-def test_f1_counts_neighbours_and_knows_nothing_of_nothing() -> None:
-    f1, real = F1(), np.zeros(10, dtype=bool)
-    assert np.isnan(f1.value())
-    real[5] = True
-    f1.add(np.roll(real, 1), real)
-    assert f1.value() == pytest.approx(1.0)
-    f1.add(np.ones(10, dtype=bool), np.zeros(10, dtype=bool))
-    assert f1.value() < 0.2
 
 
 def test_judging_an_episode_is_judging_its_windows() -> None:

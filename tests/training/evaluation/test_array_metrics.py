@@ -1,0 +1,41 @@
+"""Measures on plain arrays are exact where the answer is known."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from training.evaluation.array_metrics import distance, fingerprints, longest_repeat, perplexity, ssim, token_counts
+
+
+def test_longest_repeat_counts_unchanged_steps() -> None:
+    frames = np.array([[0, 0, 1, 1, 1, 1, 2], [0, 1, 2, 3, 4, 5, 6], [0, 1, 2, 0, 1, 2, 0]], np.uint8)
+    prints = fingerprints(np.broadcast_to(frames[..., None, None, None], (3, 7, 4, 4, 3)))
+    assert prints.shape == (3, 7)
+    assert longest_repeat(prints, 1).tolist() == [3, 0, 0]
+    assert longest_repeat(prints, 2).tolist() == [3, 0, 0]
+    assert longest_repeat(prints, 100).tolist() == [3, 0, 4]
+
+
+def test_ssim_is_one_for_equal_frames_and_falls_with_noise_but_not_with_brightness() -> None:
+    rng = np.random.default_rng(0)
+    frames = rng.integers(60, 190, size=(2, 3, 32, 32, 3)).astype(np.uint8)
+    noise = rng.integers(-60, 60, size=frames.shape)
+    assert ssim(frames, frames) == pytest.approx(np.ones((2, 3)))
+    noisy, brighter = ssim(frames, (frames + noise).astype(np.uint8)), ssim(frames, frames + np.uint8(20))
+    assert noisy.max() < 0.9 < brighter.min() < 1.0
+
+
+def test_ssim_of_constant_frames_is_that_of_the_formula() -> None:
+    one, other = np.full((1, 16, 16, 3), 100, np.uint8), np.full((1, 16, 16, 3), 200, np.uint8)
+    c1 = (0.01 * 255) ** 2
+    assert ssim(one, other)[0] == pytest.approx((2 * 100 * 200 + c1) / (100**2 + 200**2 + c1), rel=1e-4)
+
+
+def test_histograms_know_places_and_distances_end_at_one() -> None:
+    tokens = np.array([[[0, 1], [1, 0]], [[0, 1], [0, 1]]])
+    assert token_counts(tokens, 2).tolist() == [3, 1, 1, 3]
+    assert distance(np.array([2, 2]), np.array([1, 1])) == 0.0
+    assert distance(np.array([2, 0]), np.array([0, 5])) == 1.0
+    assert perplexity(np.array([3, 3, 3, 0])) == pytest.approx(3)
+    assert perplexity(np.array([0, 9])) == pytest.approx(1)
