@@ -21,6 +21,7 @@ from genie_env.action_map import to_real
 from genie_env.bundle import CARD, find_world, load_world, save_world
 from genie_env.command import run
 from genie_env.config import ActionMapConfig, WorldConfig
+from genie_env.data.clips import draw_clips
 from genie_env.data.episodes import EpisodeStore
 from genie_env.data.fit_action_map import fit_action_map, infer_effects
 from genie_env.games.players import DiversePlayer
@@ -90,15 +91,11 @@ def recorded_labels(world: World, data: Path, split: str, count: int, seed: int)
     """
     store, rng = EpisodeStore(data), np.random.default_rng(seed)
     lead = world.config.latent_action.context_frames
-    entries = [entry for entry in store.split(split) if entry.length > lead]
-    if not entries:
-        raise ValueError(f"{data}: no {split} episode has more than {lead} frames")
-    room = np.array([entry.length - lead for entry in entries])
     clips, real, before = [], [], []
-    for index in rng.choice(len(entries), size=count, p=room / room.sum()):
-        last = int(rng.integers(lead, entries[index].length))
-        clips.append(np.array(store.array("frames", entries[index])[last - lead : last + 1]))
-        actions = store.array("actions", entries[index])
+    for entry, first in draw_clips(store, split, rng, count, lead + 1):
+        last = first + lead
+        clips.append(np.array(store.array("frames", entry)[first : last + 1]))
+        actions = store.array("actions", entry)
         real.append(int(actions[last - 1]))
         before.append(int(actions[last - 2]) if last > 1 else -1)
     return _label(world, np.stack(clips), np.array(real), np.array(before))

@@ -26,7 +26,7 @@ from genie_env.measurement import Measurement, Metric, Subset, select, with_fiel
 from genie_env.models.dynamics import Dynamics
 from genie_env.world import World
 from training.bench import Clocked
-from training.data.dataset import TokenDataset
+from training.data.token_store import TokenStore
 from training.dynamics.scheduled_sampling import ScheduledSamplingConfig
 from training.dynamics.task import DynamicsTask, TrainDynamicsConfig, train
 from training.engine.loop import LoopConfig, fit
@@ -125,7 +125,7 @@ def ablate(config: AblationConfig, game: Game | None = None) -> list[Measurement
     updates = _equal_updates(base, config)
     world = load_world(config.world, config.device)
     # The world that lends its other networks may have learned from the other kind of actions.
-    recorded = TokenDataset(base.tokens, "test").recorded_actions
+    recorded = TokenStore(base.tokens).recorded_actions
     world.config = replace(world.config, recorded_actions=recorded)
     play = read_held_out(world, store, game or game_for(store.manifest.source.env_id), MAX_FRAMES)
     clips = play.clips(config.num_clips, world.config.dynamics.window, max(config.horizons), 0)

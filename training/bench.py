@@ -10,6 +10,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,12 +25,15 @@ from genie_env.bench.report import FORMAT, publish, read_report
 from genie_env.bench.work import measure_ceilings
 from genie_env.command import run
 from genie_env.config import DynamicsConfig
+from training.data.token_store import TokenEpisode, TokenStore, write_made_up
 from training.dynamics.task import DynamicsTask, TrainDynamicsConfig
 from training.engine.distributed import connect, training_device
 from training.engine.loop import LoopConfig, fit
 from training.recipes import RECIPES
 
-EPISODES, EPISODE_FRAMES, CHANGE_RATE = 8, 200, 1 / 15
+EPISODES, EPISODE_FRAMES = 720, 1000
+"""About what 800,000 steps of Pong are."""
+CHANGE_RATE = 1 / 15
 
 
 @dataclass(frozen=True)
@@ -96,25 +100,21 @@ class Clocked:
         return self._clock()
 
 
-def write_made_up_tokens(folder: Path, size: DynamicsConfig) -> None:
-    """Token files as of a game in which one token in fifteen changes from frame to frame."""
+def write_made_up_tokens(folder: Path, size: DynamicsConfig) -> TokenStore:
+    """Tokens as of a recording of the usual size, of which one in fifteen changes from frame to frame."""
     rng = np.random.default_rng(0)
-    count = EPISODES * EPISODE_FRAMES
-    tokens_TN = rng.integers(size.vocab_size, size=(count, size.num_tokens)).astype(np.int32)
-    for t in range(1, count):
-        stays = rng.random(size.num_tokens) >= CHANGE_RATE
-        tokens_TN[t, stays] = tokens_TN[t - 1, stays]
-    columns = {
-        "starts": np.arange(0, count, EPISODE_FRAMES),
-        "tokens_TN": tokens_TN,
-        "latent_actions_T": rng.integers(size.num_actions, size=count).astype(np.int16),
-        "actions_T": np.zeros(count, np.int64),
-        "rewards_T": np.zeros(count, np.float32),
-        "terminated_T": np.zeros(count, bool),
-    }
-    folder.mkdir(parents=True, exist_ok=True)
-    for split in ("train", "test"):
-        np.savez(folder / f"{split}.npz", **columns)
+    tokens_TEN = np.empty((EPISODE_FRAMES, EPISODES, size.num_tokens), np.uint16)
+    tokens_TEN[0] = rng.integers(size.vocab_size, size=tokens_TEN.shape[1:])
+    for before_EN, tokens_EN in pairwise(tokens_TEN):
+        fresh_EN = rng.integers(size.vocab_size, size=tokens_EN.shape)
+        tokens_EN[:] = np.where(rng.random(tokens_EN.shape) < CHANGE_RATE, fresh_EN, before_EN)
+    actions_ET = rng.integers(size.num_actions, size=(EPISODES, EPISODE_FRAMES))
+    nothing_T = np.zeros(EPISODE_FRAMES, np.int16)
+    episodes = [
+        TokenEpisode(tokens_TEN[:, e], actions_T, nothing_T, nothing_T, nothing_T)
+        for e, actions_T in enumerate(actions_ET)
+    ]
+    return write_made_up(folder, {"train": episodes, "test": episodes[:1]}, size.tokens, size.num_actions)
 
 
 def measure(config: TrainDynamicsConfig, steps: int, dreamed: bool, warm_up: int = 3) -> TrainingSpeed:

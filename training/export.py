@@ -27,7 +27,7 @@ from genie_env.data.episodes import EpisodeStore
 from genie_env.data.fit_action_map import fit_action_map
 from genie_env.model_card import model_card
 from genie_env.world import Prompts, World
-from training.data.dataset import TokenDataset
+from training.data.token_store import TokenEpisode, TokenStore
 from training.engine.stages import is_done
 
 STAGES = {
@@ -72,7 +72,8 @@ def export(config: ExportConfig) -> Path:
         if not is_done(config.run / stage):
             raise ValueError(f"{config.run / stage}: stage is not finished; run it first")
     store = EpisodeStore(config.data)
-    tokens = TokenDataset(config.run / "tokens", "train")
+    tokens = TokenStore(config.run / "tokens")
+    episodes = tokens.episodes("train")
     parts = {
         name: kind.from_json(json.loads((config.run / name / "config.json").read_text()))
         for name, kind in STAGES.items()
@@ -82,11 +83,11 @@ def export(config: ExportConfig) -> Path:
         **parts,
         source=store.manifest.source,
         sampling=config.sampling,
-        action_map=_action_map(config, store, tokens, parts["latent_action"].num_actions),
+        action_map=_action_map(config, store, tokens),
         recorded_actions=tokens.recorded_actions,
-        metrics={"frames": sum(len(e.tokens_TN) for e in tokens.episodes), "players": store.manifest.settings},
+        metrics={"frames": sum(len(e.tokens_TN) for e in episodes), "players": store.manifest.settings},
     )
-    world = World(world_config, starts(tokens, config.num_starts, config.start_frames))
+    world = World(world_config, starts(episodes, config.num_starts, config.start_frames))
     for name in STAGES:
         from safetensors.torch import load_file
 
@@ -94,14 +95,14 @@ def export(config: ExportConfig) -> Path:
     return save_world(world, config.out, card=model_card(world), replace=config.replace)
 
 
-def starts(tokens: TokenDataset, count: int, length: int) -> Prompts:
+def starts(episodes: list[TokenEpisode], count: int, length: int) -> Prompts:
     """Prompts from the beginnings of training episodes: the first points of a game, at various moments.
 
     Raises:
         ValueError: if no episode is long enough.
     """
     rng = np.random.default_rng(0)
-    episodes = [e for e in tokens.episodes if len(e.tokens_TN) >= length + 1]
+    episodes = [e for e in episodes if len(e.tokens_TN) >= length + 1]
     if not episodes:
         raise ValueError(f"no training episode has {length + 1} frames to start from")
     picked_tokens, picked_actions = [], []
@@ -112,21 +113,23 @@ def starts(tokens: TokenDataset, count: int, length: int) -> Prompts:
         latest = min(int(events[0]) if len(events) else 64, len(episode.tokens_TN) - length, 64)
         first = int(rng.integers(0, max(1, latest - length)))
         picked_tokens.append(episode.tokens_TN[first : first + length])
-        picked_actions.append(episode.latent_actions_T[first : first + length - 1])
-    return Prompts(torch.from_numpy(np.stack(picked_tokens)).long(), torch.from_numpy(np.stack(picked_actions)).long())
+        picked_actions.append(episode.actions_T[first : first + length - 1])
+    tokens_SPN, actions_SP = (np.stack(x).astype(np.int64) for x in (picked_tokens, picked_actions))
+    return Prompts(torch.from_numpy(tokens_SPN), torch.from_numpy(actions_SP))
 
 
-def _action_map(
-    config: ExportConfig, store: EpisodeStore, tokens: TokenDataset, num_latent: int
-) -> ActionMapConfig | None:
+def _action_map(config: ExportConfig, store: EpisodeStore, tokens: TokenStore) -> ActionMapConfig | None:
+    effects, num_actions = store.manifest.source.effects, tokens.manifest.num_actions
+    if tokens.recorded_actions:
+        return ActionMapConfig.from_effects(effects, num_actions)
     if config.num_labels == 0:
         return None
-    latent = np.concatenate([e.latent_actions_T[:-1] for e in tokens.episodes])
-    real = np.concatenate([e.actions_T[:-1] for e in tokens.episodes])
-    before = np.concatenate([np.append(-1, e.actions_T[:-2]) for e in tokens.episodes])
+    episodes = tokens.episodes("train")
+    latent = np.concatenate([e.actions_T[:-1] for e in episodes])
+    real = np.concatenate([e.real_actions_T[:-1] for e in episodes])
+    before = np.concatenate([np.append(-1, e.real_actions_T[:-2]) for e in episodes])
     picks = np.random.default_rng(0).permutation(len(latent))[: config.num_labels]
-    effects = store.manifest.source.effects
-    return fit_action_map(latent[picks], real[picks], effects, num_latent, before_M=before[picks])
+    return fit_action_map(latent[picks], real[picks], effects, num_actions, before_M=before[picks])
 
 
 def main(config: ExportConfig) -> None:

@@ -12,13 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from genie_env.command import run
-from genie_env.config import LatentActionConfig, TokenizerConfig
-from genie_env.data.episodes import EpisodeStore
-from genie_env.models.latent_action import LatentActionModel
-from genie_env.models.registry import make_tokenizer
 from training import export, record, train_dynamics, train_latent_action, train_outcome, train_tokenizer
-from training.data import tokenize_episodes
-from training.engine.stages import is_done, load_stage
+from training.data.tokenize_episodes import TokenizeConfig, tokenize
+from training.engine.stages import is_done
 from training.recipes import RECIPES, Recipe
 
 
@@ -66,11 +62,6 @@ def _stages(
 ) -> list[tuple[str, Callable[[], bool], Callable[[], object]]]:
     tokens = run / "tokens"
 
-    def tokenize() -> None:
-        tokenizer, _ = load_stage(run / "tokenizer", TokenizerConfig, make_tokenizer)
-        lam, _ = load_stage(run / "latent_action", LatentActionConfig, LatentActionModel)
-        tokenize_episodes.tokenize_episodes(EpisodeStore(data), tokenizer, lam, tokens, recipe.recorded_actions)
-
     return [
         (
             "record",
@@ -103,7 +94,13 @@ def _stages(
                 )
             ),
         ),
-        ("tokenize", lambda: tokenize_episodes.is_done(tokens), tokenize),
+        (
+            "tokenize",
+            tokens.exists,
+            lambda: tokenize(
+                TokenizeConfig(data, tokens, run / "tokenizer", run / "latent_action", recipe.recorded_actions)
+            ),
+        ),
         (
             "dynamics",
             lambda: is_done(run / "dynamics"),

@@ -23,6 +23,7 @@ from agents.sb3.policy_spec import Senses
 from agents.sb3.vec_env import GenieVecEnv
 from genie_env.action_map import latent_tables, to_real
 from genie_env.config import ActionMapConfig
+from genie_env.data.clips import draw_clips
 from genie_env.data.episodes import EpisodeStore
 from genie_env.envs.dream_batch import observation_space
 from genie_env.envs.vector_env import GenieVectorEnv
@@ -228,14 +229,10 @@ def recorded_starts(world: World, data: Path, count: int, length: int = 8, seed:
         ValueError: if the recording cannot be read, or no episode is that long.
     """
     store, rng = EpisodeStore(data), np.random.default_rng(seed)
-    entries = [entry for entry in store.split("train") if entry.length > length]
-    if not entries:
-        raise ValueError(f"{data}: no training episode has more than {length} frames")
-    room = np.array([entry.length - length for entry in entries])
     tokens, actions = [], []
-    for index in rng.choice(len(entries), size=count, p=room / room.sum()):
-        first = int(rng.integers(room[index]))
-        clip_THWC = np.array(store.array("frames", entries[index])[first : first + length])
+    # One frame more than is taken: an episode's last frame begins nothing.
+    for entry, first in draw_clips(store, "train", rng, count, length + 1):
+        clip_THWC = np.array(store.array("frames", entry)[first : first + length])
         prompt = world.prompts(clip_THWC[None])
         tokens.append(prompt.tokens_SPN)
         actions.append(prompt.actions_SP)

@@ -190,7 +190,8 @@ def hold_folder(folder: Path | str) -> Iterator[None]:
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    with _hold(folder / LOCK, folder):
+    # Beside the folder: whoever holds it may give it another name.
+    with _hold(_lock_beside(folder), folder):
         yield
 
 

@@ -12,7 +12,7 @@ from genie_env.command import run
 from genie_env.config import DynamicsConfig
 from training import bench
 from training.bench import measure, write_made_up_tokens
-from training.data.dataset import TokenDataset
+from training.data.token_store import TokenStore
 from training.dynamics.task import TrainDynamicsConfig
 from training.engine.loop import LoopConfig
 
@@ -24,11 +24,13 @@ LOOP = LoopConfig(n_updates=1000, batch_size=2, accumulate=2, warmup=2, precisio
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(work, "MATRIX_SIZES", {"cpu": (64,)})
     monkeypatch.setattr(work, "COPY_BYTES", {"cpu": 1 << 16})
+    monkeypatch.setattr(bench, "EPISODES", 8)
+    monkeypatch.setattr(bench, "EPISODE_FRAMES", 200)
 
 
 def test_made_up_tokens_change_as_seldom_as_those_of_a_game(tmp_path: Path) -> None:
-    write_made_up_tokens(tmp_path, SIZE)
-    episodes = TokenDataset(tmp_path, "train").episodes
+    write_made_up_tokens(tmp_path / "tokens", SIZE)
+    episodes = TokenStore(tmp_path / "tokens").episodes("train")
     rates = [np.mean(e.tokens_TN[1:] != e.tokens_TN[:-1]) for e in episodes]
     assert len(episodes) == bench.EPISODES and 0.04 < np.mean(rates) < 0.08
 

@@ -28,11 +28,12 @@ from genie_env.world import World
 from tests.helpers import tiny_game
 from tests.helpers.worlds import TINY_RECIPE, TinyWorld
 from training import record as record_module
-from training.data.dataset import TokenDataset
-from training.data.tokenize_episodes import tokenize_episodes
+from training.data.token_store import TokenStore
+from training.data.tokenize_episodes import TokenizeConfig, tokenize
 from training.dynamics.task import DynamicsTask, TrainDynamicsConfig
 from training.dynamics.task import train as train_dynamics
 from training.engine.loop import CHECKPOINT, LoopConfig, fit
+from training.engine.stages import save_stage
 from training.evaluation.held_out import read_held_out
 from training.latent_action.agreement import hungarian_accuracy
 from training.outcome.event_scores import event_counts, f1
@@ -186,34 +187,37 @@ def test_held_out_episodes_are_disjoint_from_training_ones(tiny_world: TinyWorld
     assert len(rows["train"]) + len(rows["test"]) == total
     assert {entry.split for entry in store.manifest.episodes} == {"train", "test"}
     for split in ("train", "test"):
-        tokenized = TokenDataset(tiny_world.run / "tokens", split).episodes
+        tokenized = TokenStore(tiny_world.run / "tokens").episodes(split)
         assert [len(e.tokens_TN) for e in tokenized] == [e.length for e in store.split(split)]
         for entry, tokens in zip(store.split(split), tokenized, strict=True):
-            assert np.array_equal(tokens.actions_T, store.array("actions", entry))
+            assert np.array_equal(tokens.real_actions_T, store.array("actions", entry))
             assert np.array_equal(tokens.rewards_T, store.array("rewards", entry))
 
 
 def test_tokens_on_disk_are_those_of_the_bundled_world(tiny_world: TinyWorld, world: World) -> None:
-    store, tokenized = EpisodeStore(tiny_world.data), TokenDataset(tiny_world.run / "tokens", "test").episodes
+    store, tokenized = EpisodeStore(tiny_world.data), TokenStore(tiny_world.run / "tokens").episodes("test")
     for entry, tokens in zip(store.split("test"), tokenized, strict=True):
         frames = np.array(store.array("frames", entry))[None]
         assert np.array_equal(world.encode(frames)[0].numpy(), tokens.tokens_TN)
         # Weights were rounded to half precision since; a transition on the edge may fall to the other side.
-        same = world.infer_actions(frames)[0].numpy() == tokens.latent_actions_T[:-1]
+        same = world.infer_actions(frames)[0].numpy() == tokens.actions_T[:-1]
         assert same.mean() > 0.97
 
 
-def test_recorded_actions_are_told_in_place_of_inferred_ones(
+def tokenizing(tiny: TinyWorld, out: Path, lam: Path | None = None) -> TokenizeConfig:
+    folders = tiny.run / "tokenizer", lam or tiny.run / "latent_action"
+    return TokenizeConfig(tiny.data, out, *folders, recorded_actions=True)
+
+
+def test_recorded_actions_are_given_in_place_of_inferred_ones(
     tiny_world: TinyWorld, world: World, tmp_path: Path
 ) -> None:
-    store = EpisodeStore(tiny_world.data)
-    tokenize_episodes(store, world.tokenizer, world.latent_action, tmp_path, recorded_actions=True)
-    tokens = TokenDataset(tmp_path, "test")
-    assert tokens.recorded_actions and not TokenDataset(tiny_world.run / "tokens", "test").recorded_actions
+    store, tokens = EpisodeStore(tiny_world.data), tokenize(tokenizing(tiny_world, tmp_path / "tokens"))
+    assert tokens.recorded_actions and not TokenStore(tiny_world.run / "tokens").recorded_actions
     effects = np.array(store.manifest.source.effects)
-    for episode in tokens.episodes:
-        assert np.array_equal(episode.latent_actions_T[:-1], effects[episode.actions_T[:-1]])
-        assert episode.latent_actions_T[-1] == episode.actions_T[-1] == NO_ACTION
+    for episode in tokens.episodes("test"):
+        assert np.array_equal(episode.actions_T[:-1], effects[episode.real_actions_T[:-1]])
+        assert episode.actions_T[-1] == episode.real_actions_T[-1] == NO_ACTION
     # A world that learned from them is judged by them.
     told = replace(world.config, recorded_actions=True)
     taught = copy.deepcopy(world)
@@ -230,9 +234,10 @@ def test_recorded_actions_are_told_in_place_of_inferred_ones(
 
 def test_recorded_actions_need_a_code_each(tiny_world: TinyWorld, world: World, tmp_path: Path) -> None:
     few = LatentActionModel(replace(world.config.latent_action, num_actions=2))
+    save_stage(tmp_path / "few", few, few.config)
     with pytest.raises(ValueError, match="expected at most 2 effects, one for each latent action, got 3"):
-        tokenize_episodes(EpisodeStore(tiny_world.data), world.tokenizer, few, tmp_path / "new", recorded_actions=True)
-    assert not (tmp_path / "new").exists()
+        tokenize(tokenizing(tiny_world, tmp_path / "new", tmp_path / "few"))
+    assert [path.name for path in tmp_path.iterdir()] == ["few"]
     with pytest.raises(ValueError, match="label_fraction > 0"):
         Recipe(env="any", steps=1, recorded_actions=True)
 

@@ -1,81 +1,123 @@
-"""Turn a whole recording into tokens and latent actions, once.
+"""Turn a whole recording into tokens and actions, once.
 
 Dynamics training then reads a few hundred bytes a frame from memory and is never bound by pictures.
 """
 
 from __future__ import annotations
 
+import hashlib
+from collections import defaultdict
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 from tqdm import tqdm
 
-from genie_env.data.episodes import NO_ACTION, EpisodeStore
-from genie_env.files.atomic import whole_file
+from genie_env.config import LatentActionConfig, TokenizerConfig
+from genie_env.data.episodes import NO_ACTION, EpisodeEntry, EpisodeStore
+from genie_env.files.atomic import hold_folder
+from genie_env.files.json_config import JsonConfig
+from genie_env.files.reading import checksum, read_bytes
 from genie_env.games.registry import merged_effects
 from genie_env.models.latent_action import LatentActionModel
-from genie_env.models.tokenizer import Tokenizer
+from genie_env.models.protocols import VideoTokenizer
+from genie_env.models.registry import make_tokenizer
+from training.data.token_store import (
+    MANIFEST_BYTES,
+    TokenEntry,
+    TokenEpisode,
+    TokenManifest,
+    TokenStore,
+    TokenWriter,
+    partial_folder,
+)
+from training.engine.stages import WEIGHTS, load_stage
 
-SPLITS = ("train", "test")
+
+@dataclass(frozen=True)
+class TokenizeConfig(JsonConfig):
+    """Turn a recording into tokens and actions."""
+
+    data: Path
+    """Recording to read."""
+    out: Path
+    """Folder to make; it appears only when it is complete."""
+    video_tokenizer_path: Path
+    """Finished stage of the video tokenizer, which makes the tokens."""
+    lam_path: Path
+    """Finished stage of the latent action model, which infers the actions."""
+    recorded_actions: bool = False
+    """Take the effects of the recorded actions instead of inferred ones. The model must have learned with labels, so
+    that it numbers its codes alike. They hold what no picture shows: a key held while the paddle is at a wall."""
 
 
-def is_done(folder: Path) -> bool:
-    """Whether every split has been tokenized."""
-    return all((folder / f"{split}.npz").exists() for split in SPLITS)
-
-
-def tokenize_episodes(
-    store: EpisodeStore, tokenizer: Tokenizer, lam: LatentActionModel, folder: Path, recorded_actions: bool = False
-) -> None:
-    """Write ``train.npz`` and ``test.npz``, each whole or absent.
-
-    Args:
-        store: the recording.
-        tokenizer: makes the tokens.
-        lam: infers the latent actions.
-        folder: to write to.
-        recorded_actions: take the effects of the recorded actions for latent ones instead, which a model that learned
-            with labels numbers alike. They tell what no picture shows: a key held while the paddle is at a wall.
+def tokenize(config: TokenizeConfig) -> TokenStore:
+    """Write the token store, or go on with one that was begun, and open it.
 
     Raises:
-        ValueError: if the recorded actions have more effects than there are latent actions.
+        ValueError: if an input cannot be read, ``out`` exists or another process makes it, or there are more effects
+            than latent actions.
     """
-    effects = merged_effects(store.manifest.source)
-    if recorded_actions and len(set(effects)) > lam.config.num_actions:
+    store = EpisodeStore(config.data)
+    tokenizer, _ = load_stage(config.video_tokenizer_path, TokenizerConfig, make_tokenizer)
+    lam, _ = load_stage(config.lam_path, LatentActionConfig, LatentActionModel)
+    manifest = _manifest(config, store, tokenizer, lam)
+    with hold_folder(partial_folder(config.out)):
+        writer = TokenWriter(config.out, manifest)
+        shards: dict[int, list[EpisodeEntry]] = defaultdict(list)
+        for entry in store.manifest.episodes:
+            shards[entry.shard].append(entry)
+        missing = {shard: entries for shard, entries in shards.items() if not writer.has_shard(shard)}
+        count = sum(len(entries) for entries in missing.values())
+        with tqdm(total=count, desc="tokenize", unit="episode") as bar:
+            for shard, entries in missing.items():
+                episodes = []
+                for entry in entries:
+                    episodes.append(_tokenized(store, entry, tokenizer, None if config.recorded_actions else lam))
+                    bar.update()
+                writer.write_shard(shard, episodes)
+        return writer.finish()
+
+
+def _manifest(
+    config: TokenizeConfig, store: EpisodeStore, tokenizer: VideoTokenizer, lam: LatentActionModel
+) -> TokenManifest:
+    effects, num_actions = merged_effects(store.manifest.source), lam.config.num_actions
+    if config.recorded_actions and len(set(effects)) > num_actions:
         raise ValueError(
-            f"recorded_actions: expected at most {lam.config.num_actions} effects, one for each latent action, "
+            f"recorded_actions: expected at most {num_actions} effects, one for each latent action, "
             f"got {len(set(effects))}"
         )
-    folder.mkdir(parents=True, exist_ok=True)
-    for split in SPLITS:
-        if (folder / f"{split}.npz").exists():
-            continue
-        columns: dict[str, list[np.ndarray]] = {
-            "tokens_TN": [],
-            "latent_actions_T": [],
-            "actions_T": [],
-            "rewards_T": [],
-            "terminated_T": [],
-        }
-        entries = store.episodes(split)
-        for _, arrays in tqdm(entries, total=len(store.split(split)), desc=f"tokenize {split}", unit="episode"):
-            frames = torch.from_numpy(np.array(arrays["frames"]))
-            tokens = torch.cat([tokenizer.encode(part) for part in frames.split(1024)])
-            if recorded_actions:
-                latent = effects[np.array(arrays["actions"][:-1])]
-            else:
-                latent = lam.infer(frames[None])[0].numpy() if len(frames) > 1 else np.zeros(0)
-            columns["tokens_TN"].append(tokens.numpy().astype(np.int32))
-            columns["latent_actions_T"].append(np.append(latent, NO_ACTION).astype(np.int16))
-            columns["actions_T"].append(np.array(arrays["actions"]))
-            columns["rewards_T"].append(np.array(arrays["rewards"]))
-            columns["terminated_T"].append(np.array(arrays["terminated"]))
-        starts = np.cumsum([0] + [len(x) for x in columns["tokens_TN"]])[:-1]
-        with whole_file(folder / f"{split}.npz") as temporary, temporary.open("wb") as file:
-            np.savez(
-                file,
-                starts=starts,
-                recorded_actions=recorded_actions,
-                **{k: np.concatenate(v) for k, v in columns.items()},
-            )
+    entries = [
+        TokenEntry.from_json({"shard": e.shard, "length": e.length, "split": e.split}) for e in store.manifest.episodes
+    ]
+    recorded = read_bytes(config.data / "manifest.json", MANIFEST_BYTES)
+    return TokenManifest(
+        vocab_size=tokenizer.config.vocab_size,
+        side=tokenizer.config.side,
+        actions="recorded" if config.recorded_actions else "inferred",
+        num_actions=num_actions,
+        tokenizer=tokenizer.config.to_json(),
+        tokenizer_sha256=checksum(config.video_tokenizer_path / WEIGHTS),
+        latent_action_sha256="" if config.recorded_actions else checksum(config.lam_path / WEIGHTS),
+        recording=str(config.data),
+        recording_sha256=hashlib.sha256(recorded).hexdigest(),
+        episodes=tuple(entries),
+        settings=store.manifest.settings,
+    )
+
+
+@torch.no_grad()
+def _tokenized(
+    store: EpisodeStore, entry: EpisodeEntry, tokenizer: VideoTokenizer, lam: LatentActionModel | None
+) -> TokenEpisode:
+    frames = torch.from_numpy(np.array(store.array("frames", entry)))
+    tokens = torch.cat([tokenizer.encode(part) for part in frames.split(1024)])
+    real = store.array("actions", entry)
+    if lam is None:
+        actions = merged_effects(store.manifest.source)[np.array(real[:-1])]
+    else:
+        actions = lam.infer(frames[None])[0].numpy() if len(frames) > 1 else np.zeros(0)
+    rewards, terminated = store.array("rewards", entry), store.array("terminated", entry)
+    return TokenEpisode(tokens.numpy(), np.append(actions, NO_ACTION), real, rewards, terminated)

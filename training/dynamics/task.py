@@ -17,6 +17,7 @@ from genie_env.models.dynamics import Dynamics, head_outputs, parallel_log_probs
 from genie_env.models.registry import make_tokenizer
 from genie_env.models.tokenizer import Tokenizer
 from training.data.dataset import ClipBatch, TokenDataset
+from training.data.token_store import TokenStore
 from training.dynamics.corruption import corrupt_context
 from training.dynamics.loss import TokenLoss, token_loss
 from training.dynamics.scheduled_sampling import ScheduledSamplingConfig, dream_context, dream_last_frames
@@ -76,7 +77,8 @@ class DynamicsTask:
         if config.start_from is not None:
             self.model.load_state_dict(_earlier(config.start_from, config.model).state_dict())
         self._forward: Forward = torch.compile(head_outputs, dynamic=False) if config.compile else head_outputs
-        self._train, self._test = TokenDataset(config.tokens, "train"), TokenDataset(config.tokens, "test")
+        store = TokenStore(config.tokens)
+        self._train, self._test = TokenDataset(store, "train"), TokenDataset(store, "test")
         self._device = training_device(config.device)
         self.model.to(self._device)
 

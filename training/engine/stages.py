@@ -16,6 +16,7 @@ from genie_env.files.json_config import JsonConfig
 from genie_env.files.tensors import fill_weights, read_tensors, weights_of, write_tensors
 from training.engine.distributed import connect
 
+CONFIG, WEIGHTS = "config.json", "model.safetensors"
 C = TypeVar("C", bound=JsonConfig)
 M = TypeVar("M", bound=nn.Module)
 
@@ -25,13 +26,13 @@ def save_stage(folder: Path, model: nn.Module, config: JsonConfig) -> None:
     if not connect().is_first:
         return
     folder.mkdir(parents=True, exist_ok=True)
-    write_tensors(folder / "model.safetensors", weights_of(model))
-    write_json(folder / "config.json", config.to_json())
+    write_tensors(folder / WEIGHTS, weights_of(model))
+    write_json(folder / CONFIG, config.to_json())
 
 
 def is_done(folder: Path) -> bool:
     """Whether a finished stage lies in ``folder``."""
-    return (folder / "config.json").exists()
+    return (folder / CONFIG).exists()
 
 
 def load_stage(folder: Path, config_class: type[C], build: Callable[[C], M]) -> tuple[M, C]:
@@ -42,7 +43,7 @@ def load_stage(folder: Path, config_class: type[C], build: Callable[[C], M]) -> 
     """
     if not is_done(folder):
         raise ValueError(f"{folder}: expected a finished stage with config.json and model.safetensors")
-    config = config_class.from_json(read_json(folder / "config.json", "the configuration of a stage"))
-    model, path = build(config), folder / "model.safetensors"
+    config = config_class.from_json(read_json(folder / CONFIG, "the configuration of a stage"))
+    model, path = build(config), folder / WEIGHTS
     fill_weights(model, read_tensors(path), path)
     return model.eval(), config

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from genie_env.config import SamplingConfig
+from genie_env.data.clips import ClipPlaces
 from genie_env.models.dynamics import Dynamics
 from training.data.dataset import ClipBatch, TokenDataset
 from training.dynamics.scheduled_sampling import dream_last_frames, has_left
@@ -40,12 +41,9 @@ class OutcomeClips:
         """
         self._data, self.length, self._padding = data, length, padding
         self._event_share, self._last = event_share, last
-        sizes = np.array([len(e.tokens_TN) for e in data.episodes])
-        self._room = np.maximum(sizes + padding - length + 1, 0)
-        if not self._room.any():
-            raise ValueError(f"no episode has {length} frames; record longer ones")
+        self._places = ClipPlaces([len(e.tokens_TN) for e in data.episodes], length, padding)
         kinds: dict[object, list[tuple[int, int]]] = {}
-        for e in np.flatnonzero(self._room).tolist():
+        for e in np.flatnonzero(self._places.room_E).tolist():
             episode = data.episodes[e]
             kinds.setdefault("begin", []).append((e, -padding))
             for t in np.flatnonzero((episode.rewards_T != 0) | episode.terminated_T).tolist():
@@ -55,33 +53,19 @@ class OutcomeClips:
 
     def draw(self, rng: np.random.Generator, count: int) -> np.ndarray:
         """Picks int [count, 2]: episode, and the time at which the clip begins (negative: before it)."""
-        episodes = rng.choice(len(self._room), size=count, p=self._room / self._room.sum())
-        picks = np.stack([episodes, rng.integers(self._room[episodes]) - self._padding], axis=1)
+        picks = self._places.draw(rng, count)
         for row in np.flatnonzero(rng.random(count) < self._event_share):
             places = self._kinds[rng.integers(len(self._kinds))]
             episode, time = places[rng.integers(len(places))]
             # The event falls on any of the last transitions, so that its position gives nothing away.
             first = time + 2 - self.length + rng.integers(0, self._last)
-            picks[row] = episode, np.clip(first, -self._padding, self._room[episode] - 1 - self._padding)
+            latest = self._places.room_E[episode] - 1 - self._padding
+            picks[row] = episode, np.clip(first, -self._padding, latest)
         return picks
 
     def take(self, picks: np.ndarray, lead: int = 0) -> ClipBatch:
         """The clips at ``picks``, each with ``lead`` further frames before it."""
-        parts: dict[str, list[np.ndarray]] = {
-            "tokens_TN": [],
-            "latent_actions_T": [],
-            "rewards_T": [],
-            "terminated_T": [],
-        }
-        for e, first in picks:
-            times = np.arange(first - lead, first + self.length)
-            for name, column in parts.items():
-                values = getattr(self._data.episodes[e], name)[times.clip(0)]
-                if name != "tokens_TN":
-                    values = np.where(times < 0, 0, values)
-                column.append(values)
-        tokens, actions, rewards, ends = (torch.from_numpy(np.stack(column)) for column in parts.values())
-        return ClipBatch(tokens.long(), actions[:, :-1].long(), rewards[:, :-1], ends[:, :-1].bool())
+        return self._data.take(picks - [0, lead], self.length + lead)
 
 
 @torch.inference_mode()

@@ -16,6 +16,7 @@ from genie_env.config import DynamicsConfig, OutcomeConfig, SamplingConfig
 from genie_env.models.dynamics import Dynamics
 from genie_env.models.outcome import OutcomeHead, outcome_chances
 from training.data.dataset import ClipBatch, TokenDataset
+from training.data.token_store import TokenStore
 from training.dynamics.corruption import corrupt_context
 from training.engine.loop import LoopConfig, fit
 from training.engine.stages import load_stage, save_stage
@@ -76,7 +77,8 @@ class OutcomeTask:
         self.config, context = config, config.model.context_frames
         self.model: nn.Module = OutcomeHead(config.model)
         self._nothing = config.model.rewards.index(0.0) if 0.0 in config.model.rewards else None
-        self._train, self._test = TokenDataset(config.tokens, "train"), TokenDataset(config.tokens, "test")
+        store = TokenStore(config.tokens)
+        self._train, self._test = TokenDataset(store, "train"), TokenDataset(store, "test")
         shape = (context + WINDOWS - 1, max(0, context - 2), config.event_share, WINDOWS - 1)
         self._clips = OutcomeClips(self._train, *shape)
         self._reward_offset, self._end_offset = self._prior_offsets()
@@ -112,7 +114,7 @@ class OutcomeTask:
         assert isinstance(model, OutcomeHead)
         played = EventScores(self.config.model.rewards)
         for episode in self._test.episodes:
-            tokens_TN = torch.from_numpy(episode.tokens_TN).long()
+            tokens_TN = torch.from_numpy(episode.tokens_TN.astype(np.int64))
             chances_TR, ends_T = outcome_chances(model, tokens_TN)
             played.add(chances_TR.numpy(), ends_T.numpy(), episode.rewards_T[:-1], episode.terminated_T[:-1])
         figures = played.figures()

@@ -23,6 +23,7 @@ from genie_env.command import Interrupted
 from genie_env.config import DynamicsConfig
 from genie_env.models.dynamics import Dynamics
 from training.data.dataset import ClipBatch, TokenDataset
+from training.data.token_store import TokenEpisode, TokenStore, write_made_up
 from training.dynamics.task import DynamicsTask, TrainDynamicsConfig, next_frame_loss
 from training.engine import distributed as processes
 from training.engine import loop
@@ -42,26 +43,16 @@ LOOP = LoopConfig(
 @pytest.fixture(scope="module")
 def tokens(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Episodes of random tokens of which some keep almost all and some almost none from frame to frame."""
-    folder, rng = tmp_path_factory.mktemp("tokens"), np.random.default_rng(0)
+    rng, idle = np.random.default_rng(0), np.zeros(20, np.int16)
     episodes = []
     for episode in range(12):
         frames = rng.integers(VOCAB, size=(20, SIZE.num_tokens))
         for t in range(1, 20):
             stays = rng.random(SIZE.num_tokens) < (0.97 if episode % 2 else 0.3)
             frames[t, stays] = frames[t - 1, stays]
-        episodes.append(frames)
-    rows = len(episodes) * 20
-    for split in ("train", "test"):
-        np.savez(
-            folder / f"{split}.npz",
-            starts=np.arange(0, rows, 20),
-            tokens_TN=np.concatenate(episodes).astype(np.int32),
-            latent_actions_T=rng.integers(3, size=rows).astype(np.int16),
-            actions_T=np.zeros(rows, np.int64),
-            rewards_T=np.zeros(rows),
-            terminated_T=np.zeros(rows, bool),
-        )
-    return folder
+        episodes.append(TokenEpisode(frames, rng.integers(3, size=20), idle, idle, idle))
+    folder = tmp_path_factory.mktemp("made_up") / "tokens"
+    return write_made_up(folder, {"train": episodes, "test": episodes}, SIZE.tokens, SIZE.num_actions).folder
 
 
 class BareTask:
@@ -71,7 +62,7 @@ class BareTask:
         torch.manual_seed(0)
         self.model: nn.Module = Dynamics(SIZE)
         self.counts: list[int] = []
-        self._data, self._parts = TokenDataset(tokens, "train"), parts
+        self._data, self._parts = TokenDataset(TokenStore(tokens), "train"), parts
 
     def loss(self, step: int, rng: np.random.Generator, generator: torch.Generator) -> tuple[torch.Tensor, dict]:
         rngs = [rng] if self._parts == 1 else [np.random.default_rng([0, step, part]) for part in range(self._parts)]

@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 import torch
 
-from genie_env.config import OutcomeConfig, SamplingConfig
+from genie_env.config import OutcomeConfig, SamplingConfig, TokenSpace
 from genie_env.models.outcome import OutcomeHead, outcome_chances, predict_episode
 from tests.helpers.worlds import VOCAB, random_world
 from training.data.dataset import TokenDataset
+from training.data.token_store import SPLITS, Split, TokenEpisode, TokenStore, write_made_up
 from training.engine.loop import LoopConfig
 from training.outcome.clips import OutcomeClips, dream_clips
 from training.outcome.task import Labels, OutcomeTask, TrainOutcomeConfig, aligned_loss
@@ -22,8 +23,9 @@ LENGTH, EPISODES, STEPS = 8, 16, 60
 @pytest.fixture(scope="module")
 def tokens(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Recordings in which place 0 counts points, of which half show one frame late, and place 1 says who scored."""
-    rng, folder = np.random.default_rng(0), tmp_path_factory.mktemp("tokens")
-    for split in ("train", "test"):
+    rng, folder = np.random.default_rng(0), tmp_path_factory.mktemp("made_up") / "tokens"
+    episodes: dict[Split, list[TokenEpisode]] = {}
+    for split in SPLITS:
         frames = np.zeros((EPISODES, STEPS, 64), np.int64)
         frames[:, :, 60:] = rng.integers(0, 4, (EPISODES, STEPS, 4))
         rewards, ended = np.zeros((EPISODES, STEPS), np.float32), np.zeros((EPISODES, STEPS), bool)
@@ -35,25 +37,19 @@ def tokens(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 frames[e, shown:, 0] = 6 + number
                 frames[e, shown:, 1] = 10 + number % 2
             ended[e, -2] = True
-        np.savez(
-            folder / f"{split}.npz",
-            starts=np.arange(EPISODES) * STEPS,
-            tokens_TN=frames.reshape(-1, 64).astype(np.int32),
-            latent_actions_T=np.zeros(EPISODES * STEPS, np.int16),
-            actions_T=np.zeros(EPISODES * STEPS, np.int16),
-            rewards_T=rewards.ravel(),
-            terminated_T=ended.ravel(),
-        )
+        idle = np.zeros(STEPS, np.int16)
+        episodes[split] = [TokenEpisode(frames[e], idle, idle, rewards[e], ended[e]) for e in range(EPISODES)]
+    write_made_up(folder, episodes, TokenSpace(VOCAB, 8), num_actions=3)
     return folder
 
 
 @pytest.fixture
 def clips(tokens: Path) -> OutcomeClips:
-    return OutcomeClips(TokenDataset(tokens, "train"), LENGTH, padding=2, event_share=0.5, last=LENGTH // 2)
+    return OutcomeClips(TokenDataset(TokenStore(tokens), "train"), LENGTH, padding=2, event_share=0.5, last=LENGTH // 2)
 
 
 def test_clips_hold_the_recording_and_repeat_the_first_frame_before_it(clips: OutcomeClips, tokens: Path) -> None:
-    episode = TokenDataset(tokens, "train").episodes[1]
+    episode = TokenDataset(TokenStore(tokens), "train").episodes[1]
     clip = clips.take(np.array([[1, -2], [1, 7]]), lead=3)
     assert clip.tokens_BTN.shape == (2, LENGTH + 3, 64) and clip.rewards_BT.shape == (2, LENGTH + 2)
     np.testing.assert_array_equal(clip.tokens_BTN[1], episode.tokens_TN[4:15])
@@ -74,7 +70,7 @@ def test_every_kind_of_event_is_drawn_and_clips_stay_in_their_episodes(clips: Ou
 
 def test_an_episode_too_short_for_a_clip_is_refused(tokens: Path) -> None:
     with pytest.raises(ValueError, match="frames"):
-        OutcomeClips(TokenDataset(tokens, "train"), STEPS + 3, padding=2, event_share=0.5, last=LENGTH // 2)
+        OutcomeClips(TokenDataset(TokenStore(tokens), "train"), STEPS + 3, padding=2, event_share=0.5, last=LENGTH // 2)
 
 
 def labels(classes: list[int], before: int = 1, ended: bool = False) -> Labels:
