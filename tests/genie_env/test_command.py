@@ -26,6 +26,7 @@ WRONG: dict[str, str] = {
     "training.train": "--recipe no_such_recipe",
     "training.train_tokenizer": "--data missing --out new",
     "training.train_latent_action": "--data missing --out new",
+    "training.tokenize": "--data missing --video-tokenizer-path missing --lam-path missing --out new",
     "training.train_dynamics": "--tokens missing --out new",
     "training.train_outcome": "--tokens missing --out new",
     "training.export": "--data missing --run missing --out new",
