@@ -7,8 +7,6 @@ and the result does not depend on the number of workers.
 
 from __future__ import annotations
 
-import dataclasses
-import json
 import multiprocessing
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,10 +17,13 @@ from tqdm import tqdm
 
 from genie_env.command import run
 from genie_env.config import SourceConfig
+from genie_env.data.description import describe
+from genie_env.data.episode_builder import EpisodeBuilder
 from genie_env.data.episodes import Episode, EpisodeStore, EpisodeWriter
+from genie_env.games.recorded_source import json_object, recorded_source
 from genie_env.games.registry import Game, game_for
 from genie_env.games.source_game import SourceGame, make_source_game
-from training.data.player_mixture import MIXTURE, check_mixture, make_player
+from training.data.player_mixture import check_mixture, default_mixture, make_player
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,8 @@ class RecordConfig:
     seed: int = 0
     """Seed of players and game."""
     env_kwargs: str = "{}"
-    """Keyword arguments of ``gym.make`` as JSON, for example '{"repeat_action_probability": 0.0}'."""
+    """Keyword arguments of ``gym.make`` as JSON. Atari games repeat actions at random only where they ask for it, as
+    '{"repeat_action_probability": 0.25}' does."""
     crop: tuple[int, int, int, int] | None = None
     """Rows top, bottom and columns left, right to keep; the default is the game's own, or the whole picture."""
     image_size: int = 64
@@ -47,8 +49,10 @@ class RecordConfig:
     """Times each action is repeated (Atari ids already skip frames by themselves)."""
     fps: float | None = None
     """Frames per second when a person plays; the default is the game's own."""
-    players: str = json.dumps(MIXTURE)
-    """Who plays: shares of the episodes as JSON. Scripted players (follow, aim) play known games only."""
+    players: str | None = None
+    """Shares of the episodes by player as JSON, of random, sticky, biased and, in games with a script, follow and aim;
+    the default is '{"random": 0.1, "sticky": 0.2, "biased": 0.7}' without a script. A learner as a player:
+    ``agents.record_learner``, and ``training.join`` for both in one recording."""
     shard_steps: int = 10_000
     """Steps in one file."""
     workers: int = 2
@@ -59,25 +63,15 @@ class RecordConfig:
 
 def source_for(config: RecordConfig) -> SourceConfig:
     """The source game as this recording sees it, completed from what the env itself says."""
-    known = game_for(config.env).source
-    source = dataclasses.replace(
-        known,
-        env_kwargs=_object("env_kwargs", config.env_kwargs),
-        crop=config.crop or known.crop,
+    return recorded_source(
+        config.env,
+        config.env_kwargs,
+        crop=config.crop,
         image_size=config.image_size,
         frame_skip=config.frame_skip,
-        fps=config.fps or known.fps,
+        fps=config.fps,
+        module=config.module,
     )
-    env = _make(source, config.module)
-    num_actions = int(env.action_space.n)  # type: ignore[attr-defined]
-    if not source.action_meanings:
-        own_names = getattr(env.unwrapped, "get_action_meanings", None)
-        names = tuple(own_names()) if own_names else tuple(f"ACTION_{i}" for i in range(num_actions))
-        source = dataclasses.replace(source, action_meanings=names)
-    if not source.effects:
-        source = dataclasses.replace(source, effects=tuple(range(num_actions)))
-    env.close()
-    return source
 
 
 def record(config: RecordConfig, game: Game | None = None) -> EpisodeStore:
@@ -93,7 +87,8 @@ def record(config: RecordConfig, game: Game | None = None) -> EpisodeStore:
     if config.steps < 1 or config.shard_steps < 2:
         raise ValueError(f"expected steps >= 1 and shard_steps >= 2, got {config.steps} and {config.shard_steps}")
     game = game or game_for(config.env)
-    source, mixture = source_for(config), _object("players", config.players)
+    source = source_for(config)
+    mixture = json_object("players", config.players) if config.players is not None else default_mixture(game)
     check_mixture(mixture, game)
     settings = {"steps": config.steps, "seed": config.seed, "shard_steps": config.shard_steps, "players": mixture}
     writer = EpisodeWriter(config.out, source, game.truth_names, settings)
@@ -134,30 +129,14 @@ def _play_episode(
     name, player = make_player(game, num_actions, rng, mixture)
     frame, info = env.reset(seed=int(rng.integers(2**31)))
     truth = _truth(game, env, info)
-    frames, truths, actions, rewards = [frame], [truth], [], []
+    episode = EpisodeBuilder(frame, [truth[k] for k in game.truth_names])
     terminated = truncated = False
-    while len(actions) < max_steps and not (terminated or truncated):
+    while len(episode) < max_steps and not (terminated or truncated):
         action = player.act(truth)
         frame, reward, terminated, truncated, info = env.step(action)
         truth = _truth(game, env, info)
-        frames.append(frame)
-        truths.append(truth)
-        actions.append(action)
-        rewards.append(reward)
-    columns = [[t[k] for k in game.truth_names] for t in truths]
-    return Episode(
-        np.stack(frames), np.array(actions), np.array(rewards), terminated, np.array(columns, dtype=np.float32), name
-    )
-
-
-def _object(name: str, text: str) -> dict[str, Any]:
-    try:
-        found = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise ValueError(f"{name}: expected JSON, got {text!r} ({error})") from None
-    if not isinstance(found, dict):
-        raise ValueError(f"{name}: expected a JSON object like {{...}}, got {text!r}")
-    return found
+        episode.add(action, reward, frame, [truth[k] for k in game.truth_names])
+    return episode.episode(name, terminated)
 
 
 def _truth(game: Game, env: SourceGame, info: dict[str, Any]) -> dict[str, float]:
@@ -172,7 +151,9 @@ def _make(source: SourceConfig, module: str) -> SourceGame:
 
 def main(config: RecordConfig) -> None:
     """Command line."""
-    print(record(config).summary())
+    store = record(config)
+    print(store.summary())
+    print(describe(store).text(), end="")
 
 
 if __name__ == "__main__":

@@ -138,10 +138,11 @@ class EpisodeWriter:
         ]
         manifest = Manifest(self._source, self._truth_names, num_shards, tuple(entries), self._settings)
         write_json(self.partial / "manifest.json", manifest.to_json())
-        for shard in range(num_shards):
-            self._shard_json(shard).unlink()
-        (self.partial / "settings.json").unlink()
+        # What a resume needs goes last: a kill before the folder has its name must not lose a shard.
+        scaffold = ["settings.json", *(self._shard_json(shard).name for shard in range(num_shards))]
         publish_folder(self.partial, self.folder)
+        for name in scaffold:
+            (self.folder / name).unlink()
         return EpisodeStore(self.folder)
 
     def discard(self) -> None:

@@ -34,6 +34,7 @@ WRONG: dict[str, str] = {
     "training.diagnose": "missing --data missing --out new",
     "training.ablation": "--data missing --run missing --out new",
     "training.bench": "--compare missing.json",
+    "agents.record_learner": "--env NoSuchGame-v0 --out new",
     "agents.train_ppo": "--env Genie/World-v0 --world missing --out new",
     "agents.transfer": "missing --out new",
     "agents.select_checkpoint": "missing",

@@ -9,11 +9,21 @@ from __future__ import annotations
 
 import numpy as np
 
-from genie_env.games.players import AimPlayer, FollowPlayer, Player, RandomPlayer, StickyRandomPlayer
+from genie_env.games.players import AimPlayer, BiasedPlayer, FollowPlayer, Player, RandomPlayer, StickyRandomPlayer
 from genie_env.games.registry import Game
 
 MIXTURE = {"random": 0.1, "sticky": 0.15, "follow": 0.25, "aim": 0.5}
+"""Who plays games with a script."""
+UNSCRIPTED_MIXTURE = {"random": 0.1, "sticky": 0.2, "biased": 0.7}
+"""Who plays all others: most often the player that arrives where only long sequences of one action lead."""
 SCRIPTED = ("follow", "aim")
+UNSCRIPTED = {"random": RandomPlayer, "sticky": StickyRandomPlayer, "biased": BiasedPlayer}
+PLAYERS = (*UNSCRIPTED, *SCRIPTED)
+
+
+def default_mixture(game: Game) -> dict[str, float]:
+    """Who plays ``game`` where the user does not say."""
+    return dict(MIXTURE if game.follow is not None else UNSCRIPTED_MIXTURE)
 
 
 def check_mixture(mixture: dict[str, float], game: Game) -> dict[str, float]:
@@ -23,8 +33,8 @@ def check_mixture(mixture: dict[str, float], game: Game) -> dict[str, float]:
         ValueError: if a player is not known, a weight is no weight, or nobody is left.
     """
     for name, weight in mixture.items():
-        if name not in MIXTURE:
-            raise ValueError(f"players: expected names of {sorted(MIXTURE)}, got {name!r}")
+        if name not in PLAYERS:
+            raise ValueError(f"players: expected names of {sorted(PLAYERS)}, got {name!r}")
         if not isinstance(weight, int | float) or not 0 <= weight < float("inf"):
             raise ValueError(f"players: expected a weight >= 0 for {name!r}, got {weight!r}")
     able = {name: weight for name, weight in mixture.items() if name not in SCRIPTED or game.follow is not None}
@@ -36,8 +46,8 @@ def check_mixture(mixture: dict[str, float], game: Game) -> dict[str, float]:
 def make_player(
     game: Game, num_actions: int, rng: np.random.Generator, mixture: dict[str, float] | None = None
 ) -> tuple[str, Player]:
-    """Draw one player of the mixture (default: :data:`MIXTURE`); see :func:`check_mixture`."""
-    able = check_mixture(MIXTURE if mixture is None else mixture, game)
+    """Draw one player of the mixture (default: :func:`default_mixture`); see :func:`check_mixture`."""
+    able = check_mixture(default_mixture(game) if mixture is None else mixture, game)
     weights = np.array(list(able.values()))
     name = str(rng.choice(list(able), p=weights / weights.sum()))
     if name in SCRIPTED:
@@ -47,4 +57,4 @@ def make_player(
             return name, FollowPlayer(game.follow, rng, mistakes, reach=float(rng.choice([2.5, 4.0, 6.0])))
         lead = float(rng.choice([0.5, 1.0, 1.5]))
         return name, AimPlayer(game.follow, rng, mistakes, reach=float(rng.choice([1.0, 2.5, 4.0])), lead=lead)
-    return name, (RandomPlayer if name == "random" else StickyRandomPlayer)(num_actions, rng)
+    return name, UNSCRIPTED[name](num_actions, rng)

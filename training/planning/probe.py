@@ -10,11 +10,11 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-import gymnasium as gym
 import numpy as np
 
 from genie_env.config import SourceConfig
 from genie_env.games.players import BiasedPlayer, StickyRandomPlayer
+from genie_env.games.recorded_source import frame_rate, without_sticky_actions
 from genie_env.games.source_game import SourceGame, make_source_game, register_namespace
 
 PROBE_STEPS = 3000
@@ -22,8 +22,6 @@ PROBE_SECONDS = 12.0
 PICTURE_EVERY = 7
 """Steps between the pictures kept; a prime, so that what repeats does not hide."""
 MOST_PICTURES = 400
-ATARI_RATE = 60.0
-"""Frames that the console draws in a second."""
 
 
 @dataclass(frozen=True)
@@ -94,25 +92,3 @@ def _play(game: SourceGame, rng: np.random.Generator) -> tuple[list[np.ndarray],
             players[len(lengths) % 2].reset()
             game.reset(seed=int(rng.integers(2**31)))
     return pictures, rewards, lengths, step, max(1e-3, time.perf_counter() - began)
-
-
-def without_sticky_actions(env_id: str, kwargs: dict[str, Any]) -> tuple[dict[str, Any], bool]:
-    """Arguments that turn random repeats of actions off, and whether they are on by default.
-
-    What the player does is then what happens. Arguments given by the user stay.
-    """
-    name = "repeat_action_probability"
-    spec = gym.registry.get(env_id)
-    by_default = 0.0 if spec is None else float(spec.kwargs.get(name, 0.0) or 0.0)
-    if by_default > 0 and name not in kwargs:
-        return {**kwargs, name: 0.0}, True
-    return dict(kwargs), float(kwargs.get(name, 0.0) or 0.0) > 0
-
-
-def frame_rate(game: SourceGame) -> float:
-    """Steps per second at which a person would play: the game's own frame rate by its skipped frames."""
-    kwargs = game.spec.kwargs if game.spec is not None else {}
-    skipped = kwargs.get("frameskip")
-    if isinstance(skipped, int) and skipped > 0:
-        return ATARI_RATE / skipped / game.source.frame_skip
-    return float(game.metadata.get("render_fps") or 30.0) / game.source.frame_skip

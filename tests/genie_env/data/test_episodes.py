@@ -214,7 +214,7 @@ class Wheel(TinyPong):
 
 def test_continuous_actions_are_recorded_as_their_numbers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(gym.registry, "Wheel-v0", gym.envs.registration.EnvSpec("Wheel-v0", entry_point=Wheel))
-    store = record(RecordConfig(tmp_path / "data", "Wheel-v0", steps=60, workers=1))
+    store = record(RecordConfig(tmp_path / "data", "Wheel-v0", steps=60, workers=1, players='{"random": 1}'))
     actions = np.concatenate([rows["actions"][:-1] for _, rows in store.episodes("train")])
     assert set(actions.tolist()) == {0, 1, 2} and len(store.manifest.source.action_meanings) == 3
 

@@ -8,7 +8,15 @@ import pytest
 from genie_env.games.players import AimPlayer, Follow
 from genie_env.games.registry import game_for
 from tests.helpers.tiny_game import ENV_ID
-from training.data.player_mixture import MIXTURE, SCRIPTED, check_mixture, make_player
+from training.data.player_mixture import (
+    MIXTURE,
+    PLAYERS,
+    SCRIPTED,
+    UNSCRIPTED_MIXTURE,
+    check_mixture,
+    default_mixture,
+    make_player,
+)
 
 FOLLOW = Follow(stay=0, back=1, forth=2)
 WALLS, LINE = (4.0, 60.0), 56.0
@@ -83,10 +91,11 @@ def test_the_aiming_player_serves_where_that_takes_an_action_and_stays_where_it_
 
 def test_a_known_game_is_recorded_by_all_players_and_an_unknown_one_by_those_that_need_not_see() -> None:
     rng = np.random.default_rng(0)
-    assert sum(MIXTURE.values()) == pytest.approx(1)
+    for game, mixture in (("ALE/Pong-v5", MIXTURE), (ENV_ID, UNSCRIPTED_MIXTURE)):
+        assert default_mixture(game_for(game)) == mixture and sum(mixture.values()) == pytest.approx(1)
     known = {make_player(game_for("ALE/Pong-v5"), 6, rng)[0] for _ in range(100)}
     unknown = {make_player(game_for(ENV_ID), 3, rng)[0] for _ in range(100)}
-    assert known == set(MIXTURE) and unknown == set(MIXTURE) - set(SCRIPTED)
+    assert known == set(MIXTURE) and unknown == set(UNSCRIPTED_MIXTURE) == set(PLAYERS) - set(SCRIPTED)
 
 
 def test_a_mixture_draws_its_own_players_only_and_says_what_is_wrong_with_it() -> None:
@@ -94,6 +103,7 @@ def test_a_mixture_draws_its_own_players_only_and_says_what_is_wrong_with_it() -
     rng = np.random.default_rng(0)
     assert {make_player(pong, 6, rng, {"aim": 1, "sticky": 0})[0] for _ in range(30)} == {"aim"}
     assert {make_player(unknown, 6, rng, {"aim": 9, "sticky": 1})[0] for _ in range(30)} == {"sticky"}
+    assert {make_player(pong, 6, rng, {"aim": 1, "biased": 1})[0] for _ in range(30)} == {"aim", "biased"}
     for mixture, message in [
         ({"clever": 1.0}, "got 'clever'"),
         ({"aim": -1.0}, "weight >= 0 for 'aim'"),
