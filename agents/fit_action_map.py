@@ -170,8 +170,7 @@ def main(config: ActionMapSettings) -> None:
     fitted = fit(world, labelled, held_out)
     print(markdown(fitted))
     if config.write:
-        world.config = fitted.config
-        save_world(world, folder, card=(folder / CARD).read_text(), replace=True)
+        save_world(world.replace(config=fitted.config), folder, card=(folder / CARD).read_text(), replace=True)
 
 
 if __name__ == "__main__":

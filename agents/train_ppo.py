@@ -212,9 +212,7 @@ def _learning_env(config: TrainConfig, world: World, kept: PolicyConfig) -> VecE
         starts = recorded_starts(world, config.starts, config.num_starts, seed=config.seed)
     most = math.inf
     if config.entropy_percentile is not None:
-        known = starts or world.starts
-        assert known is not None
-        most = usual_entropy(world, known, config.entropy_percentile)
+        most = usual_entropy(world, starts or world.starts, config.entropy_percentile)
     return VecMonitor(
         make_dreams(
             config.world,

@@ -25,6 +25,7 @@ from genie_env.bundle import load_world
 from genie_env.command import run
 from genie_env.files.atomic import write_json
 from genie_env.files.video import write_gif
+from genie_env.frames import side_by_side
 from genie_env.games.registry import game_for
 from genie_env.statistics import mean
 from genie_env.tables import markdown_table
@@ -99,7 +100,7 @@ def transfer(config: TransferConfig) -> dict[str, Any]:
     write_json(out / "transfer.json", found)
     (out / "transfer.md").write_text(markdown(found))
     if config.gif_steps:
-        frames = side_by_side(world, config.world or kept.world, kept, policy, config)
+        frames = real_beside_dream(world, config.world or kept.world, kept, policy, config)
         write_gif(out / "transfer.gif", frames, world.config.source.fps, scale=4)
     return found
 
@@ -124,7 +125,9 @@ def markdown(found: dict[str, Any]) -> str:
     return markdown_table(header, rows)
 
 
-def side_by_side(world: World, name: str, kept: PolicyConfig, policy: Any, config: TransferConfig) -> list[np.ndarray]:
+def real_beside_dream(
+    world: World, name: str, kept: PolicyConfig, policy: Any, config: TransferConfig
+) -> list[np.ndarray]:
     """Frames uint8 [H, 2W+2, 3] of a real game and of a dream that goes on from its first frames by itself."""
     games = make_real_games(world, kept.senses, 1)
     games.seed(config.seed)
@@ -134,7 +137,7 @@ def side_by_side(world: World, name: str, kept: PolicyConfig, policy: Any, confi
     dreams.set_options({"frames": np.stack(real[:LEAD])})
     dream = _watch(dreams, chooser(policy, deterministic=True), config.gif_steps)
     pairs = zip(real[LEAD:], dream, strict=True)
-    return [np.concatenate([np.pad(a, ((0, 0), (0, 2), (0, 0)), constant_values=200), b], axis=1) for a, b in pairs]
+    return [side_by_side(pair) for pair in pairs]
 
 
 def _score(venv: VecEnv, choose: Chooser, config: TransferConfig) -> Scores:

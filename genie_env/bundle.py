@@ -132,9 +132,10 @@ def load_world(world: str | Path, device: str = "auto") -> World:
 
     bundle = open_bundle(world)
     folder, config = bundle.folder, bundle.config
+    starts = Prompts(*map(torch.from_numpy, read_starts(bundle)))
     # Shapes without memory: whatever the configuration asks for, nothing is allocated that the files do not hold.
     with torch.device("meta"), uninitialised():
-        shapes = World(config)
+        shapes = World(config, starts)
     tensors = {}
     for network in NETWORKS:
         path = folder / f"{network}.safetensors"
@@ -143,10 +144,9 @@ def load_world(world: str | Path, device: str = "auto") -> World:
             path, wanted, bundle.checksum(path.name), max_bytes=MAX_BYTES, finite_as=torch.float16
         )
     with uninitialised():
-        opened = World(config)
+        opened = World(config, starts)
     for network, (path, found) in zip(NETWORKS, tensors.items(), strict=True):
         fill_weights(getattr(opened, network), found, path)
-    opened.starts = Prompts(*map(torch.from_numpy, read_starts(bundle)))
     return opened.to(pick_device(device))
 
 
@@ -174,14 +174,12 @@ def save_world(world: World, folder: str | Path, card: str = "", replace: bool =
     """Write a bundle; weights are stored in half precision.
 
     Raises:
-        ValueError: if ``folder`` exists (and ``replace`` is not set), or the world has no start prompts.
+        ValueError: if ``folder`` exists and ``replace`` is not set.
     """
     import torch
 
     from genie_env.files.tensors import weights_of, write_tensors
 
-    if world.starts is None:
-        raise ValueError("the world has no start prompts to reset from")
     with whole_folder(folder, replace) as partial:
         for network in NETWORKS:
             state = weights_of(getattr(world, network))

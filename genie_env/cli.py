@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import numpy as np
 import tyro
 
+from genie_env.frames import side_by_side
+
 if TYPE_CHECKING:
     import gymnasium as gym
 
@@ -208,7 +210,7 @@ def _play(args: Play) -> None:
 
 
 def _demo(args: Demo) -> None:
-    from genie_env.window.renderer import NoDisplayError, has_display
+    from genie_env.window.display import NoDisplayError, has_display
 
     if has_display():
         try:
@@ -284,9 +286,7 @@ def _held_actions(env: gym.Env[Any, Any], seed: int) -> Iterator[int]:
 def _strip(frames: list[np.ndarray]) -> np.ndarray:
     """Up to ``STRIP_FRAMES`` frames at equal distances, side by side."""
     picked = np.linspace(0, len(frames) - 1, min(STRIP_FRAMES, len(frames))).round().astype(int)
-    gap = np.full((frames[0].shape[0], 2, 3), 255, np.uint8)
-    parts = [part for index in picked for part in (frames[index], gap)]
-    return np.concatenate(parts[:-1], axis=1)
+    return side_by_side([frames[index] for index in picked])
 
 
 def _info(args: Info) -> None:

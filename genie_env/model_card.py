@@ -21,7 +21,7 @@ def set_measurements(folder: Path, measurements: Sequence[Measurement]) -> None:
     """
     world = load_world(folder, device="cpu")
     metrics = {**world.config.metrics, MEASUREMENTS: [one.to_json() for one in measurements]}
-    world.config = dataclasses.replace(world.config, metrics=metrics)
+    world = world.replace(config=dataclasses.replace(world.config, metrics=metrics))
     save_world(world, folder, card=model_card(world), replace=True)
 
 

@@ -1,7 +1,8 @@
-"""A world: the four networks together, and what they do with frames."""
+"""A world: the four networks together, and what they do with frames. Nothing about it changes once it is made."""
 
 from __future__ import annotations
 
+import copy
 from typing import NamedTuple
 
 import numpy as np
@@ -26,23 +27,61 @@ class Prompts(NamedTuple):
 class World(nn.Module):
     """Tokenizer, latent action model, dynamics and outcome head of one game.
 
-    Frames are uint8 [B, T, H, W, 3] on the outside; tensors or arrays go in, tensors come out.
+    Frames are uint8 [B, T, H, W, 3] on the outside; tensors or arrays go in, tensors come out. Several environments
+    may share a world: :meth:`replace` makes another one instead of changing it.
     """
 
-    def __init__(self, config: WorldConfig, starts: Prompts | None = None) -> None:
+    def __init__(self, config: WorldConfig, starts: Prompts) -> None:
+        """Build the networks, with random weights.
+
+        Args:
+            config: of the world.
+            starts: recorded beginnings, of which a reset draws one.
+
+        Raises:
+            ValueError: if ``starts`` are not this world's tokens and latent actions.
+        """
         super().__init__()
-        self.config = config
+        self._config, self._starts = config, check_prompts(starts, config)
         self.tokenizer = make_tokenizer(config.tokenizer)
         self.latent_action = LatentActionModel(config.latent_action)
         self.dynamics = make_dynamics(config.dynamics)
         self.outcome = OutcomeHead(config.outcome)
-        self.starts = starts
         self.requires_grad_(False).eval()
+
+    @property
+    def config(self) -> WorldConfig:
+        """Everything about the world but its weights and starts."""
+        return self._config
+
+    @property
+    def starts(self) -> Prompts:
+        """Recorded beginnings."""
+        return self._starts
 
     @property
     def device(self) -> torch.device:
         """Where the networks are."""
         return self.dynamics.device
+
+    def replace(self, *, config: WorldConfig | None = None, starts: Prompts | None = None) -> World:
+        """Another world with the same networks; what is not given stays.
+
+        Args:
+            config: with the same sizes of all networks.
+            starts: recorded beginnings.
+
+        Raises:
+            ValueError: if the configuration is that of other networks, or the starts are not this world's.
+        """
+        config = config or self.config
+        for network in ("tokenizer", "latent_action", "dynamics", "outcome"):
+            expected, given = getattr(self.config, network), getattr(config, network)
+            if given != expected:
+                raise ValueError(f"config.{network}: expected that of the world's network, {expected}, got {given}")
+        other = copy.copy(self)
+        other._config, other._starts = config, check_prompts(starts or self.starts, config)
+        return other
 
     @torch.inference_mode()
     def encode(self, frames_BTHWC: np.ndarray | torch.Tensor) -> torch.Tensor:
@@ -97,3 +136,32 @@ class World(nn.Module):
 
     def _check(self, frames_BTHWC: np.ndarray | torch.Tensor) -> torch.Tensor:
         return check_frames(frames_BTHWC, self.config.tokenizer.image_size).to(self.device)
+
+
+def check_prompts(prompts: Prompts, config: WorldConfig) -> Prompts:
+    """``prompts`` as :class:`Prompts`, or say what is wrong with them.
+
+    Raises:
+        ValueError: if they are not int64 tokens [S, P, N] and latent actions [S, P-1] of such a world, S and P >= 1.
+    """
+    if not isinstance(prompts, tuple) or len(prompts) != 2 or not all(torch.is_tensor(part) for part in prompts):
+        raise ValueError(f"starts: expected Prompts (tokens and actions), got {type(prompts).__name__}")
+    tokens, actions = prompts
+    shape = tokens.shape[0], tokens.shape[1] if tokens.ndim > 1 else 0, config.tokenizer.num_tokens
+    if (
+        {tokens.dtype, actions.dtype} != {torch.int64}
+        or tokens.shape != shape
+        or 0 in shape
+        or actions.shape != (shape[0], shape[1] - 1)
+    ):
+        raise ValueError(
+            f"starts: expected int64 tokens [S, P, {shape[2]}] and actions [S, P-1], got {tokens.dtype} "
+            f"{list(tokens.shape)} and {actions.dtype} {list(actions.shape)}"
+        )
+    for name, values, stop in (
+        ("tokens", tokens, config.tokenizer.vocab_size),
+        ("actions", actions, config.dynamics.num_actions),
+    ):
+        if values.numel() and not (int(values.min()) >= 0 and int(values.max()) < stop):
+            raise ValueError(f"starts: expected {name} from 0 to {stop - 1}, got {values.min()} to {values.max()}")
+    return Prompts(tokens, actions)

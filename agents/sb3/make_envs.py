@@ -184,9 +184,8 @@ def make_dreams(
         **options,
     )
     assert isinstance(envs, GenieVectorEnv)
-    if starts is not None:
-        envs.world.starts = starts
-    return VecFrameStack(ChosenActions(GenieVecEnv(envs, max_entropy), senses.dream_actions), senses.frame_stack)
+    dreams = GenieVecEnv(envs, max_entropy, starts)
+    return VecFrameStack(ChosenActions(dreams, senses.dream_actions), senses.frame_stack)
 
 
 def make_real_games(

@@ -15,6 +15,7 @@ from stable_baselines3.common.vec_env import VecEnv
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvIndices, VecEnvObs, VecEnvStepReturn
 
 from genie_env.envs.vector_env import GenieVectorEnv
+from genie_env.world import Prompts
 
 _INFOS = ("action", "latent_action", "entropy", "step")
 
@@ -26,25 +27,26 @@ class GenieVecEnv(VecEnv):
     ``info["TimeLimit.truncated"]`` says that it was only cut off, so that learners bootstrap.
     """
 
-    def __init__(self, envs: GenieVectorEnv, max_entropy: float = math.inf) -> None:
+    def __init__(self, envs: GenieVectorEnv, max_entropy: float = math.inf, starts: Prompts | None = None) -> None:
         """Adapt ``envs``.
 
         Args:
             envs: made with ``autoreset_mode=AutoresetMode.SAME_STEP``.
             max_entropy: rows whose frame has a mean token entropy above it, in nats, are truncated: there the
                 world does not know what comes next, and what an agent would learn is not about the game.
+            starts: beginnings that every reset draws from; the default is the world's own.
 
         Raises:
             ValueError: if the autoreset mode is another one.
         """
         if envs.autoreset_mode != AutoresetMode.SAME_STEP:
             raise ValueError(f"autoreset_mode: expected SAME_STEP, got {envs.autoreset_mode.name}")
-        self.envs, self.max_entropy = envs, max_entropy
+        self.envs, self.max_entropy, self.starts = envs, max_entropy, starts
         super().__init__(envs.num_envs, envs.single_observation_space, envs.single_action_space)
 
     def reset(self) -> VecEnvObs:
-        """Begin all rows anew with the seeds and options set before; fresh observations."""
-        options = self._merged_options()
+        """Restart all rows with the seeds and options set before; fresh observations."""
+        options = {"starts": self.starts, **self._merged_options()}
         observations, infos = self.envs.reset(seed=list(self._seeds), options=options)
         self.reset_infos = [_row_info(infos, row) for row in range(self.num_envs)]
         self._reset_seeds()
@@ -84,10 +86,11 @@ class GenieVecEnv(VecEnv):
         return [getattr(self.envs, attr_name) for _ in self._get_indices(indices)]
 
     def set_attr(self, attr_name: str, value: Any, indices: VecEnvIndices = None) -> None:
-        """Set an attribute of the vector environment; rows share it.
+        """Set an attribute of the vector environment, such as ``temperature``; rows share it.
 
         Raises:
-            ValueError: if only some rows are meant.
+            AttributeError: if it has no such attribute.
+            ValueError: if only some rows are meant, or the value is not as expected.
         """
         self._require_all(indices)
         setattr(self.envs, attr_name, value)
@@ -105,7 +108,7 @@ class GenieVecEnv(VecEnv):
         """Pictures of all rows, if the render mode draws any."""
         return self.envs.render() or [None] * self.num_envs
 
-    def _merged_options(self) -> dict[str, Any] | None:
+    def _merged_options(self) -> dict[str, Any]:
         """One options dict for all rows: clips are stacked, anything else must be the same in every row."""
         first, *others = self._options
         merged = dict(first)
@@ -117,7 +120,7 @@ class GenieVecEnv(VecEnv):
                 merged[name] = np.stack(values)
             elif any(value != values[0] for value in values):
                 raise ValueError(f"reset options: {name} must be the same in every row, got {values}")
-        return merged or None
+        return merged
 
     def _require_all(self, indices: VecEnvIndices) -> None:
         if len(list(self._get_indices(indices))) != self.num_envs:
@@ -125,5 +128,5 @@ class GenieVecEnv(VecEnv):
 
 
 def _row_info(infos: dict[str, Any], row: int) -> dict[str, Any]:
-    """What a single environment would have said, as plain numbers."""
+    """The information of a single environment, as plain numbers."""
     return {name: infos[name][row].item() for name in _INFOS}

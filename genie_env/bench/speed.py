@@ -225,7 +225,6 @@ def _rate(world: World, rows: int, work: Callable[[], Any], num_steps: int, max_
 
 def _prompt(world: World, rows: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """The world's recorded beginnings, one after another, and a key for each row."""
-    assert world.starts is not None
     which = torch.arange(rows) % len(world.starts.tokens_SPN)
     tokens, actions = world.starts.tokens_SPN[which], world.starts.actions_SP[which]
     return tokens.to(world.device), actions.to(world.device), torch.arange(rows, device=world.device)

@@ -20,12 +20,12 @@ import torch
 from genie_env.action_map import latent_tables
 from genie_env.bundle import load_world
 from genie_env.config import WorldConfig
-from genie_env.envs.options import DreamOptions, check_diversity, check_temperature
+from genie_env.envs.options import ResolvedOptions, check_diversity, check_temperature
 from genie_env.frames import check_frames, to_gray
 from genie_env.rollout.engine import RolloutEngine, RolloutState, StepOutput
 from genie_env.rollout.sampling import LANE_ACTION, counter_uniform, diversify
 from genie_env.rollout.torch_runtime import compiled_step, refuse_fork, suitable_threads
-from genie_env.world import Prompts, World
+from genie_env.world import Prompts, World, check_prompts
 
 
 def observation_space(config: WorldConfig, obs_type: str) -> gym.spaces.Box:
@@ -64,7 +64,16 @@ class DreamStep(NamedTuple):
     entropy_B: np.ndarray
 
 
-@dataclass
+class ResetValues(NamedTuple):
+    """What a reset without options takes."""
+
+    temperature: float
+    action_diversity: float
+    starts: Prompts | None
+    """Beginnings to draw from; None: the world's own."""
+
+
+@dataclass(frozen=True)
 class Snapshot:
     """Everything that decides how dreams go on, apart from the world itself."""
 
@@ -73,22 +82,24 @@ class Snapshot:
     temperature_B: torch.Tensor
     diversity_B: torch.Tensor
     generators: list[np.random.Generator | None]
+    reset_values: ResetValues
     world: str
 
 
 class DreamBatch:
     """``num_rows`` dreams in one world, opened on first use.
 
-    A deep copy shares the world, which nothing ever changes. A pickled one leaves it behind and opens it again.
+    A deep copy shares the world, which never changes. A pickled one leaves it behind and opens it again.
     """
 
-    _SHARED = ("world", "_engine", "_step", "_to_latent")
+    _OPENED = ("world", "_engine", "_step", "_to_latent")
 
-    def __init__(self, world: str, config: WorldConfig, options: DreamOptions, num_rows: int) -> None:
+    def __init__(self, world: str, config: WorldConfig, options: ResolvedOptions, num_rows: int) -> None:
         self.config, self.options, self.num_rows = config, options, num_rows
         self._world_name = world
         self._num_actions = int(action_space(config, options.action_type).n)
         self.generators: list[np.random.Generator | None] = [None] * num_rows
+        self._reset_values = ResetValues(options.temperature, options.action_diversity, None)
         self._state: RolloutState | None = None
 
     @cached_property
@@ -121,32 +132,27 @@ class DreamBatch:
         return self._state
 
     def reset_rows(self, rows: np.ndarray, generators: list[np.random.Generator], options: dict[str, Any]) -> None:
-        """Begin the dreams of ``rows`` anew.
+        """Restart the dreams of ``rows``.
 
         Args:
             rows: int [R].
             generators: the rows' own generators; each gives its row a key and, without a prompt, a start.
-            options: checked names; ``frames`` uint8 [R, T, H, W, 3], ``start``, ``temperature``, ``action_diversity``.
+            options: checked names; ``frames`` uint8 [R, T, H, W, 3], ``start``, ``starts``, ``temperature``,
+                ``action_diversity``. ``starts`` stay for later resets, the others hold for this one.
 
         Raises:
             ValueError: if an option's value is not as expected; no dream changes then.
             ForkedError: in a process that was forked after torch was imported.
         """
         refuse_fork()
-        # Check everything before anything changes: a bad option leaves the dreams as they were.
-        temperature = check_temperature(options.get("temperature", self.options.temperature))
-        diversity = check_diversity(options.get("action_diversity", self.options.action_diversity))
-        frames = options.get("frames")
-        if frames is not None:
-            size = self.config.tokenizer.image_size
-            frames = check_frames(np.asarray(frames), size, "RTHWC")
-            if len(frames) != len(rows):
-                raise ValueError(f"frames: expected one clip for each of the {len(rows)} rows, got {len(frames)}")
-        start = _check_start(options.get("start"), self.world)
+        # Everything is checked before anything changes: a bad option leaves the dreams as they were.
+        now, frames, start = self._checked(options, len(rows))
         if self._state is None and len(rows) != self.num_rows:
             raise gym.error.ResetNeeded("the first reset must cover all rows")
         keys = torch.tensor([int(g.integers(2**63)) for g in generators])
-        prompts = self.world.prompts(frames) if frames is not None else self._starts(generators, start)
+        starts = now.starts or self.world.starts
+        prompts = self.world.prompts(frames) if frames is not None else self._drawn(starts, generators, start)
+        self._reset_values = self._reset_values._replace(starts=now.starts)
         for row, generator in zip(rows, generators, strict=True):
             self.generators[row] = generator
         if self._state is None:
@@ -158,8 +164,8 @@ class DreamBatch:
             self._engine.reset_rows(self._state, torch.from_numpy(rows), *prompts, keys)
         where = torch.from_numpy(rows).to(self.world.device)
         self._recent_BK[where] = -1
-        self._temperature_B[where] = temperature
-        self._diversity_B[where] = diversity
+        self._temperature_B[where] = now.temperature
+        self._diversity_B[where] = now.action_diversity
 
     def step(self, actions_B: np.ndarray) -> DreamStep:
         """Play one action per row."""
@@ -197,23 +203,25 @@ class DreamBatch:
 
     @property
     def temperature(self) -> float:
-        """Temperature of the first row; setting it sets all rows."""
-        return self.options.temperature if self._state is None else float(self._temperature_B[0])
+        """Temperature of the first row; setting it sets all rows, now and at later resets."""
+        return self._reset_values.temperature if self._state is None else float(self._temperature_B[0])
 
     @temperature.setter
     def temperature(self, value: float) -> None:
-        _ = self.state
-        self._temperature_B = torch.full_like(self._temperature_B, check_temperature(value))
+        self._reset_values = self._reset_values._replace(temperature=check_temperature(value))
+        if self._state is not None:
+            self._temperature_B = torch.full_like(self._temperature_B, self._reset_values.temperature)
 
     @property
     def action_diversity(self) -> float:
-        """Action diversity of the first row; setting it sets all rows."""
-        return self.options.action_diversity if self._state is None else float(self._diversity_B[0])
+        """Action diversity of the first row; setting it sets all rows, now and at later resets."""
+        return self._reset_values.action_diversity if self._state is None else float(self._diversity_B[0])
 
     @action_diversity.setter
     def action_diversity(self, value: float) -> None:
-        _ = self.state
-        self._diversity_B = torch.full_like(self._diversity_B, check_diversity(value))
+        self._reset_values = self._reset_values._replace(action_diversity=check_diversity(value))
+        if self._state is not None:
+            self._diversity_B = torch.full_like(self._diversity_B, self._reset_values.action_diversity)
 
     def snapshot(self) -> Snapshot:
         """An independent copy of where all dreams stand."""
@@ -223,6 +231,7 @@ class DreamBatch:
             self._temperature_B.clone(),
             self._diversity_B.clone(),
             copy.deepcopy(self.generators),
+            self._reset_values,
             self.config.name,
         )
 
@@ -241,29 +250,45 @@ class DreamBatch:
         self._state = snapshot.rollout.clone()
         self._recent_BK = snapshot.recent_BK.clone()
         self._temperature_B, self._diversity_B = snapshot.temperature_B.clone(), snapshot.diversity_B.clone()
-        self.generators = copy.deepcopy(snapshot.generators)
+        self.generators, self._reset_values = copy.deepcopy(snapshot.generators), snapshot.reset_values
 
     def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in self.__dict__.items() if name not in self._SHARED}
+        return {name: value for name, value in self.__dict__.items() if name not in self._OPENED}
 
     def __deepcopy__(self, memo: dict[int, Any]) -> DreamBatch:
         copied = object.__new__(DreamBatch)
+        shared = (*self._OPENED, "_reset_values")
         for name, value in self.__dict__.items():
-            copied.__dict__[name] = value if name in self._SHARED else copy.deepcopy(value, memo)
+            copied.__dict__[name] = value if name in shared else copy.deepcopy(value, memo)
         return copied
 
-    def _starts(self, generators: list[np.random.Generator], start: int | None) -> Prompts:
-        starts = self.world.starts
-        assert starts is not None
+    def _checked(self, options: dict[str, Any], num_rows: int) -> tuple[ResetValues, torch.Tensor | None, int | None]:
+        """What a reset of so many rows takes: values, frames and the number of the start, if these are given."""
+        usual = self._reset_values
+        now = ResetValues(
+            check_temperature(options.get("temperature", usual.temperature)),
+            check_diversity(options.get("action_diversity", usual.action_diversity)),
+            options.get("starts", usual.starts),
+        )
+        if now.starts is not None:
+            now = now._replace(starts=check_prompts(now.starts, self.config))
+        frames = options.get("frames")
+        if frames is not None:
+            frames = check_frames(np.asarray(frames), self.config.tokenizer.image_size, "RTHWC")
+            if len(frames) != num_rows:
+                raise ValueError(f"frames: expected one clip for each of the {num_rows} rows, got {len(frames)}")
+        count = len((now.starts or self.world.starts).tokens_SPN)
+        return now, frames, _check_start(options.get("start"), count)
+
+    def _drawn(self, starts: Prompts, generators: list[np.random.Generator], start: int | None) -> Prompts:
+        """One beginning a row: number ``start``, or what the row's generator draws."""
         picks = [int(g.integers(len(starts.tokens_SPN))) if start is None else start for g in generators]
         return Prompts(starts.tokens_SPN[picks].to(self.world.device), starts.actions_SP[picks].to(self.world.device))
 
 
-def _check_start(start: Any, world: World) -> int | None:
+def _check_start(start: Any, count: int) -> int | None:
     if start is None:
         return None
-    assert world.starts is not None
-    count = len(world.starts.tokens_SPN)
     if isinstance(start, bool) or not isinstance(start, (int, np.integer)) or not 0 <= start < count:
         raise ValueError(f"start: expected an integer from 0 to {count - 1}, got {start!r}")
     return int(start)

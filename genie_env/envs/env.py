@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Unpack
+from typing import TYPE_CHECKING, Any
 
 import gymnasium as gym
 import numpy as np
 
-from genie_env.bundle import read_config
-from genie_env.config import WorldConfig
-from genie_env.envs.dream_batch import DreamBatch, Snapshot, action_meanings, action_space, observation_space
-from genie_env.envs.options import Options, check_reset_options, resolve_options
-from genie_env.window.frame_clock import FrameClock
-from genie_env.window.keyboard import key_code
-from genie_env.window.renderer import Hud, Renderer
+from genie_env.envs.dream_batch import Snapshot, action_space, observation_space
+from genie_env.envs.dream_env import DreamEnv, whole_fps
+from genie_env.envs.episode_counts import EpisodeCounts
+from genie_env.envs.options import check_reset_options
+
+if TYPE_CHECKING:
+    from genie_env.envs.env_window import EnvWindow
 
 
-class GenieEnv(gym.Env[np.ndarray, np.int64]):
+@dataclass(frozen=True)
+class EnvSnapshot:
+    """Everything that decides how an environment goes on, and where its episode stands."""
+
+    dreams: Snapshot
+    counts: EpisodeCounts
+
+
+class GenieEnv(DreamEnv, gym.Env[np.ndarray, np.int64]):
     """A learned world as a Gymnasium environment.
 
     ## Description
@@ -55,19 +64,24 @@ class GenieEnv(gym.Env[np.ndarray, np.int64]):
     ## Arguments
     | option | meaning | default |
     |---|---|---|
-    | ``world`` | bundled name or folder | the id's own |
-    | ``temperature`` | 0 takes the most likely tokens, else drawn from softmax(logits / T) | the world's |
-    | ``top_p`` | nucleus from which tokens are drawn | the world's |
-    | ``decode_steps`` | passes per frame; more draw uncertain tokens one after another | the world's |
-    | ``action_diversity`` | chance that a step replaces the action by one of the least used recent ones | 0.0 |
-    | ``diversity_window`` | how many recent actions that looks at | 5 |
-    | ``action_type`` | ``"latent"`` or ``"real"`` | ``"real"`` where the world has a map |
-    | ``obs_type`` | ``"rgb"``, ``"grayscale"``, ``"tokens"`` | ``"rgb"`` |
-    | ``device`` | torch device, or ``"auto"`` | ``"auto"`` |
-    | ``compile`` | build the step with ``torch.compile`` | ``False`` |
-    | ``render_mode`` | ``None``, ``"rgb_array"``, ``"human"`` | ``None`` |
+    | ``world`` | Bundled name or folder. | the id's own |
+    | ``temperature`` | Sampling temperature; 0 takes the most likely tokens; None takes the world's own. | ``None`` |
+    | ``top_p`` | Nucleus from which tokens are drawn, in (0, 1]; None takes the world's own. | ``None`` |
+    | ``decode_steps`` | Passes per frame: more draw tokens one after another; None takes the world's own. | ``None`` |
+    | ``action_diversity`` | Probability that a step plays one of the least used recent actions instead. | ``0.0`` |
+    | ``diversity_window`` | Number of recent actions that action diversity looks at. | ``5`` |
+    | ``action_type`` | Kind of actions: real (the game's own) or latent (codes); None: real where mapped. | ``None`` |
+    | ``obs_type`` | Kind of observations: rgb, grayscale or tokens. | ``"rgb"`` |
+    | ``device`` | Torch device; auto is CUDA where there is one. | ``"auto"`` |
+    | ``compile`` | Build the step with torch.compile: slow to begin, faster to run, other rounding. | ``False`` |
+    | ``render_mode`` | What render does: "rgb_array" returns pictures, "human" shows a window. | ``None`` |
 
-    ``reset(options=…)`` also takes ``temperature`` and ``action_diversity`` for the episode.
+    ``reset(options=…)`` also takes ``temperature`` and ``action_diversity`` for the episode, and ``starts``
+    (:class:`~genie_env.world.Prompts`), beginnings to draw from at this and every later reset.
+
+    ``env.unwrapped.temperature`` and ``env.unwrapped.action_diversity`` may be set at any time, and stay set;
+    ``env.set_wrapper_attr("temperature", 0.0)`` does so through wrappers. ``env.temperature = 0.0`` on a wrapper would
+    be lost and raises at the next step.
 
     ## Vectorized environment
     ``gym.make_vec("Genie/Pong-v0", num_envs=64)`` makes a :class:`~genie_env.envs.vector_env.GenieVectorEnv`:
@@ -86,56 +100,46 @@ class GenieEnv(gym.Env[np.ndarray, np.int64]):
 
     metadata: dict[str, Any] = {"render_modes": ["human", "rgb_array"], "render_fps": 15}  # noqa: RUF012
 
-    def __init__(
-        self,
-        world: str | Path | None = None,
-        *,
-        render_mode: str | None = None,
-        **options: Unpack[Options],
-    ) -> None:
+    def __init__(self, world: str | Path | None = None, *, render_mode: str | None = None, **options: Any) -> None:
         """Check the options; weights are loaded at the first reset.
 
         Args:
             world: bundled name or folder.
             render_mode: None, ``"rgb_array"`` or ``"human"``.
-            options: see "Arguments" above.
+            options: fields of :class:`~genie_env.envs.options.EnvOptions`.
 
         Raises:
+            MissingWorldError: without a world.
             ValueError: if an option or the world's bundle is not as expected.
             TypeError: if there is no such option.
         """
-        config = read_config(require_world(world))
-        resolved = resolve_options(config, **options)
+        self._open(world, 1, options)
         if render_mode is not None and render_mode not in self.metadata["render_modes"]:
             raise ValueError(
                 f"render_mode: expected None or one of {self.metadata['render_modes']}, got {render_mode!r}"
             )
         self.render_mode = render_mode
-        self.metadata = {**type(self).metadata, "render_fps": whole_fps(config)}
-        self.observation_space = observation_space(config, resolved.obs_type)
-        self.action_space = action_space(config, resolved.action_type)
-        self.config, self.options = config, resolved
-        self._dreams = DreamBatch(str(world), config, resolved, num_rows=1)
+        self.metadata = {**type(self).metadata, "render_fps": whole_fps(self.config)}
+        self.observation_space = observation_space(self.config, self.options.obs_type)
+        self.action_space = action_space(self.config, self.options.action_type)
         self.show_hud = True
-        self._renderer: Renderer | None = None
-        self._clock: FrameClock | None = None
-        self._episode = 0
-        self._total = 0.0
-        self._last_reward = 0.0
-        self._last_info: dict[str, Any] = {"action": -1, "latent_action": -1, "entropy": 0.0, "step": 0}
+        self._counts = EpisodeCounts()
+        self._window: EnvWindow | None = None
+        self._sealed = type(self) is GenieEnv
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[np.ndarray, dict[str, Any]]:
-        """Begin a new dream.
+        """Start a new dream.
 
         Args:
             seed: seeds the environment's generator; None goes on with the present one.
-            options: ``frames``, ``start``, ``temperature``, ``action_diversity`` (see the class).
+            options: ``frames``, ``start``, ``starts``, ``temperature``, ``action_diversity`` (see the class).
 
         Raises:
             ValueError: if an option is unknown or its value not as expected; the dream before goes on.
         """
+        self._refuse_hidden_settings()
         wanted = check_reset_options(options)
         if wanted.get("frames") is not None:
             wanted["frames"] = as_clip(wanted["frames"])[None]
@@ -147,12 +151,10 @@ class GenieEnv(gym.Env[np.ndarray, np.int64]):
         except Exception:
             self._np_random, self._np_random_seed = generator, known_seed
             raise
-        self._episode += 1
-        self._total, self._last_reward = 0.0, 0.0
-        self._last_info = {"action": -1, "latent_action": -1, "entropy": 0.0, "step": 0}
+        self._counts = self._counts.begun()
         if self.render_mode == "human":
             self.render()
-        return self._dreams.observations()[0], dict(self._last_info)
+        return self._dreams.observations()[0], {"action": -1, "latent_action": -1, "entropy": 0.0, "step": 0}
 
     def step(self, action: Any) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
         """Dream one frame further.
@@ -160,21 +162,21 @@ class GenieEnv(gym.Env[np.ndarray, np.int64]):
         Raises:
             ValueError: if ``action`` is not in the action space.
         """
+        self._refuse_hidden_settings()
         if not self.action_space.contains(action):
             raise ValueError(f"action: expected a member of {self.action_space}, got {action!r}")
         result = self._dreams.step(np.array([action]))
-        self._last_reward = float(result.reward_B[0])
-        self._total += self._last_reward
-        self._last_info = {
+        reward = float(result.reward_B[0])
+        info = {
             "action": int(result.action_B[0]),
             "latent_action": int(result.latent_action_B[0]),
             "entropy": float(result.entropy_B[0]),
             "step": int(self._dreams.state.step_B[0]),
         }
+        self._counts = self._counts.stepped(reward, info)
         if self.render_mode == "human":
             self.render()
-        terminated = bool(result.terminated_B[0])
-        return self._dreams.observations()[0], self._last_reward, terminated, False, dict(self._last_info)
+        return self._dreams.observations()[0], reward, bool(result.terminated_B[0]), False, info
 
     def render(self) -> np.ndarray | None:
         """Return the present frame (``rgb_array``), or show it and wait until the next is due (``human``).
@@ -187,49 +189,28 @@ class GenieEnv(gym.Env[np.ndarray, np.int64]):
         frame_HWC = self._dreams.frames()[0]
         if self.render_mode == "rgb_array":
             return frame_HWC
-        if self._renderer is None or self._clock is None:
-            self._renderer = Renderer(title=f"Genie Env: {self.config.name}", window=True)
-            self._clock = FrameClock(self.config.source.fps)
-        self._renderer.draw(frame_HWC, self._hud(self._clock.rate) if self.show_hud else None)
-        self._clock.wait()
+        if self._window is None:
+            # Imported here: who sees no window needs no pygame.
+            from genie_env.envs.env_window import EnvWindow
+
+            self._window = EnvWindow(f"Genie Env: {self.config.name}", self.config.source.fps)
+        self._window.show(self, frame_HWC, self.show_hud)
         return None
 
     def close(self) -> None:
         """Close the window, if there is one. May be called again."""
-        if self._renderer is not None:
-            self._renderer.close()
-            self._renderer = self._clock = None
+        if self._window is not None:
+            self._window.close()
+            self._window = None
 
     def __getstate__(self) -> dict[str, Any]:
         # A copy opens a window of its own.
-        return {**self.__dict__, "_renderer": None, "_clock": None}
+        return {**self.__dict__, "_window": None}
 
     @property
-    def world(self) -> Any:
-        """The opened :class:`~genie_env.world.World`."""
-        return self._dreams.world
-
-    @property
-    def temperature(self) -> float:
-        """Sampling temperature; may be set at any time after a reset."""
-        return self._dreams.temperature
-
-    @temperature.setter
-    def temperature(self, value: float) -> None:
-        self._dreams.temperature = value
-
-    @property
-    def action_diversity(self) -> float:
-        """Chance that a step's action is replaced; may be set at any time after a reset."""
-        return self._dreams.action_diversity
-
-    @action_diversity.setter
-    def action_diversity(self, value: float) -> None:
-        self._dreams.action_diversity = value
-
-    def get_action_meanings(self) -> list[str]:
-        """Names of the actions."""
-        return action_meanings(self.config, self.options.action_type)
+    def counts(self) -> EpisodeCounts:
+        """Where the episode stands: its number, steps, rewards, last action and entropy."""
+        return self._counts
 
     @property
     def noop_action(self) -> int:
@@ -240,6 +221,8 @@ class GenieEnv(gym.Env[np.ndarray, np.int64]):
 
     def get_keys_to_action(self) -> dict[tuple[int, ...], int]:
         """Which key (pygame's code) plays which action, for :mod:`gymnasium.utils.play` and ``genie-env play``."""
+        from genie_env.window.keyboard import key_code
+
         mapped, keys = self.config.action_map, self.config.source.keys
         if self.options.action_type == "latent":
             if mapped is not None:
@@ -248,49 +231,23 @@ class GenieEnv(gym.Env[np.ndarray, np.int64]):
                 keys = {str(i + 1): i for i in range(self.config.dynamics.num_actions)}
         return {(key_code(key),): action for key, action in keys.items()}
 
-    def snapshot(self) -> Snapshot:
+    def snapshot(self) -> EnvSnapshot:
         """Everything that decides how the dream goes on; give it to :meth:`restore`, any number of times."""
-        return self._dreams.snapshot()
+        return EnvSnapshot(self._dreams.snapshot(), self._counts)
 
-    def restore(self, state: Snapshot) -> None:
-        """Go back to a snapshot, generator included.
+    def restore(self, state: EnvSnapshot) -> None:
+        """Go back to a snapshot, generator and counts included.
 
         Raises:
             ValueError: if it was not made by an environment of this world and diversity window.
         """
-        self._dreams.restore(state)
+        if not isinstance(state, EnvSnapshot):
+            raise ValueError(f"snapshot: expected what snapshot() returned, got {state!r}")
+        self._dreams.restore(state.dreams)
+        self._counts = state.counts
         generator = self._dreams.generators[0]
         assert generator is not None
         self.np_random = generator
-
-    def _hud(self, fps: float) -> Hud:
-        action = self._last_info["action"]
-        name = self.get_action_meanings()[action] if action >= 0 else "–"
-        return Hud(
-            episode=self._episode,
-            step=self._last_info["step"],
-            reward=self._last_reward,
-            total=self._total,
-            action=name,
-            temperature=self.temperature,
-            action_diversity=self.action_diversity,
-            entropy=self._last_info["entropy"],
-            fps=fps,
-        )
-
-
-def require_world(world: str | Path | None) -> str | Path:
-    """``world``, or ValueError where it is missing."""
-    if world is None:
-        raise ValueError(
-            'world: expected a bundled name or a folder, as in gym.make("Genie/World-v0", world="worlds/my_game")'
-        )
-    return world
-
-
-def whole_fps(config: WorldConfig) -> int:
-    """The source game's frames per second, as a whole number: ``gymnasium.utils.play`` takes no other."""
-    return max(1, round(config.source.fps))
 
 
 def as_clip(frames: Any) -> np.ndarray:

@@ -5,101 +5,131 @@ from __future__ import annotations
 import dataclasses
 import math
 import numbers
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, TypedDict
+from enum import Enum
+from pathlib import PurePath
+from typing import Any, Literal, get_args
+
+import numpy as np
 
 from genie_env.config import SamplingConfig, WorldConfig
 
-ACTION_TYPES = ("latent", "real")
-OBS_TYPES = ("rgb", "grayscale", "tokens")
+ActionType = Literal["real", "latent"]
+ObsType = Literal["rgb", "grayscale", "tokens"]
+ACTION_TYPES: tuple[ActionType, ...] = get_args(ActionType)
+OBS_TYPES: tuple[ObsType, ...] = get_args(ObsType)
 MAX_WINDOW = 1000
-RESET_OPTIONS = ("frames", "start", "temperature", "action_diversity")
-
-
-class Options(TypedDict, total=False):
-    """Keyword arguments that both environments take besides their own; :func:`resolve_options` holds the defaults."""
-
-    temperature: float | None
-    """0 takes the most likely tokens, else they are drawn from softmax(logits / T); None: the world's own."""
-    top_p: float | None
-    """Nucleus from which tokens are drawn, in (0, 1]; None: the world's own."""
-    decode_steps: int | None
-    """Passes per frame; more draw uncertain tokens one after another. None: the world's own."""
-    action_diversity: float
-    """Chance that a step replaces the agent's action by one of the least used recent ones."""
-    diversity_window: int
-    """How many recent actions that looks at."""
-    action_type: str | None
-    """``"real"`` or ``"latent"``; None: real where the world has an action map."""
-    obs_type: str
-    """``"rgb"``, ``"grayscale"`` or ``"tokens"``."""
-    device: str
-    """Torch device, or ``"auto"``."""
-    compile: bool
-    """Whether ``torch.compile`` builds the step: slow to begin, faster to run, rounded differently."""
+RESET_OPTIONS = ("frames", "start", "starts", "temperature", "action_diversity")
 
 
 @dataclass(frozen=True)
-class DreamOptions:
-    """Checked options of an environment, every default filled in from the world."""
+class EnvOptions:
+    """Keyword arguments that both environments take besides their own, checked and JSON-plain.
+
+    The docstrings and defaults of these fields are the only ones: the table of options in :class:`GenieEnv` and the
+    README are tested to be equal to them, and the flags of ``genie-env`` are made from them.
+
+    Raises:
+        ValueError: naming the option, its value and what was expected.
+    """
+
+    temperature: float | None = None
+    """Sampling temperature; 0 takes the most likely tokens; None takes the world's own."""
+    top_p: float | None = None
+    """Nucleus from which tokens are drawn, in (0, 1]; None takes the world's own."""
+    decode_steps: int | None = None
+    """Passes per frame: more draw tokens one after another; None takes the world's own."""
+    action_diversity: float = 0.0
+    """Probability that a step plays one of the least used recent actions instead."""
+    diversity_window: int = 5
+    """Number of recent actions that action diversity looks at."""
+    action_type: ActionType | None = None
+    """Kind of actions: real (the game's own) or latent (codes); None: real where mapped."""
+    obs_type: ObsType = "rgb"
+    """Kind of observations: rgb, grayscale or tokens."""
+    device: str = "auto"
+    """Torch device; auto is CUDA where there is one."""
+    compile: bool = False
+    """Build the step with torch.compile: slow to begin, faster to run, other rounding."""
+
+    def __post_init__(self) -> None:
+        for field in dataclasses.fields(self):
+            object.__setattr__(self, field.name, plain(getattr(self, field.name)))
+        checked: dict[str, Any] = {
+            "action_diversity": check_diversity(self.action_diversity),
+            "diversity_window": check_whole("diversity_window", self.diversity_window, MAX_WINDOW),
+        }
+        if self.temperature is not None:
+            checked["temperature"] = check_temperature(self.temperature)
+        if self.top_p is not None:
+            checked["top_p"] = _number("top_p", self.top_p, 0.0, 1.0, open_below=True)
+        if self.decode_steps is not None:
+            checked["decode_steps"] = check_whole("decode_steps", self.decode_steps)
+        if self.action_type is not None:
+            _choice("action_type", self.action_type, ACTION_TYPES)
+        _choice("obs_type", self.obs_type, OBS_TYPES)
+        if not isinstance(self.device, str):
+            raise ValueError(f"device: expected 'auto' or the name of a torch device, got {self.device!r}")
+        if not isinstance(self.compile, bool):
+            raise ValueError(f"compile: expected True or False, got {self.compile!r}")
+        for name, value in checked.items():
+            object.__setattr__(self, name, value)
+
+    def resolved(self, config: WorldConfig) -> ResolvedOptions:
+        """These options with every default filled in from a world.
+
+        Raises:
+            ValueError: if the world cannot be played so.
+        """
+        own = config.sampling
+        if self.action_type == "real" and config.action_map is None:
+            raise ValueError("action_type: this world has no action map, so 'real' is not possible; use 'latent'")
+        # Every pass decides at least one token, so more passes than tokens would have nothing left to do.
+        passes = own.decode_steps if self.decode_steps is None else self.decode_steps
+        return ResolvedOptions(
+            temperature=own.temperature if self.temperature is None else self.temperature,
+            action_diversity=self.action_diversity,
+            diversity_window=self.diversity_window,
+            action_type=self.action_type or ("latent" if config.action_map is None else "real"),
+            obs_type=self.obs_type,
+            sampling=dataclasses.replace(
+                own,
+                top_p=own.top_p if self.top_p is None else self.top_p,
+                decode_steps=check_whole("decode_steps", passes, config.tokenizer.num_tokens),
+            ),
+            device=self.device,
+            compile=self.compile,
+        )
+
+
+@dataclass(frozen=True)
+class ResolvedOptions:
+    """Options of an environment of one world: :class:`EnvOptions` with every default filled in."""
 
     temperature: float
     action_diversity: float
     diversity_window: int
-    action_type: str
-    obs_type: str
+    action_type: ActionType
+    obs_type: ObsType
     sampling: SamplingConfig
     device: str
     compile: bool
 
 
-def resolve_options(
-    config: WorldConfig,
-    *,
-    temperature: float | None = None,
-    top_p: float | None = None,
-    decode_steps: int | None = None,
-    action_diversity: float = 0.0,
-    diversity_window: int = 5,
-    action_type: str | None = None,
-    obs_type: str = "rgb",
-    device: str = "auto",
-    compile: bool = False,
-) -> DreamOptions:
-    """Check :class:`Options` against a world and fill in its defaults.
-
-    Raises:
-        ValueError: naming the option, its value and what was expected.
-        TypeError: naming an option that does not exist.
-    """
-    own = config.sampling
-    if action_type is None:
-        action_type = "real" if config.action_map else "latent"
-    _choice("action_type", action_type, ACTION_TYPES)
-    if action_type == "real" and config.action_map is None:
-        raise ValueError("action_type: this world has no action map, so 'real' is not possible; use 'latent'")
-    _choice("obs_type", obs_type, OBS_TYPES)
-    if not isinstance(device, str):
-        raise ValueError(f"device: expected 'auto' or the name of a torch device, got {device!r}")
-    if not isinstance(compile, bool):
-        raise ValueError(f"compile: expected True or False, got {compile!r}")
-    return DreamOptions(
-        temperature=check_temperature(own.temperature if temperature is None else temperature),
-        action_diversity=check_diversity(action_diversity),
-        diversity_window=check_whole("diversity_window", diversity_window, MAX_WINDOW),
-        action_type=action_type,
-        obs_type=obs_type,
-        sampling=dataclasses.replace(
-            own,
-            top_p=_number("top_p", own.top_p if top_p is None else top_p, 0.0, 1.0, open_below=True),
-            # Every pass decides at least one token, so more passes than tokens would have nothing left to do.
-            decode_steps=check_whole(
-                "decode_steps", own.decode_steps if decode_steps is None else decode_steps, config.tokenizer.num_tokens
-            ),
-        ),
-        device=device,
-        compile=compile,
-    )
+def plain(value: Any) -> Any:
+    """``value`` as JSON knows it: NumPy scalars as numbers, enums as their values, paths as text, also in lists."""
+    if isinstance(value, Enum):
+        return plain(value.value)
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, PurePath):
+        return str(value)
+    if isinstance(value, Mapping):
+        return {plain(key): plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(item) for item in value]
+    return value
 
 
 def check_temperature(value: Any) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Unpack
+from typing import Any
 
 import gymnasium as gym
 import numpy as np
@@ -11,14 +11,12 @@ from gymnasium.utils import seeding
 from gymnasium.vector import AutoresetMode
 from gymnasium.vector.utils import batch_space
 
-from genie_env.bundle import read_config
-from genie_env.envs.dream_batch import DreamBatch, DreamStep, Snapshot, action_meanings, action_space, observation_space
-from genie_env.envs.env import require_world, whole_fps
-from genie_env.envs.options import RESET_OPTIONS, Options, check_reset_options, check_whole, resolve_options
-from genie_env.world import World
+from genie_env.envs.dream_batch import DreamStep, Snapshot, action_space, observation_space
+from genie_env.envs.dream_env import DreamEnv, whole_fps
+from genie_env.envs.options import RESET_OPTIONS, check_reset_options, check_whole
 
 
-class GenieVectorEnv(gym.vector.VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
+class GenieVectorEnv(DreamEnv, gym.vector.VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
     """``num_envs`` dreams of one world, advanced together: ``gym.make_vec("Genie/Pong-v0", num_envs=64)``.
 
     Spaces, options and information are those of :class:`~genie_env.envs.env.GenieEnv`; row i behaves like a single
@@ -26,8 +24,7 @@ class GenieVectorEnv(gym.vector.VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
     picture a row, uint8 [B, H, W, 3].
 
     On a CPU in float32 that likeness is exact to the byte, whatever the number of rows and of torch threads, and
-    whenever the rows are reset. On other devices and with ``compile=True`` a draw that hangs on its last bit may fall
-    otherwise.
+    whenever the rows are reset. On other devices and with ``compile=True`` rounding may change a sampled token.
     """
 
     metadata: dict[str, Any] = {"render_modes": ["rgb_array"], "render_fps": 15}  # noqa: RUF012
@@ -40,7 +37,7 @@ class GenieVectorEnv(gym.vector.VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         max_episode_steps: int | None = None,
         autoreset_mode: str | AutoresetMode = AutoresetMode.NEXT_STEP,
         render_mode: str | None = None,
-        **options: Unpack[Options],
+        **options: Any,
     ) -> None:
         """Check the options; weights are loaded at the first reset.
 
@@ -51,9 +48,10 @@ class GenieVectorEnv(gym.vector.VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
             autoreset_mode: when rows that ended begin anew; by its name (``"NextStep"``, ``"SameStep"``,
                 ``"Disabled"``) it leaves ``spec`` JSON-plain.
             render_mode: None or ``"rgb_array"``.
-            options: as in the single environment.
+            options: fields of :class:`~genie_env.envs.options.EnvOptions`.
 
         Raises:
+            MissingWorldError: without a world.
             ValueError: if an option or the world's bundle is not as expected.
             TypeError: if there is no such option.
         """
@@ -62,24 +60,22 @@ class GenieVectorEnv(gym.vector.VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         self._max_steps = None if endless else check_whole("max_episode_steps", max_episode_steps)
         if render_mode not in (None, "rgb_array"):
             raise ValueError(f"render_mode: a vector environment knows None and 'rgb_array', got {render_mode!r}")
-        config = read_config(require_world(world))
-        resolved = resolve_options(config, **options)
+        self._open(world, num_envs, options)
         self.num_envs, self.render_mode = num_envs, render_mode
         self.autoreset_mode = _autoreset_mode(autoreset_mode)
-        own = {"render_fps": whole_fps(config), "autoreset_mode": self.autoreset_mode}
+        own = {"render_fps": whole_fps(self.config), "autoreset_mode": self.autoreset_mode}
         self.metadata = {**type(self).metadata, **own}
-        self.single_observation_space = observation_space(config, resolved.obs_type)
-        self.single_action_space = action_space(config, resolved.action_type)
+        self.single_observation_space = observation_space(self.config, self.options.obs_type)
+        self.single_action_space = action_space(self.config, self.options.action_type)
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)
-        self.config, self.options = config, resolved
-        self._dreams = DreamBatch(str(world), config, resolved, num_envs)
         self._ended_B = np.zeros(num_envs, dtype=bool)
+        self._sealed = type(self) is GenieVectorEnv
 
     def reset(
         self, *, seed: int | list[int | None] | None = None, options: dict[str, Any] | None = None
     ) -> tuple[np.ndarray, dict[str, Any]]:
-        """Begin all rows anew, or those of ``options["reset_mask"]`` (bool [B]).
+        """Restart all rows, or those of ``options["reset_mask"]`` (bool [B]).
 
         Args:
             seed: row i gets seed + i; or one seed (or None) a row.
@@ -88,6 +84,7 @@ class GenieVectorEnv(gym.vector.VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         Raises:
             ValueError: if an option or the seeds are not as expected; no row changes then.
         """
+        self._refuse_hidden_settings()
         wanted = check_reset_options(options, (*RESET_OPTIONS, "reset_mask"))
         rows = self._masked_rows(wanted.pop("reset_mask", None))
         if wanted.get("frames") is not None:
@@ -108,6 +105,7 @@ class GenieVectorEnv(gym.vector.VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         Raises:
             ValueError: if ``actions`` are not B members of the action space.
         """
+        self._refuse_hidden_settings()
         actions = self._check_actions(actions)
         awaiting = np.flatnonzero(self._ended_B)
         if self.autoreset_mode == AutoresetMode.DISABLED and len(awaiting):
@@ -120,7 +118,7 @@ class GenieVectorEnv(gym.vector.VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         rewards_B, terminated_B = result.reward_B, result.terminated_B
         infos = _step_infos(result, steps_B)
         if len(awaiting):
-            # These rows begin anew instead of stepping: what they just did never happened.
+            # Discard the step just computed for these rows; they restart.
             self._restart(awaiting, infos)
             rewards_B[awaiting], terminated_B[awaiting], truncated_B[awaiting] = 0.0, False, False
         self._ended_B = terminated_B | truncated_B
@@ -131,15 +129,6 @@ class GenieVectorEnv(gym.vector.VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
     def render(self) -> tuple[np.ndarray, ...] | None:
         """The present frame of every row, uint8 [H, W, 3] each."""
         return tuple(self._dreams.frames()) if self.render_mode == "rgb_array" else None
-
-    @property
-    def world(self) -> World:
-        """The opened world; it is this environment's own, so its ``starts`` may be replaced."""
-        return self._dreams.world
-
-    def get_action_meanings(self) -> list[str]:
-        """Names of the actions."""
-        return action_meanings(self.config, self.options.action_type)
 
     def snapshot(self) -> tuple[Snapshot, np.ndarray]:
         """Everything that decides how the dreams go on; give it to :meth:`restore`, any number of times."""
@@ -157,13 +146,13 @@ class GenieVectorEnv(gym.vector.VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         self._ended_B = state[1].copy()
 
     def _restart(self, rows: np.ndarray, infos: dict[str, Any]) -> None:
-        """Begin ``rows`` anew as a reset without options does, and let ``infos`` say so."""
+        """Restart ``rows`` as a reset without options does, and write that into ``infos``."""
         self._dreams.reset_rows(rows, [self._dreams.generators[row] for row in rows], {})  # type: ignore[misc]
         for name, value in _RESET_VALUES.items():
             infos[name][rows] = value
 
     def _finish_in_place(self, infos: dict[str, Any]) -> dict[str, Any]:
-        """Same-step autoreset: put final observations and infos aside, then begin the ended rows anew."""
+        """Same-step autoreset: put final observations and infos aside, then restart the ended rows."""
         ended_B, rows = self._ended_B, np.flatnonzero(self._ended_B)
         final_obs = np.full(self.num_envs, None, dtype=object)
         for row, observation in zip(rows, self._dreams.observations(rows), strict=True):
@@ -238,10 +227,10 @@ def _step_infos(result: DreamStep, steps_B: np.ndarray) -> dict[str, Any]:
 
 
 def _reset_infos(num_envs: int, rows: np.ndarray) -> dict[str, Any]:
-    told = np.zeros(num_envs, dtype=bool)
-    told[rows] = True
+    restarted_B = np.zeros(num_envs, dtype=bool)
+    restarted_B[rows] = True
     infos: dict[str, Any] = {}
     for name, value in _RESET_VALUES.items():
-        infos[name] = np.where(told, value, np.zeros(1, dtype=type(value)))
-        infos[f"_{name}"] = told.copy()
+        infos[name] = np.where(restarted_B, value, np.zeros(1, dtype=type(value)))
+        infos[f"_{name}"] = restarted_B.copy()
     return infos

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import gymnasium as gym
 
 from genie_env.play.session import UNPACED_FPS, PlaySession
+from genie_env.window.display import require_pygame_ce
 from genie_env.window.frame_clock import FrameClock
 from genie_env.window.renderer import Renderer
 
@@ -29,7 +30,7 @@ def play(
     real_game: RealGameBeside | None = None,
     hud: bool = True,
 ) -> None:
-    """Let a person play until they quit; an episode that is over starts anew after two seconds.
+    """Let a person play until they quit; two seconds after an episode is over the next begins.
 
     Args:
         env: a Genie environment with ``render_mode="rgb_array"``; it stays open.
@@ -39,14 +40,16 @@ def play(
         max_steps: stop after that many steps.
         seed: of the first reset.
         out: folder for screenshots and films.
-        recorder: told of every step; it stays open.
+        recorder: receives every step; it stays open.
         real_game: the real game, to be shown beside the dream; it stays open.
         hud: whether the bar of text is there at first.
 
     Raises:
         ValueError: if the environment renders no pictures, or ``fps`` is negative.
+        ImportError: without pygame-ce.
         NoDisplayError: if no window can be opened.
     """
+    require_pygame_ce()
     import pygame
 
     fps = float(env.metadata.get("render_fps", UNPACED_FPS)) if fps is None else fps

@@ -12,9 +12,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import gymnasium as gym
 import numpy as np
 
+from genie_env.envs.env_window import hud_of
 from genie_env.files.video import FilmWriter, write_png
+from genie_env.frames import side_by_side
+from genie_env.window.hud import Hud
 from genie_env.window.keyboard import Command, HeldKeys, action_of, command_of, key_table
-from genie_env.window.renderer import BACKGROUND, GAP, Hud, Renderer
+from genie_env.window.renderer import BACKGROUND, GAP, Renderer
 
 if TYPE_CHECKING:
     import pygame
@@ -28,22 +31,11 @@ GAME_OVER_SECONDS, NOTICE_SECONDS = 2.0, 2.0
 UNPACED_FPS = 30.0
 
 
-class _Counts(NamedTuple):
-    """Where the episode stands."""
-
-    step: int = 0
-    reward: float = 0.0
-    total: float = 0.0
-    entropy: float = 0.0
-    action: str = "–"
-    over: bool = False
-
-
 class _Bookmark(NamedTuple):
-    """A snapshot of the environment, of what the session counts and of the real game beside it."""
+    """A snapshot of the environment, whether its episode was over, and the place of the real game beside it."""
 
     state: Any
-    counts: _Counts
+    over: bool
     real_game: RealGamePlace | None
 
 
@@ -68,7 +60,7 @@ class PlaySession:
             fps: ticks per second, for films and for how long messages stay.
             scale: of films.
             seed: of the first reset.
-            recorder: told of every step.
+            recorder: receives every step.
             real_game: the real game; every dream then begins with its beginning, and it plays along.
 
         Raises:
@@ -79,14 +71,12 @@ class PlaySession:
         self.env, self.out, self.fps, self.scale = env, out, fps, scale
         self.recorder, self.real_game = recorder, real_game
         self.game: Any = env.unwrapped
-        self.meanings: list[str] = self.game.get_action_meanings()
-        self.keys = key_table(self.game.get_keys_to_action(), self.meanings)
+        self.keys = key_table(self.game.get_keys_to_action(), self.game.get_action_meanings())
         self.held = HeldKeys()
-        self.num_steps = self.episode = 0
-        self.paused = self.finished = False
+        self.num_steps = 0
+        self.over = self.paused = self.finished = False
         self.show_hud = True
         self._single = self._screenshot = False
-        self._tuned: dict[str, float] = {}
         self._bookmark: _Bookmark | None = None
         self._film: FilmWriter | None = None
         self._notice, self._notice_ticks = "", 0
@@ -95,7 +85,7 @@ class PlaySession:
     @property
     def idle(self) -> bool:
         """Whether the game stands still."""
-        return self.paused or self.counts.over
+        return self.paused or self.over
 
     def handle(self, event: pygame.event.Event) -> None:
         """Take in one event of the window."""
@@ -133,7 +123,7 @@ class PlaySession:
                 self._tune("action_diversity", 0.1 if command is Command.MORE_DIVERSE else -0.1)
             case Command.SNAPSHOT:
                 place = self.real_game.snapshot() if self.real_game else None
-                self._bookmark = _Bookmark(self.game.snapshot(), self.counts, place)
+                self._bookmark = _Bookmark(self.game.snapshot(), self.over, place)
                 self._say("snapshot taken: F9 comes back to it")
             case Command.RESTORE:
                 self._restore()
@@ -147,10 +137,10 @@ class PlaySession:
     def tick(self) -> None:
         """Advance by one frame of time: a step of the game unless it stands still."""
         self._notice_ticks -= 1
-        if not self.idle or (self._single and not self.counts.over):
+        if not self.idle or (self._single and not self.over):
             self._step(action_of(self.held.names, self.keys, self.game.noop_action))
             self.held.frame_done()
-        elif self.counts.over and not self.paused:
+        elif self.over and not self.paused:
             self._over_ticks += 1
             if self._over_ticks >= self._ticks(GAME_OVER_SECONDS):
                 self._reset()
@@ -158,21 +148,7 @@ class PlaySession:
 
     def hud(self, fps: float) -> Hud:
         """What the bar shows now."""
-        now = self.counts
-        message, urgent = self._message()
-        return Hud(
-            self.episode,
-            now.step,
-            now.reward,
-            now.total,
-            now.action,
-            self.game.temperature,
-            self.game.action_diversity,
-            now.entropy,
-            fps,
-            message,
-            urgent,
-        )
+        return hud_of(self.game, fps, *self._message())
 
     def draw(self, canvas: Renderer, fps: float) -> None:
         """Show where the game stands, beside the real one if there is one."""
@@ -200,11 +176,7 @@ class PlaySession:
 
     def _reset(self, seed: int | None = None) -> None:
         self.env.reset(seed=seed, options={"frames": self.real_game.reset(seed)} if self.real_game else None)
-        # A reset brings back the environment's own values; the player's stay in force.
-        for name, value in self._tuned.items():
-            setattr(self.game, name, value)
-        self.episode += 1
-        self._go_to(_Counts())
+        self._arrive(over=False)
         if self.recorder is not None:
             self.recorder.begin(self.frame_HWC)
 
@@ -215,14 +187,14 @@ class PlaySession:
         self.game.restore(self._bookmark.state)
         if self.real_game is not None and self._bookmark.real_game is not None:
             self.real_game.restore(self._bookmark.real_game)
-        self._tuned = {name: getattr(self.game, name) for name in self._tuned}
-        self._go_to(self._bookmark.counts)
+        self._arrive(self._bookmark.over)
         if self.recorder is not None:
             self.recorder.begin(self.frame_HWC)
         self._say("back at the snapshot")
 
-    def _go_to(self, counts: _Counts) -> None:
-        self.counts, self._over_ticks = counts, 0
+    def _arrive(self, over: bool) -> None:
+        """The environment stands somewhere else now."""
+        self.over, self._over_ticks = over, 0
         self.frame_HWC = np.asarray(self.env.render())
 
     def _step(self, action: int) -> None:
@@ -230,16 +202,7 @@ class PlaySession:
         self.num_steps += 1
         if self.real_game is not None:
             self.real_game.step(int(info["action"]))
-        self._go_to(
-            _Counts(
-                step=self.counts.step + 1,
-                reward=float(reward),
-                total=self.counts.total + float(reward),
-                entropy=float(info["entropy"]),
-                action=self.meanings[int(info["action"])],
-                over=terminated or truncated,
-            )
-        )
+        self._arrive(terminated or truncated)
         if self.recorder is not None:
             self.recorder.add(int(info["action"]), self.frame_HWC, float(reward), bool(terminated))
         if self._film is not None:
@@ -251,9 +214,7 @@ class PlaySession:
 
     def _tune(self, name: str, change: float) -> None:
         highest = 1.0 if name == "action_diversity" else 9.9
-        value = min(highest, max(0.0, round(getattr(self.game, name) + change, 1)))
-        setattr(self.game, name, value)
-        self._tuned[name] = value
+        setattr(self.game, name, min(highest, max(0.0, round(getattr(self.game, name) + change, 1))))
 
     def _toggle_film(self) -> None:
         if self._film is None:
@@ -270,8 +231,7 @@ class PlaySession:
         """The picture for a film: the dream, right of the real game if there is one."""
         if self.real_game is None:
             return self.frame_HWC
-        gap = np.full((len(self.frame_HWC), GAP // 2, 3), BACKGROUND, np.uint8)
-        return np.concatenate([self.real_game.frame_HWC, gap, self.frame_HWC], axis=1)
+        return side_by_side([self.real_game.frame_HWC, self.frame_HWC], GAP // 2, BACKGROUND)
 
     def _free_path(self) -> Path:
         """The first of ``genie-001``, ``genie-002``, … under which there is no file yet."""
@@ -290,7 +250,7 @@ class PlaySession:
         """The line below the figures, and whether it stands out."""
         if self._notice_ticks > 0:
             return self._notice, True
-        if self.counts.over:
+        if self.over:
             return "game over: press R", True
         if self.paused:
             return "paused: P goes on, N plays one step", True

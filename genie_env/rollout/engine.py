@@ -176,8 +176,8 @@ class RolloutEngine:
             if force_BTN is not None:
                 # The cache takes the present frame in at the next step: what it will remember is then real.
                 state.recent_BCN[:, -1] = force_BTN[:, t]
-        outcomes = (torch.stack(x, dim=1) if x else None for x in (rewards, ends))
-        return Rollout(torch.stack(frames, dim=1), *outcomes, torch.stack(entropies, dim=1))
+        rewards_BT, ends_BT = (torch.stack(x, dim=1) if x else None for x in (rewards, ends))
+        return Rollout(torch.stack(frames, dim=1), rewards_BT, ends_BT, torch.stack(entropies, dim=1))
 
     def advance(
         self, state: RolloutState, actions_B: torch.Tensor, temperature_B: torch.Tensor

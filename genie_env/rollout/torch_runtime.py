@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import torch
 
@@ -16,7 +17,7 @@ from genie_env.rollout.engine import RolloutEngine, RolloutState, StepOutput
 # A process forked after torch was imported has torch's threads in name only: the first large product waits for ever.
 _IMPORTED_BY = os.getpid()
 
-FASTEST_ON_CPU: dict[str, bool] = {
+FASTEST_ON_CPU: dict[str, Any] = {
     "freezing": True,  # weights are packed once, for products written for their very shapes
     "max_autotune": True,  # which are timed against the libraries'
     "cpp_wrapper": True,  # and no Python between kernels
@@ -43,10 +44,16 @@ def refuse_fork() -> None:
 
 
 def compiled_step(engine: RolloutEngine) -> Callable[..., StepOutput]:
-    """The engine's step through ``torch.compile``; its failures become a :class:`CompileError` that says what to do."""
-    # Costs a second, so only those pay for it who ask for the compiler.
-    from torch._dynamo.exc import TorchDynamoException
+    """The engine's step through ``torch.compile``.
 
+    Raises:
+        CompileError: now or at a step, if the compiler fails or cannot write its cache; it says what to do.
+    """
+    try:
+        # Costs a second, so only those pay for it who ask for the compiler. It makes a folder for its cache.
+        from torch._dynamo.exc import TorchDynamoException
+    except OSError as error:
+        raise _failed(error) from error
     # The compiler takes no tensors made in inference mode, so this is the step without its decorator. The number of
     # rows never changes, and code for it alone is the fastest.
     options = FASTEST_ON_CPU if engine.device.type == "cpu" else None
@@ -58,11 +65,18 @@ def compiled_step(engine: RolloutEngine) -> Callable[..., StepOutput]:
         try:
             with torch.no_grad():
                 return compiled(engine, state, actions_B.clone(), temperature_B.clone())
-        except TorchDynamoException as error:
-            reason = " ".join(str(error).split())[:200]
-            raise CompileError(f"compile: torch.compile fails on this machine, use compile=False ({reason})") from error
+        except (TorchDynamoException, OSError) as error:
+            raise _failed(error) from error
 
     return step
+
+
+def _failed(error: Exception) -> CompileError:
+    remedy = "use compile=False"
+    if isinstance(error, OSError):
+        remedy = f"let TORCHINDUCTOR_CACHE_DIR name a folder that can be written, or {remedy}"
+    reason = " ".join(str(error).split())[:200]
+    return CompileError(f"compile: torch.compile fails on this machine; {remedy} ({reason})")
 
 
 @contextlib.contextmanager

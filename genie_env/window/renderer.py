@@ -1,81 +1,26 @@
 """Pictures for people: a frame scaled up crisply, a bar of text beneath it, a window if asked for.
 
-Owns layout, text and the window. Knows nothing of worlds, environments or keys. Imports pygame on first use.
+Owns drawing and the window's contents; what the bar says is :mod:`genie_env.window.hud`'s. Knows nothing of worlds,
+environments or keys. Imports pygame on first use.
 """
 
 from __future__ import annotations
 
-import os
-import sys
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from genie_env.frames import upscale
+from genie_env.frames import side_by_side, upscale
+from genie_env.window.display import open_window, require_pygame_ce
+from genie_env.window.hud import LABEL, LINE, MARGIN, MIN_WIDTH, Hud, Word
 
 if TYPE_CHECKING:
     import pygame
 
-# Read by pygame when it is imported, which happens below and in `play`: its greeting is noise in scripts.
-os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
-
 # Of everything around frames: grey, because one number fills a picture twenty times faster than three.
 BACKGROUND = 18
-LABEL, VALUE, NOTICE = (136, 138, 146), (240, 240, 240), (255, 205, 96)
-FONT_SIZE, LINE, MARGIN, GAP = 17, 21, 10, 8
-CELL_WIDTH, MIN_WIDTH, MAX_COLUMNS = 160, 400, 3
-
-
-class NoDisplayError(OSError):
-    """No window can be opened on this machine."""
-
-
-@dataclass(frozen=True)
-class Hud:
-    """What the bar says. Fields that are None are left out; the bar is as high as those given need.
-
-    Attributes:
-        episode: number of the episode, from 1.
-        step: steps since its reset.
-        reward: of the last step.
-        total: sum of the episode's rewards.
-        action: name of the action that was executed.
-        temperature: of the dream's sampling.
-        action_diversity: probability that a step replaces the player's action.
-        entropy: mean entropy of the last frame's tokens, in nats.
-        fps: measured frames per second.
-        message: one line below the others (a state such as "paused", or what keys do).
-        urgent: whether the message stands out.
-    """
-
-    episode: int | None = None
-    step: int | None = None
-    reward: float | None = None
-    total: float | None = None
-    action: str | None = None
-    temperature: float | None = None
-    action_diversity: float | None = None
-    entropy: float | None = None
-    fps: float | None = None
-    message: str | None = None
-    urgent: bool = False
-
-    def cells(self) -> list[tuple[str, str]]:
-        """Label and value of every field given, the message aside."""
-        table = [
-            ("episode", self.episode, "d"),
-            ("action", self.action, ""),
-            ("temperature", self.temperature, ".2f"),
-            ("step", self.step, "d"),
-            ("reward", self.reward, "+g"),
-            ("diversity", self.action_diversity, ".2f"),
-            ("fps", self.fps, ".1f"),
-            ("total", self.total, "+g"),
-            ("entropy", self.entropy, ".3f"),
-        ]
-        return [(label, format(value, spec)) for label, value, spec in table if value is not None]
+FONT_SIZE, GAP = 17, 8
 
 
 class Panel(NamedTuple):
@@ -83,22 +28,6 @@ class Panel(NamedTuple):
 
     frame_HWC: np.ndarray
     caption: str | None = None
-
-
-def has_display() -> bool:
-    """Whether a window can be expected to open on this machine."""
-    if os.environ.get("SDL_VIDEODRIVER") in ("dummy", "offscreen"):
-        return False
-    if sys.platform in ("darwin", "win32"):
-        return True
-    return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
-
-
-class _Word(NamedTuple):
-    x: int
-    line: int
-    text: str
-    colour: tuple[int, int, int]
 
 
 class Renderer:
@@ -129,6 +58,7 @@ class Renderer:
         Raises:
             ValueError: if the frame is no uint8 picture.
             NoDisplayError: if a window is wanted and none can be opened.
+            ImportError: without pygame-ce, where there is a bar or a window.
         """
         return self._draw([Panel(frame_HWC)], hud)
 
@@ -156,24 +86,25 @@ class Renderer:
         return picture_HWC
 
     def _compose(self, panels: Sequence[Panel], hud: Hud | None, scale: int) -> np.ndarray:
-        frames = [upscale(panel.frame_HWC, scale) for panel in panels]
+        frames_HWC = side_by_side([upscale(panel.frame_HWC, scale) for panel in panels], GAP, BACKGROUND)
         height, width = _extent(panels, hud, scale)
         picture_HWC = np.full((height, width, 3), BACKGROUND, np.uint8)
-        top = _caption_height(panels)
-        left = (width - sum(frame.shape[1] for frame in frames) - GAP * (len(frames) - 1)) // 2
-        for panel, frame in zip(panels, frames, strict=True):
-            if panel.caption is not None:
-                room = picture_HWC[:top, left : left + frame.shape[1]]
-                room[:] = self._text(room.shape[:2], [_Word(2, 0, panel.caption, LABEL)])
-            picture_HWC[top : top + frame.shape[0], left : left + frame.shape[1]] = frame
-            left += frame.shape[1] + GAP
+        top, left = _caption_height(panels), (width - frames_HWC.shape[1]) // 2
+        bottom = top + frames_HWC.shape[0]
+        picture_HWC[top:bottom, left : left + frames_HWC.shape[1]] = frames_HWC
+        if top:
+            words = []
+            for panel in panels:
+                words.append(Word(left + 2, 0, panel.caption or "", LABEL))
+                left += scale * panel.frame_HWC.shape[1] + GAP
+            picture_HWC[:top] = self._text((top, width), words)
         if hud is not None:
-            bar = picture_HWC[top + frames[0].shape[0] :]
-            bar[:] = self._text(bar.shape[:2], _bar_words(hud, width, self._text_width))
+            picture_HWC[bottom:] = self._text((height - bottom, width), hud.words(width, self._text_width))
         return picture_HWC
 
-    def _text(self, size: tuple[int, int], words: Sequence[_Word]) -> np.ndarray:
+    def _text(self, size: tuple[int, int], words: Sequence[Word]) -> np.ndarray:
         """A picture of ``size`` (height, width) with the words on it."""
+        require_pygame_ce()
         import pygame
 
         strip = pygame.Surface((size[1], size[0]))
@@ -188,6 +119,7 @@ class Renderer:
 
     def _get_font(self) -> pygame.font.Font:
         if self._font is None:
+            require_pygame_ce()
             import pygame
 
             pygame.font.init()
@@ -197,9 +129,11 @@ class Renderer:
 
     def _show(self, panels: Sequence[Panel], hud: Hud | None, picture_HWC: np.ndarray) -> None:
         """Show the picture at the largest whole scale that fits the window, in the middle of it."""
+        if self._window is None:
+            self._window = open_window(self.title, (picture_HWC.shape[1], picture_HWC.shape[0]))
+        window = self._window
         import pygame
 
-        window = self._window or self._open((picture_HWC.shape[1], picture_HWC.shape[0]))
         # The window system takes a window for dead that never looks at its events; they stay in the queue.
         pygame.event.pump()
         surface = window.get_surface()
@@ -210,20 +144,6 @@ class Renderer:
         surface.fill((BACKGROUND,) * 3)
         surface.blit(image, image.get_rect(center=surface.get_rect().center))
         window.flip()
-
-    def _open(self, size: tuple[int, int]) -> pygame.Window:
-        import pygame
-
-        try:
-            pygame.display.init()
-            self._window = pygame.Window(self.title, size, resizable=True)
-        except pygame.error as error:
-            raise NoDisplayError(f"no window can be opened: {error}") from None
-        return self._window
-
-
-def _columns(width: int) -> int:
-    return min(MAX_COLUMNS, max(1, (width - 2 * MARGIN) // CELL_WIDTH))
 
 
 def _caption_height(panels: Sequence[Panel]) -> int:
@@ -238,8 +158,7 @@ def _extent(panels: Sequence[Panel], hud: Hud | None, scale: int) -> tuple[int, 
         return height, width
     # A bar narrower than this would cut words off, so small frames get margins instead.
     width = max(width, MIN_WIDTH)
-    lines = -(-len(hud.cells()) // _columns(width)) + (hud.message is not None)
-    return height + lines * LINE + 2 * MARGIN - 4, width
+    return height + hud.height(width), width
 
 
 def _fitting_scale(panels: Sequence[Panel], hud: Hud | None, room: tuple[int, int]) -> int:
@@ -250,19 +169,3 @@ def _fitting_scale(panels: Sequence[Panel], hud: Hud | None, room: tuple[int, in
             break
         scale -= 1
     return scale
-
-
-def _bar_words(hud: Hud, width: int, text_width: Callable[[str], int]) -> list[_Word]:
-    """Words of the bar: label and value of every cell in columns, then the message."""
-    cells, columns = hud.cells(), _columns(width)
-    pitch = (width - 2 * MARGIN) // columns
-    words = []
-    for index, (label, value) in enumerate(cells):
-        x, line = MARGIN + index % columns * pitch, index // columns
-        labels = [label for label, _ in cells[index % columns :: columns]]
-        indent = MARGIN + max(text_width(label) for label in labels)
-        words += [_Word(x, line, label, LABEL), _Word(x + indent, line, value, VALUE)]
-    if hud.message is not None:
-        line = -(-len(cells) // columns)
-        words.append(_Word(MARGIN, line, hud.message, NOTICE if hud.urgent else LABEL))
-    return words

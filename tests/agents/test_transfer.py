@@ -99,7 +99,7 @@ def test_latent_actions_reach_the_real_game_through_the_map(random_world: Path) 
 
 def test_latent_actions_that_tell_changes_reach_the_real_game(random_world: Path) -> None:
     world = load_world(random_world, "cpu")
-    world.config = dataclasses.replace(world.config, action_map=TELLING_CHANGES)
+    world = world.replace(config=dataclasses.replace(world.config, action_map=TELLING_CHANGES))
     latent = make_senses(world.config, "rgb", "latent", frame_stack=1)
     frames = []
     for senses, actions in ((latent, (1, 0, 1, 2)), (Senses("rgb", "real", (0, 1, 2), (0, 1, 2), 1), (1, 1, 2, 1))):

@@ -67,7 +67,8 @@ def test_labels_of_unequal_number_are_refused(counts: tuple[int, int, int]) -> N
 
 def test_a_fitted_map_is_stored_and_gives_the_dream_its_real_actions(tmp_path) -> None:
     world = random_world(action_map=None)
-    world.config = dataclasses.replace(world.config, source=dataclasses.replace(world.config.source, effects=()))
+    source = dataclasses.replace(world.config.source, effects=())
+    world = world.replace(config=dataclasses.replace(world.config, source=source))
     latent, real = noisy(300, (2, 0, 1), 0.0)
     keep = np.isin(real, (0, 2, 3))
     real = np.searchsorted((0, 2, 3), real[keep])
@@ -75,8 +76,7 @@ def test_a_fitted_map_is_stored_and_gives_the_dream_its_real_actions(tmp_path) -
     fitted = fit(world, labelled, labelled)
     assert fitted.held_out == 1.0 and fitted.config.source.effects == (0, 1, 2)
     assert "3 labels" not in markdown(fitted) and f"{len(real)} labels" in markdown(fitted)
-    world.config = fitted.config
-    folder = save_world(world, tmp_path / "mapped")
+    folder = save_world(world.replace(config=fitted.config), tmp_path / "mapped")
     assert read_config(folder).action_map == fitted.mapped
     assert make_senses(read_config(folder), "tokens", "real").dream_actions == (0, 1, 2)
 

@@ -64,10 +64,8 @@ def refused(bundle: Path, name: str, *words: str) -> None:
 
 def test_saved_world_loads_equal(tmp_path: Path) -> None:
     world = random_world()
-    assert world.starts is not None
     loaded = load_world(save_world(world, tmp_path / "a", card="# card\n"), device="cpu")
     assert loaded.config == world.config and (tmp_path / "a" / "README.md").read_text() == "# card\n"
-    assert loaded.starts is not None
     for saved, read in zip(world.starts, loaded.starts, strict=True):
         assert read.dtype == torch.int64 and torch.equal(saved, read)
     for name, tensor in world.state_dict().items():
@@ -290,15 +288,10 @@ def test_save_is_whole_or_absent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert [path.name for path in tmp_path.iterdir()] == ["world"]
 
 
-def test_save_refuses_to_overwrite_and_a_world_without_starts(tmp_path: Path) -> None:
+def test_save_refuses_to_overwrite(tmp_path: Path) -> None:
     folder = make_random_world(tmp_path / "world")
     with pytest.raises(ValueError, match="exists already"):
         save_world(random_world(), folder)
-    world = random_world()
-    world.starts = None
-    with pytest.raises(ValueError, match="start prompts"):
-        save_world(world, tmp_path / "other")
-    assert not (tmp_path / "other").exists()
 
 
 def test_unknown_world_and_device_are_named(random_world: Path, tmp_path: Path) -> None:

@@ -112,11 +112,12 @@ def test_person_can_do_everything_in_a_genie_env(world: str, tmp_path: Path) -> 
     for _ in range(2):
         for _ in range(5):
             session.tick()
-            seen.append((session.frame_HWC.copy(), session.counts))
+            seen.append((session.frame_HWC.copy(), session.game.counts))
         session.run(Command.RESTORE)
     for (frame_HWC, counts), (again_HWC, again) in zip(seen[:5], seen[5:], strict=True):
         assert np.array_equal(frame_HWC, again_HWC) and counts == again
-    assert seen[0][1].action == "UP" and session.hud(0.0).temperature == pytest.approx(1.1)
+    assert session.game.get_action_meanings()[seen[0][1].action] == "UP" and seen[4][1].step == 5
+    assert session.hud(0.0).action == "–" and session.hud(0.0).temperature == pytest.approx(1.1)
     for command in Command:
         session.run(command)
         session.tick()

@@ -20,7 +20,7 @@ from genie_env.config import (
     TokenizerConfig,
     WorldConfig,
 )
-from genie_env.envs.options import check_reset_options, resolve_options
+from genie_env.envs.options import EnvOptions, check_reset_options
 from genie_env.files.json_config import JsonConfig
 from tests.helpers.worlds import random_config
 from training.recipes import RECIPES
@@ -188,10 +188,10 @@ DEFAULTS: dict[str, Any] = {
 
 def test_options_left_out_are_the_worlds_own() -> None:
     own = random_config(sampling=SamplingConfig(0.7, 0.8, 3))
-    options = resolve_options(own, **DEFAULTS)
+    options = EnvOptions(**DEFAULTS).resolved(own)
     assert options.temperature == 0.7 and options.sampling == own.sampling and options.action_type == "real"
-    assert resolve_options(random_config(action_map=None), **DEFAULTS).action_type == "latent"
-    assert resolve_options(own, **{**DEFAULTS, "temperature": 0}).temperature == 0.0
+    assert EnvOptions(**DEFAULTS).resolved(random_config(action_map=None)).action_type == "latent"
+    assert EnvOptions(**{**DEFAULTS, "temperature": 0}).resolved(own).temperature == 0.0
 
 
 @pytest.mark.parametrize(
@@ -208,13 +208,13 @@ def test_options_left_out_are_the_worlds_own() -> None:
 )
 def test_bad_option_is_named_with_its_value(name: str, value: Any) -> None:
     with pytest.raises(ValueError) as caught:
-        resolve_options(random_config(), **{**DEFAULTS, name: value})
+        EnvOptions(**{**DEFAULTS, name: value}).resolved(random_config())
     assert name in str(caught.value) and repr(value) in str(caught.value)
 
 
 def test_real_actions_need_an_action_map() -> None:
     with pytest.raises(ValueError, match=r"action_type.*no action map"):
-        resolve_options(random_config(action_map=None), **{**DEFAULTS, "action_type": "real"})
+        EnvOptions(**{**DEFAULTS, "action_type": "real"}).resolved(random_config(action_map=None))
 
 
 def test_reset_options_are_copied_and_unknown_ones_named() -> None:

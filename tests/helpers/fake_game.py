@@ -11,6 +11,8 @@ from typing import Any, ClassVar
 import gymnasium as gym
 import numpy as np
 
+from genie_env.envs.episode_counts import EpisodeCounts
+
 SIZE = 32
 DOT_X = 9
 START_Y = 20
@@ -35,7 +37,7 @@ class FakeGame(gym.Env[np.ndarray, np.int64]):
     noop_action = NOOP
 
     def __init__(self, length: int = 10**9) -> None:
-        self.length = length
+        self.length, self.counts = length, EpisodeCounts()
         self.temperature, self.action_diversity = 1.0, 0.0
         self.y, self.time = START_Y, 0
         self.actions: list[int] = []
@@ -43,8 +45,7 @@ class FakeGame(gym.Env[np.ndarray, np.int64]):
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[np.ndarray, dict]:
         super().reset(seed=seed)
-        self.temperature, self.action_diversity = 1.0, 0.0
-        self.y, self.time = START_Y, 0
+        self.y, self.time, self.counts = START_Y, 0, self.counts.begun()
         self.seeds.append(seed)
         return picture(self.y), {}
 
@@ -53,6 +54,7 @@ class FakeGame(gym.Env[np.ndarray, np.int64]):
         self.y = int(np.clip(self.y + MOVES[int(action)], 0, SIZE - 1))
         self.time += 1
         info = {"action": int(action), "latent_action": int(action), "entropy": 0.25, "step": self.time}
+        self.counts = self.counts.stepped(1.0, info)
         return picture(self.y), 1.0, self.time >= self.length, False, info
 
     def render(self) -> np.ndarray:
@@ -64,11 +66,11 @@ class FakeGame(gym.Env[np.ndarray, np.int64]):
     def get_keys_to_action(self) -> dict[tuple[str | int, ...], int]:
         return {("up",): UP, ("w",): UP, ("down",): DOWN, ("up", "space"): JUMP}
 
-    def snapshot(self) -> tuple[int, int]:
-        return self.y, self.time
+    def snapshot(self) -> tuple[int, int, EpisodeCounts]:
+        return self.y, self.time, self.counts
 
-    def restore(self, state: tuple[int, int]) -> None:
-        self.y, self.time = state
+    def restore(self, state: tuple[int, int, EpisodeCounts]) -> None:
+        self.y, self.time, self.counts = state
 
 
 if __name__ == "__main__":

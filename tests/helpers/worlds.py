@@ -78,7 +78,9 @@ def random_world(seed: int = 0, **overrides: Any) -> World:
     """A small world with random weights that dreams lively nonsense; the global generator stays as it was."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        world = World(random_config(**overrides))
+        config = random_config(**overrides)
+        nothing = torch.zeros(1, 1, config.tokenizer.num_tokens, dtype=torch.long)
+        world = World(config, Prompts(nothing, nothing[:, :0, 0]))
         with torch.no_grad():
             for name, parameter in world.dynamics.named_parameters():
                 # Fresh blocks pass their input on unchanged; a test of attention needs them to do something.
@@ -93,11 +95,11 @@ def random_world(seed: int = 0, **overrides: Any) -> World:
         shape = (NUM_STARTS, START_FRAMES, world.config.tokenizer.num_tokens)
         if world.config.tokenizer.kind == "codebook":
             world.tokenizer.patches_VK.random_(0, 256)
-        world.starts = Prompts(
+        starts = Prompts(
             torch.randint(world.config.tokenizer.vocab_size, shape),
             torch.randint(world.config.dynamics.num_actions, (NUM_STARTS, START_FRAMES - 1)),
         )
-    return world
+    return world.replace(starts=starts)
 
 
 def make_random_world(folder: Path, **overrides: Any) -> Path:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import os
 import signal
 from dataclasses import replace
@@ -220,8 +219,7 @@ def test_recorded_actions_are_given_in_place_of_inferred_ones(
         assert episode.actions_T[-1] == episode.real_actions_T[-1] == NO_ACTION
     # A world that learned from them is judged by them.
     told = replace(world.config, recorded_actions=True)
-    taught = copy.deepcopy(world)
-    taught.config = told
+    taught = world.replace(config=told)
     mapped = world.config.action_map
     assert mapped is not None
     game = game_for(store.manifest.source.env_id)

@@ -13,6 +13,7 @@ from tyro.conf import OmitArgPrefixes
 
 from genie_env.config import DynamicsConfig, TokenizerConfig
 from genie_env.data.episodes import EpisodeStore
+from genie_env.frames import grid
 from genie_env.models.dynamics import Dynamics, head_outputs, parallel_log_probs
 from genie_env.models.registry import make_tokenizer
 from genie_env.models.tokenizer import Tokenizer
@@ -131,7 +132,7 @@ class DynamicsTask:
                 frames = np.array(store.array("frames", store.split("test")[episode])[start : start + length])
                 rows.append(frames[shown])
             rows += [tokenizer.decode(x[index, shown].cpu()).numpy() for x in (clip.tokens_BTN, dreamed)]
-        return np.concatenate([np.concatenate(list(row), axis=1) for row in rows])
+        return grid([list(row) for row in rows])
 
 
 def _earlier(folder: Path, size: DynamicsConfig) -> Dynamics:

@@ -80,7 +80,7 @@ def context_length(inputs: DiagnosisInputs) -> Result:
     if inputs.long is None:
         return Result(NOTHING, note="No held-out episode is long enough.")
     window = inputs.world.config.dynamics.window
-    prompt = inputs.world.starts.tokens_SPN.shape[1] if inputs.world.starts is not None else window
+    prompt = inputs.world.starts.tokens_SPN.shape[1]
     lengths = sorted({min(prompt, window), window, inputs.long.context})
     shares = {length: _accuracy_after(inputs, length) for length in lengths}
     effects = [shares[window].above(other) for length, other in shares.items() if length != window]

@@ -13,7 +13,7 @@ from tyro.conf import OmitArgPrefixes
 
 from genie_env.config import LatentActionConfig
 from genie_env.data.episodes import EpisodeStore
-from genie_env.frames import to_float, to_uint8
+from genie_env.frames import grid, to_float, to_uint8
 from genie_env.models.latent_action import LatentActionModel
 from training.data.dataset import FrameDataset, Transitions, effect_labels
 from training.engine.loop import LoopConfig, fit
@@ -169,7 +169,7 @@ def _moving_weights(before: torch.Tensor, after: torch.Tensor) -> torch.Tensor:
 def _strip(model: LatentActionModel, batch: Transitions) -> np.ndarray:
     frames = model.shrink(to_float(batch.frames_BTHWC[:6]))
     rows = [to_uint8(frames[:, -2]), to_uint8(frames[:, -1]), to_uint8(model(frames).prediction_BCHW)]
-    return np.concatenate([np.concatenate(list(row.numpy()), axis=1) for row in rows], axis=0)
+    return grid([list(row.numpy()) for row in rows])
 
 
 def train(config: TrainLatentActionConfig) -> LatentActionModel:

@@ -13,7 +13,7 @@ from tyro.conf import OmitArgPrefixes
 
 from genie_env.config import TokenizerConfig
 from genie_env.data.episodes import EpisodeStore
-from genie_env.frames import to_float
+from genie_env.frames import grid, to_float
 from genie_env.models.tokenizer import FSQTokenizer, PatchCodebook, Tokenizer, to_patches, unique_rows
 from training.data.dataset import FrameDataset, background
 from training.engine.loop import LoopConfig, fit
@@ -83,8 +83,8 @@ class FSQTask:
         error = (drawn_BHWC.float() - frames_BHWC).square().mean(-1)
         mask = foreground(to_float(frames_BHWC), self._background)[:, 0]
         figures = {"psnr": _psnr(error.mean()), "foreground_psnr": _psnr((error * mask).sum() / mask.sum())}
-        rows = [np.concatenate(list(x[:6].numpy()), axis=1) for x in (frames_BHWC, drawn_BHWC)]
-        return figures, {"tokenizer/real_reconstructed": np.concatenate(rows)}
+        picture = grid([list(x[:6].numpy()) for x in (frames_BHWC, drawn_BHWC)])
+        return figures, {"tokenizer/real_reconstructed": picture}
 
 
 def _psnr(mse: torch.Tensor) -> float:

@@ -15,6 +15,7 @@ from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv
 
 from agents.sb3.vec_env import GenieVecEnv
 from genie_env.models.outcome import OutcomeHead
+from genie_env.world import Prompts
 
 ROWS = 4
 ID = "Genie/World-v0"
@@ -120,6 +121,31 @@ def test_only_same_step_autoreset_is_taken(random_world: Path) -> None:
     envs = gym.make_vec(ID, num_envs=2, world=str(random_world))
     with pytest.raises(ValueError, match="SAME_STEP"):
         GenieVecEnv(envs)  # type: ignore[arg-type]
+
+
+def test_settings_reach_the_dreams_or_raise(random_world: Path) -> None:
+    envs, cold = native(random_world), native(random_world, temperature=0.0)
+    envs.set_attr("temperature", 0.0)
+    assert envs.get_attr("temperature") == [0.0] * ROWS
+    for one in (envs, cold):
+        one.seed(1)
+    np.testing.assert_array_equal(envs.reset(), cold.reset())
+    for _ in range(5):
+        np.testing.assert_array_equal(*(one.step(np.ones(ROWS, dtype=int))[0] for one in (envs, cold)))
+    with pytest.raises(AttributeError, match="temprature"):
+        envs.set_attr("temprature", 0.0)
+    with pytest.raises(ValueError, match="temperature"):
+        envs.set_attr("temperature", -1.0)
+
+
+def test_given_starts_are_those_of_every_reset(random_world: Path) -> None:
+    envs = gym.make_vec(
+        ID, num_envs=ROWS, world=str(random_world), obs_type="tokens", autoreset_mode=AutoresetMode.SAME_STEP
+    )
+    starts = Prompts(torch.full((2, 1, 64), 3), torch.zeros(2, 0, dtype=torch.long))
+    ours = GenieVecEnv(envs, starts=starts)  # type: ignore[arg-type]
+    for _ in range(2):
+        assert (np.asarray(ours.reset()) == 3).all()
 
 
 def test_attributes_methods_and_options_of_rows(random_world: Path) -> None:

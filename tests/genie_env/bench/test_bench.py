@@ -73,7 +73,6 @@ def test_uncached_reference_dreams_the_same_within_one_window() -> None:
         vocab_size=VOCAB, num_actions=NUM_ACTIONS, width=32, num_layers=2, num_heads=2, token_dim=16, window=window
     )
     world = random_world(dynamics=size)
-    assert world.starts is not None
     prompt = (world.starts.tokens_SPN[:ROWS], world.starts.actions_SP[:ROWS], torch.arange(ROWS))
     sampling, heat = SamplingConfig(top_p=0.9), torch.ones(ROWS)
     engine, uncached = world.engine(sampling), UncachedDreams(world, *prompt)

@@ -6,6 +6,7 @@ import copy
 import functools
 import inspect
 import json
+import os
 import pickle
 import random
 import re
@@ -28,11 +29,11 @@ from gymnasium.utils.env_checker import check_env
 import genie_env
 from genie_env.bundle import bundled_worlds
 from genie_env.envs.env import GenieEnv
-from genie_env.envs.options import Options, resolve_options
 from genie_env.frames import to_gray
 from genie_env.registration import ANY, BUNDLED
+from genie_env.window.hud import Hud
 from genie_env.window.keyboard import key_code
-from genie_env.window.renderer import Hud, Renderer
+from genie_env.window.renderer import Renderer
 from tests.helpers.paths import ROOT
 from tests.helpers.worlds import (
     NUM_ACTIONS,
@@ -531,14 +532,6 @@ def test_deep_copy_goes_on_alike_and_independently_and_shares_the_weights(random
     assert [*play(spare, 8), *dream(spare, 8)] == future
 
 
-def test_every_option_is_declared_with_its_default() -> None:
-    defaults = inspect.signature(resolve_options).parameters
-    assert [name for name in defaults if name != "config"] == list(Options.__annotations__)
-    assert {"world", "render_mode", *Options.__annotations__} == set(
-        re.findall(r"^ *\| ``(\w+)`` \|", GenieEnv.__doc__ or "", re.MULTILINE)
-    )
-
-
 @pytest.mark.parametrize(
     "section",
     [
@@ -587,6 +580,22 @@ def test_failing_compiler_is_named_with_the_way_out(random_world: Path, monkeypa
         env.step(0)
 
 
+def test_compiler_without_a_cache_it_can_write_is_named_with_the_way_out(random_world: Path, tmp_path: Path) -> None:
+    blocked = tmp_path / "file"
+    blocked.write_text("where the folder should be")
+    code = (
+        "import sys, gymnasium as gym, genie_env\n"
+        "env = gym.make('Genie/World-v0', world=sys.argv[1], compile=True)\n"
+        "env.reset(seed=0)\n"
+        "try: env.step(0)\n"
+        "except RuntimeError as error: print(type(error).__name__, error)"
+    )
+    where = os.environ | {"TORCHINDUCTOR_CACHE_DIR": str(blocked / "cache")}
+    command = [sys.executable, "-c", code, str(random_world)]
+    done = subprocess.run(command, env=where, capture_output=True, text=True, check=False)
+    assert re.match(r"CompileError compile: .*TORCHINDUCTOR_CACHE_DIR.*or use compile=False", done.stdout), done.stderr
+
+
 def test_shown_bar_tells_the_episode_and_can_be_switched_off(
     random_world: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -605,6 +614,26 @@ def test_shown_bar_tells_the_episode_and_can_be_switched_off(
     assert (told.episode, told.step, told.reward, told.entropy) == (2, 1, reward, info["entropy"])
     assert told.action == env.get_action_meanings()[info["action"]] and told.action_diversity == 0.25
     assert told.fps is not None and 0 < told.fps <= 31
+    env.close()
+
+
+def test_figures_of_the_bar_go_back_with_the_dream(random_world: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    huds: list[Hud] = []
+    monkeypatch.setattr(Renderer, "draw", lambda self, frame, hud=None: huds.append(hud))
+    env = make(random_world, render_mode="human")
+    env.reset(seed=0)
+    play(env, 3)
+    env.render()
+    place, there = env.snapshot(), huds[-1]
+    play(env, 8)
+    env.reset()
+    env.restore(place)
+    env.render()
+    back = huds[-1]
+    same = ("episode", "step", "reward", "total", "action", "entropy")
+    assert [getattr(back, name) for name in same] == [getattr(there, name) for name in same] and back.step == 3
+    play(env, 2)
+    assert huds[-1].step == 5 and huds[-1].episode == 1
     env.close()
 
 

@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from typing import Any
 
+import gymnasium as gym
 import numpy as np
 import pygame
 import pytest
@@ -10,8 +12,9 @@ from PIL import Image
 
 from genie_env.frames import upscale
 from genie_env.play.loop import PlaySession, play
+from genie_env.window.hud import Hud
 from genie_env.window.keyboard import Command
-from genie_env.window.renderer import Hud, Renderer
+from genie_env.window.renderer import Renderer
 from tests.helpers.fake_game import NOOP, START_Y, UP, FakeGame, picture
 
 FPS = 30
@@ -80,12 +83,12 @@ def test_restored_game_goes_on_as_it_did(tmp_path: Path) -> None:
     session, game = make_session(tmp_path)
     ticks(session, 4)
     session.run(Command.SNAPSHOT)
-    before, counts = session.frame_HWC.copy(), session.counts
+    before, counts = session.frame_HWC.copy(), session.game.counts
     session.handle(key_event("DOWN"))
     ticks(session, 6)
     after = session.frame_HWC.copy()
     session.run(Command.RESTORE)
-    assert np.array_equal(session.frame_HWC, before) and session.counts == counts and game.time == 4
+    assert np.array_equal(session.frame_HWC, before) and session.game.counts == counts and game.time == 4
     ticks(session, 6)
     assert np.array_equal(session.frame_HWC, after)
 
@@ -94,12 +97,12 @@ def test_restore_brings_a_finished_game_back_and_does_nothing_without_a_snapshot
     session, game = make_session(tmp_path, length=5)
     ticks(session, 2)
     session.run(Command.RESTORE)
-    assert session.counts.step == 2 and "F5" in str(session.hud(0.0).message)
+    assert session.game.counts.step == 2 and "F5" in str(session.hud(0.0).message)
     session.run(Command.SNAPSHOT)
     ticks(session, 10)
-    assert session.counts.over and len(game.actions) == 5
+    assert session.over and len(game.actions) == 5
     session.run(Command.RESTORE)
-    assert not session.idle and session.counts.step == 2
+    assert not session.idle and session.game.counts.step == 2
     session.tick()
     assert len(game.actions) == 6
 
@@ -120,25 +123,33 @@ def test_temperature_and_diversity_move_by_a_tenth_within_bounds_and_outlive_a_r
     assert game.action_diversity == 1.0
 
 
-def test_untouched_temperature_stays_the_environments_own(tmp_path: Path) -> None:
-    session, game = make_session(tmp_path)
+def test_tuned_world_stays_tuned_after_a_reset_and_goes_back_with_a_snapshot(
+    endless_world: Path, tmp_path: Path
+) -> None:
+    env: Any = gym.make("Genie/World-v0", world=str(endless_world), render_mode="rgb_array").unwrapped
+    session = PlaySession(env, tmp_path, FPS, seed=0)
     session.run(Command.WARMER)
     session.run(Command.RESET)
-    game.action_diversity = 0.4
-    session.run(Command.RESET)
-    assert game.temperature == 1.1 and game.action_diversity == 0.0
+    assert env.temperature == pytest.approx(1.1) and env.action_diversity == 0.0
+    ticks(session, 2)
+    session.run(Command.SNAPSHOT)
+    session.run(Command.MORE_DIVERSE)
+    ticks(session, 3)
+    assert env.action_diversity == pytest.approx(0.1) and session.hud(0.0).step == 5
+    session.run(Command.RESTORE)
+    assert env.action_diversity == 0.0 and session.hud(0.0).step == 2
 
 
 def test_finished_game_waits_two_seconds_then_begins_anew(tmp_path: Path) -> None:
     session, game = make_session(tmp_path, length=3)
     ticks(session, 3 + 2 * FPS - 1)
-    assert session.counts.over and session.hud(0.0).message == "game over: press R"
+    assert session.over and session.hud(0.0).message == "game over: press R"
     assert game.actions == [NOOP] * 3 and session.hud(0.0).total == 3.0
     session.tick()
-    assert not session.counts.over and session.episode == 2 and game.seeds == [7, None]
+    assert not session.over and session.game.counts.episode == 2 and game.seeds == [7, None]
     ticks(session, 3)
     session.run(Command.RESET)
-    assert not session.idle and session.episode == 3
+    assert not session.idle and session.game.counts.episode == 3
 
 
 def test_film_has_one_frame_a_step_and_quitting_finishes_it(tmp_path: Path) -> None:
