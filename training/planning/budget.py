@@ -1,0 +1,64 @@
+"""Minutes divided among the stages, and how many updates fit into them.
+
+Owns arithmetic alone: what takes how long is measured elsewhere.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+LEAST_MINUTES = 4.0
+"""Fewer minutes than these give no world worth looking at."""
+STAGES = ("record", "tokenizer", "tokenize", "latent_action", "dynamics", "outcome", "evaluate")
+
+
+class Shares(NamedTuple):
+    """Share of the whole time of each stage."""
+
+    record: float
+    tokenizer: float
+    tokenize: float
+    latent_action: float
+    dynamics: float
+    outcome: float
+    evaluate: float
+
+
+CODEBOOK = Shares(0.12, 0.02, 0.03, 0.0, 0.67, 0.08, 0.08)
+LEARNED_TOKENIZER = Shares(0.12, 0.22, 0.04, 0.0, 0.46, 0.08, 0.08)
+LATENT_ACTION = 0.15
+"""Share taken from the dynamics where the latent action model is needed."""
+
+
+def divide(minutes: float, learned_tokenizer: bool, latent_action: bool) -> dict[str, float]:
+    """Minutes of each stage.
+
+    Raises:
+        ValueError: if there are fewer than :data:`LEAST_MINUTES`.
+    """
+    if not minutes >= LEAST_MINUTES:
+        raise ValueError(f"minutes: expected at least {LEAST_MINUTES:g}, got {minutes!r}; recording alone takes one")
+    shares = (LEARNED_TOKENIZER if learned_tokenizer else CODEBOOK)._asdict()
+    if latent_action:
+        shares["latent_action"] = LATENT_ACTION
+        shares["dynamics"] -= LATENT_ACTION
+    return {stage: minutes * share for stage, share in shares.items()}
+
+
+def redistribute(minutes: float, spent: dict[str, float], planned: dict[str, float]) -> dict[str, float]:
+    """Minutes of the stages that are left, in proportion to their plan, so that the whole budget holds.
+
+    Args:
+        minutes: the whole budget.
+        spent: minutes of the stages that are done.
+        planned: minutes of every stage as first planned.
+    """
+    left = {stage: planned[stage] for stage in planned if stage not in spent}
+    total = sum(left.values())
+    remaining = max(0.0, minutes - sum(spent.values()))
+    return {stage: remaining * share / total if total else 0.0 for stage, share in left.items()}
+
+
+def updates_for(minutes: float, seconds_per_update: float, least: int = 50) -> int:
+    """How many updates fit into ``minutes``."""
+    return max(least, int(minutes * 60 / max(seconds_per_update, 1e-6)))
