@@ -27,6 +27,8 @@ from genie_env.games.registry import Game, game_for
 from genie_env.measurement import WORLD, Measurement, select, with_fields
 from genie_env.model_card import set_measurements
 from genie_env.world import World
+from training.evaluation.action_effect import measure_action_effect
+from training.evaluation.coverage import measure_coverage
 from training.evaluation.dreams import DREAM, measure_action_worth, measure_dreams, measure_one_step
 from training.evaluation.episodes import LATENT_ACTIONS, measure_latent_actions, measure_outcome, measure_tokenizer
 from training.evaluation.free_play import (
@@ -45,6 +47,8 @@ from training.evaluation.speed import SPEED, measure_speed
 from training.evaluation.sweeps import plot_sweep, sweep_diversity, sweep_sampling
 
 HORIZON_PLOT = "horizons.png"
+LONGEST_EFFECT = 20
+"""Most steps for which two actions are held and compared."""
 SWEEP_ROWS, SWEEP_STEPS = 8, 300
 """Most rows and steps of free play at each setting of a sweep."""
 
@@ -65,6 +69,8 @@ class EvaluateConfig:
     """Real frames that a prediction begins from."""
     horizons: tuple[int, ...] = (1, 2, 5, 10, 20, 50, 100)
     """Steps after which a dream is compared with what really came."""
+    num_moments: int = 40
+    """Moments of the real game from which two actions are compared."""
     num_dreams: int = 16
     """Rows of free play, in the dream and in the real game."""
     dream_steps: int = 1000
@@ -97,7 +103,7 @@ class EvaluateConfig:
     """Measure a little of everything, to see that it runs; no value then means much."""
 
     def __post_init__(self) -> None:
-        for name in ("num_clips", "context", "num_dreams", "dream_steps", "max_frames"):
+        for name in ("num_clips", "context", "num_moments", "num_dreams", "dream_steps", "max_frames"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name}: expected a whole number >= 1, got {getattr(self, name)}")
         if not self.horizons or min(self.horizons) < 1:
@@ -107,9 +113,9 @@ class EvaluateConfig:
         """With small sizes where ``quick`` asks for them."""
         if not self.quick:
             return self
-        small = {"num_clips": 8, "horizons": (1, 2, 5), "num_dreams": 2, "dream_steps": 40, "max_frames": 600}
+        small = {"num_clips": 8, "num_moments": 3, "num_dreams": 2, "dream_steps": 40, "max_frames": 600}
         few = {name: getattr(self, name)[:2] for name in ("temperatures", "decodings", "diversities")}
-        return dataclasses.replace(self, **small, **few)
+        return dataclasses.replace(self, horizons=(1, 2, 5), **small, **few)
 
     def sampling(self, own: SamplingConfig) -> SamplingConfig:
         """The world's own sampling, with this evaluation's changes."""
@@ -148,8 +154,12 @@ def evaluate(config: EvaluateConfig, game: Game | None = None) -> list[Measureme
     plays, notes = _play_freely(config, world, store.manifest.source.effects)
     reach = reach_of(clips.frames_CTHWC, play.game)
     speed, note = measure_speed(config.world, config.device, 20 if config.quick else 300)
+    effects, effect_notes = measure_action_effect(world, config.num_moments, _held(config.horizons), config.seed)
+    notes += effect_notes
     worth = measure_action_worth(play, clips, sampling, dreamed_CHN, config.seed)
     found = [
+        *effects,
+        *measure_coverage(play, config.seed),
         *measure_tokenizer(play, count, config.seed),
         *measure_one_step(play, clips, sampling, forced_CHN),
         *measure_dreams(play, clips, config.horizons, dreamed_CHN, forced_CHN),
@@ -171,6 +181,11 @@ def evaluate(config: EvaluateConfig, game: Game | None = None) -> list[Measureme
     if config.write_metrics:
         set_measurements(find_world(config.world), _own(found))
     return found
+
+
+def _held(horizons: tuple[int, ...]) -> tuple[int, ...]:
+    """Steps for which actions are held; longer ones than :data:`LONGEST_EFFECT` end many games."""
+    return tuple(h for h in horizons if h <= LONGEST_EFFECT) or (LONGEST_EFFECT,)
 
 
 def _own(found: list[Measurement]) -> list[Measurement]:

@@ -42,6 +42,8 @@ def test_the_report_holds_every_experiment_and_its_baselines(quick: Quick) -> No
     for one in found:
         sources.setdefault(one.experiment, []).append(one.source)
     assert {name: list(dict.fromkeys(column)) for name, column in sources.items()} == {
+        "action_effect": [WORLD, "copy_last"],
+        "coverage": [WORLD],
         "tokenizer": [WORLD, "median"],
         "one_step": [WORLD, "argmax", "copy_last", "median"],
         "dream": [WORLD, "teacher_forced", "copy_last", "forced_copy_last", "median"],
@@ -56,6 +58,7 @@ def test_the_report_holds_every_experiment_and_its_baselines(quick: Quick) -> No
     assert pick(found, Metric.EXACT_FRAMES, source=WORLD).value == 1.0
     assert pick(found, Metric.OBEYS, source="real").value == 1.0
     text = (folder / "report.md").read_text(encoding="utf-8")
+    assert text.index("## what actions do") < text.index("## tokenizer"), "what a player sees comes first"
     for head in ("tokenizer", "one step", "horizons", "free play", "speed", "quality against temperature", "Settings"):
         assert f"## {head}\n" in text
     assert "| temperature 0 | temperature 0.25 |" in text

@@ -11,15 +11,19 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import gymnasium as gym
 import numpy as np
 import torch
 
 from genie_env.config import SourceConfig
 from genie_env.games.players import StickyRandomPlayer
 from genie_env.games.source_game import SourceGame, make_source_game
+from genie_env.measurement import Measurement, Metric, with_fields
 from genie_env.statistics import Interval, mean
 from genie_env.world import World
+from training.evaluation.dreams import COPY_LAST
 
+ACTION_EFFECT = "action_effect"
 LEAD = 16
 """Frames that the dream sees before the branches part."""
 STRONG = 24
@@ -59,6 +63,35 @@ class ActionEffect(NamedTuple):
     game_pixels: float
     """Pixels that differ in the game, on average."""
     dream_pixels: float
+
+
+def measure_action_effect(
+    world: World, moments: int, steps: tuple[int, ...], seed: int
+) -> tuple[list[Measurement], list[str]]:
+    """Effects of actions after each number of steps, and notes on why there are none."""
+    if world.config.action_map is None:
+        return [], ["effects of actions need an action map; fit one with `python -m agents.fit_action_map`"]
+    try:
+        branches = play_branches(world.config.source, moments, max(steps), seed)
+    except (ImportError, ValueError, gym.error.Error) as error:
+        return [], [f"effects of actions were not measured: {error}"]
+    dreamed_S2KN = dream_branches(world, branches)
+    still_S2KN = world.encode(branches.prompts_STHWC[:, -1:])[:, :, None].cpu().expand_as(dreamed_S2KN)
+    found = []
+    for effect in action_effects(world, branches, dreamed_S2KN, steps):
+        found += [
+            Measurement.of(Metric.EFFECT_RECALL, effect.recall, horizon=effect.step),
+            Measurement.of(Metric.EFFECT_PRECISION, effect.precision, horizon=effect.step),
+            Measurement.of(Metric.DECIDED_TOKEN_ACCURACY, effect.decided_accuracy, horizon=effect.step),
+        ]
+    for effect in action_effects(world, branches, still_S2KN, steps):
+        found += [
+            Measurement.of(Metric.EFFECT_RECALL, effect.recall, horizon=effect.step, source=COPY_LAST),
+            Measurement.of(
+                Metric.DECIDED_TOKEN_ACCURACY, effect.decided_accuracy, horizon=effect.step, source=COPY_LAST
+            ),
+        ]
+    return with_fields(found, experiment=ACTION_EFFECT), []
 
 
 def play_branches(source: SourceConfig, num_moments: int, steps: int, seed: int) -> Branches:

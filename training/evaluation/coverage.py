@@ -3,7 +3,7 @@
 A *place* is a token at a position of the frame. A world cannot dream what its recording never showed: a player that
 was never in the upper half of the picture cannot arrive there.
 
-Owns counts of places. Knows nothing of worlds or games.
+Owns counts of places. Knows nothing of games.
 """
 
 from __future__ import annotations
@@ -12,6 +12,12 @@ from typing import NamedTuple
 
 import numpy as np
 
+from genie_env.measurement import Measurement, Metric, with_fields
+from training.data.dataset import FrameDataset
+from training.evaluation.held_out import HeldOutPlay
+
+COVERAGE = "coverage"
+TRAINING_FRAMES = 20_000
 SEEN = 3
 """Times a place must occur in the training episodes to count as seen."""
 
@@ -25,6 +31,23 @@ class Coverage(NamedTuple):
     """Share of held-out frames in which every place was seen."""
     rare: float
     """Share of the distinct places of held-out frames that occur in less than one of 1,000 training frames."""
+
+
+def measure_coverage(play: HeldOutPlay, seed: int, frames: int = TRAINING_FRAMES) -> list[Measurement]:
+    """Places of the held-out episodes in as many frames drawn from the training episodes."""
+    data = FrameDataset(play.store, "train")
+    drawn_MHWC = data.frames(np.random.default_rng(seed), min(frames, len(data)))
+    train_MN = play.world.encode(drawn_MHWC[:, None])[:, 0].cpu().numpy()
+    held_out_MN = np.concatenate([episode.tokens_TN.numpy() for episode in play.episodes])
+    found = coverage(count_places(train_MN, play.world.config.tokenizer.vocab_size), held_out_MN)
+    return with_fields(
+        [
+            Measurement.of(Metric.PLACES_SEEN, found.places),
+            Measurement.of(Metric.FRAMES_SEEN, found.frames),
+            Measurement.of(Metric.RARE_PLACES, found.rare),
+        ],
+        experiment=COVERAGE,
+    )
 
 
 def count_places(tokens_MN: np.ndarray, vocab_size: int) -> np.ndarray:

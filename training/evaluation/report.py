@@ -31,6 +31,16 @@ SOURCES = {
 }
 """Heads of columns."""
 EXPERIMENTS = {
+    "action_effect": (
+        "what actions do",
+        "From the same moment of the game two actions are held for h steps, in the game and in the dream. Recall: of "
+        "the pixels that differ in the game, those that differ in the dream; precision: the other way round. A world "
+        "whose player vanishes has a low recall, however well it draws everything else.",
+    ),
+    "coverage": (
+        "what the recording has seen",
+        "A place is a token at a position of the frame. What training never saw cannot be dreamed.",
+    ),
     "tokenizer": ("tokenizer", "Held-out frames, encoded and decoded."),
     "one_step": (
         "one step",

@@ -98,7 +98,7 @@ def _game_choices(probe: GameProbe, crop: CropChoice, steps: int) -> list[str]:
     else:
         top, bottom, left, right = crop.crop
         choices.append(
-            f"keep rows {top} to {bottom} and columns {left} to {right}: {crop.num_patches} distinct patches instead of "
+            f"keep rows {top} to {bottom} and columns {left} to {right}: {crop.num_patches} distinct patches, not "
             f"{crop.num_patches_whole}"
         )
     return choices
