@@ -27,7 +27,7 @@ FLOORS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("model_card", "portable"),
         ("window",),
         ("envs",),
-        ("play",),
+        ("play", "web"),
         ("bench", "registration"),
         ("command",),
         ("cli",),

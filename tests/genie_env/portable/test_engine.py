@@ -12,7 +12,7 @@ import pytest
 from genie_env.bundle import load_world, read_starts
 from genie_env.portable.engine import PROMPT_ROWS, OnnxDreams, OnnxEngine, OnnxState
 from genie_env.portable.session import suitable_threads
-from tests.helpers.graphs import open_engine
+from tests.helpers.graphs import OTHER_SHAPES, open_engine
 from tests.helpers.paths import ROOT
 from tests.helpers.worlds import make_random_world
 
@@ -106,8 +106,6 @@ def test_a_step_returns_fresh_arrays(engine: OnnxEngine) -> None:
 @pytest.mark.parametrize("kind", ["codebook", "fsq"])
 def test_pictures_are_torchs(tmp_path: Path, kind: str) -> None:
     import torch
-
-    from tests.genie_env.portable.test_step import OTHER_SHAPES
 
     engine = open_engine(make_random_world(tmp_path / "world", **(OTHER_SHAPES["fsq"] if kind == "fsq" else {})))
     tokens, _ = read_starts(engine.bundle)

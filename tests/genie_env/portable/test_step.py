@@ -12,38 +12,17 @@ import pytest
 import torch
 
 from genie_env.bundle import load_world, open_bundle, read_starts, save_world
-from genie_env.config import DYNAMICS_KINDS, DynamicsConfig, OutcomeConfig, SamplingConfig, TokenizerConfig
+from genie_env.config import DYNAMICS_KINDS, DynamicsConfig
 from genie_env.portable.engine import OnnxDreams, OnnxState
 from genie_env.portable.step import StepOptions, step_model
 from genie_env.rollout.engine import RolloutEngine, RolloutState
 from tests.helpers import worlds
-from tests.helpers.graphs import open_engine
+from tests.helpers.graphs import OTHER_SHAPES, open_engine
 from tests.helpers.worlds import TinyWorld, make_random_world
 
 STEPS = 1000
 MOST_TIES = 3
 """Draws in 1,000 steps that may hang on the last bit of a probability."""
-OTHER_SHAPES: dict[str, dict[str, Any]] = {
-    "two passes": {"sampling": SamplingConfig(top_p=0.9, decode_steps=2)},
-    "five passes, few drawn": {"sampling": SamplingConfig(decode_steps=5, max_changed=7)},
-    "one frame judged": {"outcome": OutcomeConfig(vocab_size=32, token_dim=4, width=16, context_frames=1)},
-    "longer judged than prompted": {"outcome": OutcomeConfig(vocab_size=32, token_dim=4, width=16, context_frames=6)},
-    "no block in the head, tokens alone": {
-        "dynamics": DynamicsConfig(
-            vocab_size=32, group=1, width=32, num_layers=1, num_heads=4, head_layers=0, token_dim=8, window=3
-        )
-    },
-    "large groups": {
-        "dynamics": DynamicsConfig(
-            vocab_size=32, group=4, width=32, num_layers=3, num_heads=1, head_layers=2, token_dim=8, window=5
-        )
-    },
-    "fsq": {
-        "tokenizer": TokenizerConfig(kind="fsq", vocab_size=60, levels=(5, 4, 3), channels=8),
-        "dynamics": DynamicsConfig(vocab_size=60, width=32, num_layers=1, num_heads=2, token_dim=8, window=4),
-        "outcome": OutcomeConfig(vocab_size=60, token_dim=4, width=16),
-    },
-}
 
 
 def keys(rows: int) -> np.ndarray:

@@ -1,0 +1,115 @@
+/** Everything that is shown around the picture. Knows nothing of keys and of how a dream is made. */
+
+import { GLYPHS } from "./keys.js";
+
+export const byId = (id) => document.getElementById(id);
+
+/** Whether there is a finger rather than a keyboard. */
+export const byTouch = () => matchMedia("(pointer: coarse)").matches;
+
+/** A score as people write it; with its sign in games that can be lost. */
+export function signed(score, info) {
+  const text = Number.isInteger(score) ? String(Math.abs(score)) : Math.abs(score).toFixed(1);
+  const sign = score < 0 ? "−" : score > 0 && info.rewards.some((reward) => reward < 0) ? "+" : "";
+  return sign + text;
+}
+
+/** Let a reward rise over the picture. */
+export function flash(reward) {
+  const element = byId("flash");
+  element.textContent = (reward > 0 ? "+" : "−") + Math.abs(reward);
+  element.className = "flash";
+  void element.offsetWidth; // so that the animation begins again
+  element.classList.add(reward > 0 ? "good" : "bad");
+}
+
+/** What can be done now. */
+export function showState(game) {
+  byId("pause").textContent = game.running ? "Pause" : game.last.step ? "Go on" : "Play";
+  byId("next").disabled = game.running || game.over;
+}
+
+/** The sliders as the dream has them. */
+export function showSettings(game) {
+  for (const kind of ["temperature", "diversity"]) {
+    byId(kind).value = game.dream[kind];
+    byId(`${kind}-value`).textContent = game.dream[kind].toFixed(2);
+  }
+}
+
+/** Text over the picture; null takes it away. */
+export function cover(content) {
+  byId("cover").classList.toggle("away", content === null);
+  if (content === null) return;
+  const { headline, message = "", button = "", share = null, keys = false } = content;
+  byId("headline").textContent = headline;
+  byId("message").textContent = message;
+  byId("late").hidden = true;
+  byId("spinner").hidden = share === null;
+  byId("bar").hidden = share === null;
+  byId("bar-done").style.transform = `scaleX(${share ?? 0})`;
+  byId("caps").hidden = !keys;
+  byId("play").textContent = button;
+  byId("play").hidden = !button;
+}
+
+/** A line of text for a moment. */
+export function toast(text) {
+  const element = byId("toast");
+  element.textContent = text;
+  element.classList.add("shown");
+  clearTimeout(toast.timer);
+  toast.timer = setTimeout(() => element.classList.remove("shown"), 2600);
+}
+
+/** Say what went wrong, instead of the game. */
+export function fail(error) {
+  console.error(error);
+  window.failed = String(error?.message ?? error);
+  cover({ headline: "That did not work", message: window.failed });
+}
+
+/** The keys of each action that has some, in the world's order. */
+function actionKeys(info) {
+  const found = new Map();
+  for (const [key, action] of Object.entries(info.keys)) found.set(action, [...(found.get(action) ?? []), key]);
+  return [...found].map(([action, keys]) => ({ keys, name: info.actions[action] }));
+}
+
+function glyph(key) {
+  return GLYPHS[key] ?? key.toUpperCase();
+}
+
+function element(kind, text = "", parent = null) {
+  const made = document.createElement(kind);
+  made.textContent = text;
+  parent?.append(made);
+  return made;
+}
+
+/** Fill the page with what the world says of itself. */
+export function describe(game) {
+  const { info } = game;
+  document.title = `${info.title}, dreamed`;
+  byId("title").textContent = `${info.title}, dreamed`;
+  byId("about").textContent =
+    `Neural networks watched ${info.title} being played and dream it now, in this page. There is no game behind it: ` +
+    "each picture is drawn from the pictures before and from your keys.";
+  for (const { keys, name } of actionKeys(info)) {
+    const cap = element("span", "", byId("caps"));
+    for (const key of keys.slice(0, 2)) element("kbd", glyph(key), cap);
+    // An arrow says enough; what the space bar does must be said.
+    if (!(keys[0] in GLYPHS) || keys[0] === "space") cap.append(name.toLowerCase());
+    const button = element("button", glyph(keys[0]), byId("pad"));
+    element("small", name, button);
+    button.dataset.key = keys[0];
+  }
+  const rows = actionKeys(info).map(({ keys, name }) => [keys.map(glyph).join(" "), name]);
+  const commands = { P: "pause", N: "one step while paused", R: "restart", K: "keep this moment", L: "go back to it", "[ ]": "temperature", "; '": "action diversity" };
+  for (const [key, meaning] of [...rows, ...Object.entries(commands)]) {
+    const row = element("tr", "", byId("keys"));
+    const cell = element("td", "", row);
+    for (const cap of key.split(" ")) element("kbd", cap, cell);
+    element("td", meaning, row);
+  }
+}

@@ -1,0 +1,106 @@
+"""Writes a world as a folder that any static web server can serve: page, graphs, weights, starts and runtime."""
+
+from __future__ import annotations
+
+import itertools
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+import genie_env
+from genie_env.bundle import STARTS, Bundle, read_starts
+from genie_env.config import WorldConfig
+from genie_env.files.atomic import whole_folder, write_json
+from genie_env.portable.export import export
+from genie_env.portable.step import StepOptions, latent_table, memory_shape
+from genie_env.web.ort_web import copy_ort_web, find_ort_web
+from genie_env.window.keyboard import key_table
+
+PAGE = Path(__file__).parent / "page"
+WEIGHTS = {
+    "step.onnx": ["dynamics.safetensors", "outcome.safetensors"],
+    "pictures.onnx": ["tokenizer.safetensors"],
+}
+"""Graphs of a page, and the bundle's files to which each points."""
+
+
+def write_site(
+    bundle: Bundle, out: Path, options: StepOptions, ort_web: Path | None = None, replace: bool = False
+) -> Path:
+    """Write the page of a world as the folder ``out``.
+
+    Args:
+        bundle: the world.
+        out: folder to make.
+        options: how its step is built.
+        ort_web: folder with the files of onnxruntime-web; None finds or fetches them.
+        replace: whether a folder that is there may be replaced.
+
+    Raises:
+        ValueError: if the folder exists, onnxruntime-web is nowhere, or a file of the bundle is damaged.
+        OSError: if a file cannot be written.
+    """
+    source = find_ort_web(ort_web)
+    with whole_folder(out, replace) as partial:
+        shutil.copytree(PAGE, partial, dirs_exist_ok=True)
+        copy_ort_web(source, partial / "runtime")
+        world = partial / "world"
+        world.mkdir()
+        for name in (*itertools.chain(*WEIGHTS.values()), STARTS):
+            shutil.copyfile(bundle.folder / name, world / name)
+        # The copies are what the graphs point to, so they are checked here, and not the originals.
+        copied = bundle._replace(folder=world)
+        export(copied, world / "step.onnx", options)
+        (world / "step.pictures.onnx").rename(world / "pictures.onnx")
+        size = sum(path.stat().st_size for path in world.iterdir()) + (partial / "runtime" / "ort.wasm").stat().st_size
+        write_json(world / "world.json", {**describe(copied, options), "bytes": size})
+    return out
+
+
+def describe(bundle: Bundle, options: StepOptions) -> dict[str, Any]:
+    """What the page must know of a world, JSON-plain."""
+    config = bundle.config
+    tokens, _ = read_starts(bundle)
+    places, frames, width = memory_shape(config.dynamics)
+    names, keys, noop = actions(config, options.action_type)
+    return {
+        "genie_env": genie_env.__version__,
+        "name": config.name,
+        "title": title(config),
+        "fps": config.source.fps,
+        "image_size": config.tokenizer.image_size,
+        "actions": names,
+        "keys": keys,
+        "noop": noop,
+        "rewards": list(config.outcome.rewards),
+        "temperature": options.sampling.temperature,
+        "context": config.outcome.context_frames,
+        "window": options.diversity_window,
+        "places": places,
+        "frames": frames,
+        "width": width,
+        "layers": config.dynamics.num_layers,
+        "starts": {"count": len(tokens), "frames": tokens.shape[1], "tokens": tokens.shape[2]},
+        "weights": WEIGHTS,
+    }
+
+
+def actions(config: WorldConfig, action_type: str) -> tuple[list[str], dict[str, int], int]:
+    """Names of the actions, which key plays which, and the one that is played without a key."""
+    count = latent_table(config, action_type).shape[1]
+    meanings, mapped, keys = list(config.source.action_meanings), config.action_map, dict(config.source.keys)
+    if action_type == "real":
+        table = {frozenset([key]): action for key, action in keys.items()} or key_table({}, meanings)
+        return meanings, {next(iter(held)): action for held, action in table.items() if len(held) == 1}, 0
+    if mapped is None:
+        return [f"LATENT_{code}" for code in range(count)], {str(code + 1): code for code in range(count)}, 0
+    names = [f"LATENT_{code}({meanings[real]})" for code, real in enumerate(mapped.latent_to_real)]
+    return names, {key: mapped.real_to_latent[action] for key, action in keys.items()}, mapped.real_to_latent[0]
+
+
+def title(config: WorldConfig) -> str:
+    """Name of the game for people: ``Pong`` for ``ALE/Pong-v5``, else the world's own."""
+    found = re.fullmatch(r"(?:.*[/:])?([A-Za-z0-9 _]+?)(?:-v\d+)?", config.source.env_id)
+    name = found.group(1) if found else config.name
+    return name.replace("_", " ").strip()[:40] or "A game"
