@@ -19,7 +19,7 @@ FLOORS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("frames", "statistics", "tables"),
         ("files",),
         ("config", "measurement"),
-        ("nn", "games", "data", "action_map"),
+        ("nn", "games", "data", "action_map", "effect_names"),
         ("models",),
         ("rollout",),
         ("world",),

@@ -90,7 +90,12 @@ def _stages(
             lambda: is_done(run / "latent_action"),
             lambda: train_latent_action.train(
                 train_latent_action.TrainLatentActionConfig(
-                    data, run / "latent_action", recipe.latent_action, recipe.latent_action_loop, recipe.label_fraction
+                    data,
+                    run / "latent_action",
+                    recipe.latent_action,
+                    recipe.latent_action_loop,
+                    recipe.label_fraction,
+                    **recipe.latent_action_training,
                 )
             ),
         ),

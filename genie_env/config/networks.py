@@ -6,6 +6,7 @@ Owns names, defaults and checks of the settings. Knows nothing about torch, file
 from __future__ import annotations
 
 import dataclasses
+import math
 from dataclasses import dataclass
 from typing import Any, Self, TypeVar
 
@@ -120,11 +121,18 @@ class LatentActionConfig(JsonConfig):
     code_dim: int = 16
     pooled: bool = False
     """The encoder sees what moved, not where: without labels the same code means the same everywhere only so."""
+    prototypes: tuple[tuple[float, float, float], ...] = ()
+    """Measured effect of each code as (right, down, added): pixels of a frame by which it moves what it moves, and the
+    share by which it makes it more, both against the mean of all codes; empty: not measured."""
 
     def __post_init__(self) -> None:
         require_sizes(self)
         _require(2 <= self.num_actions <= 8, f"num_actions: expected 2 to 8, got {self.num_actions}")
         _require(self.image_size % 8 == 0, f"image_size: expected a multiple of 8, got {self.image_size}")
+        measured = len(self.prototypes) in (0, self.num_actions) and all(
+            math.isfinite(value) for prototype in self.prototypes for value in prototype
+        )
+        _require(measured, f"prototypes: expected {self.num_actions} or none, of finite numbers; got {self.prototypes}")
 
 
 @dataclass(frozen=True)

@@ -231,7 +231,7 @@ def test_recorded_actions_are_given_in_place_of_inferred_ones(
 
 
 def test_recorded_actions_need_a_code_each(tiny_world: TinyWorld, world: World, tmp_path: Path) -> None:
-    few = LatentActionModel(replace(world.config.latent_action, num_actions=2))
+    few = LatentActionModel(replace(world.config.latent_action, num_actions=2, prototypes=()))
     save_stage(tmp_path / "few", few, few.config)
     with pytest.raises(ValueError, match="expected at most 2 effects, one for each latent action, got 3"):
         tokenize(tokenizing(tiny_world, tmp_path / "new", tmp_path / "few"))

@@ -71,8 +71,10 @@ class LoopConfig:
 class Task(Protocol):
     """What a stage brings to the loop."""
 
-    model: nn.Module
-    """May have a method ``hidden_matrices`` that lists the parameters meant for Muon."""
+    @property
+    def model(self) -> nn.Module:
+        """May have a method ``hidden_matrices`` that lists the parameters meant for Muon."""
+        ...
 
     def loss(self, step: int, rng: np.random.Generator, generator: torch.Generator) -> tuple[torch.Tensor, dict]:
         """Loss of one batch, and figures (numbers or scalar tensors) to log. Random only through the arguments.

@@ -16,7 +16,12 @@ def contingency(codes_M: np.ndarray, effects_M: np.ndarray) -> np.ndarray:
 def hungarian_accuracy(codes_M: np.ndarray, effects_M: np.ndarray) -> float:
     """Share of transitions explained by the best one-to-one assignment of codes to effects."""
     table = contingency(codes_M, effects_M)
-    return float(table[linear_sum_assignment(table, maximize=True)].sum() / table.sum())
+    return matched(table) / float(table.sum())
+
+
+def matched(table_AE: np.ndarray) -> float:
+    """Most transitions of a contingency table that one one-to-one assignment of codes to effects explains."""
+    return float(table_AE[linear_sum_assignment(table_AE, maximize=True)].sum())
 
 
 def accuracy_after(codes_M: np.ndarray, effects_M: np.ndarray, before_M: np.ndarray) -> float:
@@ -27,7 +32,12 @@ def accuracy_after(codes_M: np.ndarray, effects_M: np.ndarray, before_M: np.ndar
 
 def normalised_mutual_information(codes_M: np.ndarray, effects_M: np.ndarray) -> float:
     """Mutual information over the mean of the two entropies: 0 unrelated, 1 the same partition."""
-    joint = contingency(codes_M, effects_M) / len(codes_M)
+    return table_nmi(contingency(codes_M, effects_M))
+
+
+def table_nmi(table_AE: np.ndarray) -> float:
+    """Normalised mutual information of a contingency table."""
+    joint = table_AE / table_AE.sum()
     outer = joint.sum(1, keepdims=True) * joint.sum(0, keepdims=True)
     seen = joint > 0
     information = (joint[seen] * np.log(joint[seen] / outer[seen])).sum()

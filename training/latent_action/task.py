@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -17,9 +17,13 @@ from genie_env.frames import grid, to_float, to_uint8
 from genie_env.models.latent_action import LatentActionModel
 from training.data.dataset import FrameDataset, Transitions, effect_labels
 from training.engine.loop import LoopConfig, fit
-from training.engine.stages import save_stage
+from training.engine.stages import is_done, load_stage, save_stage
 from training.latent_action.agreement import accuracy_after, hungarian_accuracy, normalised_mutual_information
 from training.latent_action.code_assignment import assign
+from training.latent_action.named_task import Labels
+from training.latent_action.naming import align
+from training.latent_action.pictures import calm_weights, moving_weights
+from training.latent_action.prototypes import measure_prototypes
 
 
 @dataclass(frozen=True)
@@ -35,61 +39,45 @@ class TrainLatentActionConfig:
     loop: OmitArgPrefixes[LoopConfig] = LoopConfig(n_updates=2500, batch_size=32, learning_rate=1e-3, weight_decay=1e-4)
     """How long and how fast to train."""
     label_fraction: float = 0.0
-    """Share of transitions whose real action is used as a label (0: learn without labels)."""
-    entropy_weight: float = 0.1
-    """With labels: pulls the use of codes within a batch towards uniform, so that none dies early on."""
+    """Share of transitions whose real action is used as a label, in [0, 1]; 0 learns from pictures alone."""
+    labels: Path | None = None
+    """Recording that the labels are taken from; the default is the one to learn from."""
     foretelling: float = 0.65
-    """Without labels: share of the training in which the decoder learns what the past alone foretells. Until that is
-    settled a code says whatever tells most, such as where the opponent goes."""
+    """Share of the updates in which the decoder learns what the past alone foretells. Until that is settled a code
+    says whatever tells most, such as where the opponent goes."""
     even: float = 0.6
-    """Without labels: share of what is left, in which the codes are given to as many transitions each."""
+    """Share of the updates after that, in which the codes are given to as many transitions each."""
+    rounds: int = 2
+    """Most rounds of naming transitions by the effects of the codes and learning the names; 0 leaves codes as learned,
+    each free to mean something else after every action."""
+    round_updates: int = 1000
+    """Updates of each round."""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.label_fraction <= 1:
+            raise ValueError(f"label_fraction: expected a number in [0, 1], got {self.label_fraction}")
+        if self.labels is not None and not self.label_fraction:
+            raise ValueError("labels: expected a label_fraction > 0, the share of that recording's labels to use")
+        if self.label_fraction and not self.rounds:
+            raise ValueError("label_fraction: expected rounds >= 1; labels are learned beside names")
 
 
 class LatentActionTask:
-    """Loss and evaluation of the latent action model."""
+    """Loss and evaluation of the latent action model, before anything says what its codes mean."""
 
     def __init__(self, config: TrainLatentActionConfig) -> None:
-        if not 0 <= config.label_fraction <= 1:
-            raise ValueError(f"label_fraction: expected a number in [0, 1], got {config.label_fraction}")
         torch.manual_seed(config.loop.seed)
         self.config = config
         self.model = LatentActionModel(config.model)
         store = EpisodeStore(config.data)
         self._store = store
         self._train, self._test = FrameDataset(store, "train"), FrameDataset(store, "test")
-        labelled = np.random.default_rng(config.loop.seed).random(len(self._train)) < config.label_fraction
-        self._labelled = np.flatnonzero(labelled)
-        effects = len(set(store.manifest.source.effects))
-        if len(self._labelled) and effects > config.model.num_actions:
-            raise ValueError(f"labels name {effects} effects, the model has only {config.model.num_actions} codes")
 
     def loss(self, step: int, rng: np.random.Generator, generator: torch.Generator) -> tuple[torch.Tensor, dict]:
-        """Draw the next frame from past and code; with or without labels to say what codes mean."""
+        """Draw the next frame from past and code, while nothing says yet what codes mean."""
         batch = self._train.transitions(rng, self.config.loop.batch_size, self.config.model.context_frames)
         frames = self.model.shrink(to_float(batch.frames_BTHWC)).contiguous()
-        if len(self._labelled):
-            return self._guided(frames, step, rng)
         return self._assigned(frames, step / self.config.loop.n_updates, generator)
-
-    def _guided(self, frames: torch.Tensor, step: int, rng: np.random.Generator) -> tuple[torch.Tensor, dict]:
-        """The encoder names the code, helped by a few labels."""
-        config = self.config
-        output = self.model(frames)
-        before, after = frames[:, -2], frames[:, -1]
-        weights = _moving_weights(before, after)
-        reconstruction = (weights * (output.prediction_BCHW - after).square()).sum() / weights.sum()
-        # Without this term the first code to be useful takes every transition (dead codes).
-        usage_A = output.logits_BA.softmax(-1).mean(0)
-        entropy = -(usage_A * usage_A.clamp_min(1e-9).log()).sum() / np.log(config.model.num_actions)
-        anneal = max(0.0, 1.0 - step / (0.3 * config.loop.n_updates))
-        supervised, accuracy = self._supervised(rng)
-        loss = reconstruction - config.entropy_weight * anneal * entropy + 0.3 * supervised
-        return loss, {
-            "reconstruction": reconstruction.detach(),
-            "code_entropy": entropy.detach(),
-            "label_loss": supervised.detach(),
-            "label_accuracy": accuracy,
-        }
 
     def _assigned(
         self, frames: torch.Tensor, progress: float, generator: torch.Generator
@@ -97,10 +85,9 @@ class LatentActionTask:
         """Decoder and encoder agree on a code (:mod:`training.latent_action.code_assignment`); each learns it."""
         config, model = self.config, self.model
         past, after = frames[:, :-1], frames[:, -1]
-        weights = _moving_weights(frames[:, -2], after)
+        weights = moving_weights(frames[:, -2], after)
         area_B = weights.sum((1, 2, 3))
-        # A new screen changes everything at once and would drown all other transitions.
-        calm_B = (3 * area_B.median() / area_B).clamp_max(1.0)
+        calm_B = calm_weights(area_B)
         if progress < config.foretelling:
             # A code that means nothing: the decoder learns to do without.
             codes = torch.randint(config.model.num_actions, (len(frames),), generator=generator).to(frames.device)
@@ -116,14 +103,6 @@ class LatentActionTask:
         naming = F.cross_entropy(logits_BA, shares_BA)
         figures = {"reconstruction": reconstruction.detach(), "naming": naming.detach()}
         return reconstruction + 0.5 * naming, figures
-
-    def _supervised(self, rng: np.random.Generator) -> tuple[torch.Tensor, torch.Tensor]:
-        """Cross-entropy of the code against the merged effect on a few labelled transitions (arXiv 2502.00379)."""
-        picks = rng.choice(self._labelled, size=min(32, len(self._labelled)))
-        batch = self._train.at(picks, self.config.model.context_frames)
-        labels = effect_labels(self._store, batch.actions_B)
-        logits = self.model.logits(to_float(batch.frames_BTHWC))
-        return F.cross_entropy(logits, labels), (logits.argmax(-1) == labels).float().mean()
 
     def evaluate(self, model: nn.Module) -> tuple[dict[str, float], dict[str, np.ndarray]]:
         """Code usage, agreement with the real effects, and what the code is worth to the decoder."""
@@ -141,7 +120,7 @@ def agreement(model: LatentActionModel, store: EpisodeStore, batches: list[Trans
         frames = model.shrink(to_float(batch.frames_BTHWC))
         output = model(frames)
         random = torch.randint(model.config.num_actions, output.codes_B.shape, generator=generator)
-        weights = _moving_weights(frames[:, -2], frames[:, -1])
+        weights = moving_weights(frames[:, -2], frames[:, -1])
         for codes_B, errors in ((output.codes_B, moved_inferred), (random, moved_random)):
             error = (model.predict(frames[:, :-1], codes_B) - frames[:, -1]).square()
             errors.append(((weights * error).sum() / weights.sum()).item() / 3)
@@ -160,12 +139,6 @@ def agreement(model: LatentActionModel, store: EpisodeStore, batches: list[Trans
     }
 
 
-def _moving_weights(before: torch.Tensor, after: torch.Tensor) -> torch.Tensor:
-    """1 where the picture changes, 1/50 elsewhere: the rest of the picture needs no action."""
-    changed = ((after - before).abs().amax(1, keepdim=True) > 0.05).float()
-    return changed + 0.02 * (1 - changed)
-
-
 def _strip(model: LatentActionModel, batch: Transitions) -> np.ndarray:
     frames = model.shrink(to_float(batch.frames_BTHWC[:6]))
     rows = [to_uint8(frames[:, -2]), to_uint8(frames[:, -1]), to_uint8(model(frames).prediction_BCHW)]
@@ -173,8 +146,43 @@ def _strip(model: LatentActionModel, batch: Transitions) -> np.ndarray:
 
 
 def train(config: TrainLatentActionConfig) -> LatentActionModel:
-    """Train, or resume, and save the finished model in ``config.out``."""
-    model = fit(LatentActionTask(config), config.loop, config.out, "latent action")
-    assert isinstance(model, LatentActionModel)
-    save_stage(config.out, model, config.model)
+    """Train, or resume, and save the finished model in ``config.out``: codes first, then what they are to mean."""
+    labels = _labels(config)
+    model = _learned(config)
+    data = FrameDataset(EpisodeStore(config.data), "train")
+    if config.rounds:
+        held_out = FrameDataset(EpisodeStore(config.data), "test")
+        loop = replace(config.loop, n_updates=config.round_updates, decay_share=0.6, warmup=50)
+        model = align(model, data, held_out, labels, loop, config.rounds, config.out).model
+    save_stage(config.out, model, replace(config.model, prototypes=measure_prototypes(model, data)))
     return model
+
+
+def _learned(config: TrainLatentActionConfig) -> LatentActionModel:
+    """The model whose codes mean whatever draws best, made before or now."""
+    folder = config.out / "learned"
+    if is_done(folder):
+        return load_stage(folder, LatentActionConfig, LatentActionModel)[0]
+    model = fit(LatentActionTask(config), config.loop, folder, "latent action")
+    assert isinstance(model, LatentActionModel)
+    save_stage(folder, model, config.model)
+    return model
+
+
+def _labels(config: TrainLatentActionConfig) -> Labels | None:
+    """Labels of a random share of a recording's transitions; None without any.
+
+    Raises:
+        ValueError: if they name more effects than the model has codes.
+    """
+    if not config.label_fraction:
+        return None
+    store = EpisodeStore(config.labels or config.data)
+    data = FrameDataset(store, "train")
+    indices = np.flatnonzero(np.random.default_rng(config.loop.seed).random(len(data)) < config.label_fraction)
+    count = len(set(store.manifest.source.effects))
+    if not len(indices):
+        raise ValueError(f"label_fraction: {config.label_fraction} of {len(data)} transitions is none")
+    if count > config.model.num_actions:
+        raise ValueError(f"labels name {count} effects, the model has only {config.model.num_actions} codes")
+    return Labels(data, indices, effect_labels(store, data.at(indices, 1).actions_B))

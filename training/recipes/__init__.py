@@ -23,6 +23,8 @@ class Recipe:
     latent_action_loop: LoopConfig = LoopConfig(n_updates=1600, batch_size=32, weight_decay=1e-4, eval_every=400)
     label_fraction: float = 0.0
     """Share of transitions whose real action the latent action model may learn from."""
+    latent_action_training: dict[str, Any] = field(default_factory=dict)
+    """Fields of ``TrainLatentActionConfig`` that differ."""
     recorded_actions: bool = False
     """Let the dynamics learn from recorded actions instead of inferred ones; needs labels, which number the codes."""
     dynamics: dict[str, Any] = field(default_factory=dict)
@@ -80,7 +82,7 @@ RECIPES: dict[str, Recipe] = {
         # From pictures alone: smaller ones, so that there is time to learn what the past foretells.
         latent_action=LatentActionConfig(image_size=32, channels=16, pooled=True),
         latent_action_loop=LoopConfig(
-            n_updates=7500, batch_size=64, learning_rate=2e-3, weight_decay=1e-4, decay_share=0.2
+            n_updates=5000, batch_size=64, learning_rate=2e-3, weight_decay=1e-4, decay_share=0.2
         ),
         label_fraction=0.0,
         recorded_actions=False,

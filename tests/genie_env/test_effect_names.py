@@ -1,0 +1,48 @@
+"""Names of latent actions from what they do to the picture."""
+
+import math
+
+import pytest
+
+from genie_env.config import LatentActionConfig
+from genie_env.effect_names import effect_arrow, effect_names
+
+
+def test_directions_are_named_as_a_person_at_the_screen_sees_them() -> None:
+    assert effect_names([(0, -2, 0), (0, 0.1, 0), (0, 1.9, 0)]) == ("up", "still", "down")
+    assert effect_names([(-3, 0, 0), (3, 0, 0), (0, 0, 0)]) == ("left", "right", "still")
+    assert effect_names([(2, -2, 0), (-2, 2, 0)]) == ("up-right", "down-left")
+
+
+def test_names_do_not_depend_on_how_fast_things_move() -> None:
+    slow, fast = ([(0.0, -s, 0.0), (0.0, 0.1 * s, 0.0), (0.0, s, 0.0)] for s in (0.5, 50))
+    assert effect_names(slow) == effect_names(fast) == ("up", "still", "down")
+
+
+def test_equal_names_are_numbered_so_that_no_two_codes_share_one() -> None:
+    names = effect_names([(0, 0, 0), (3, 0, 0), (0.1, 0, 0), (-3, 0, 0), (3, 0.2, 0)])
+    assert names == ("still 1", "right 1", "still 2", "left", "right 2")
+    assert [effect_arrow(name) for name in names] == ["•", "→", "•", "←", "→"]
+
+
+def test_what_appears_without_moving_is_named_so() -> None:
+    assert effect_names([(0, 0, 0.5), (0, 0, -0.5), (0, 0, 0)]) == ("appear", "vanish", "still")
+
+
+@pytest.mark.parametrize("prototypes", [[(0, 0, 0)] * 3, [(0.1, 0, 0.01), (-0.1, 0, 0), (0, 0.1, 0)]])
+def test_codes_that_do_nothing_measurable_get_numbers(prototypes: list[tuple[float, float, float]]) -> None:
+    assert effect_names(prototypes) == ("effect 0", "effect 1", "effect 2")
+    assert effect_arrow("effect 0") == "?"
+
+
+def test_no_codes_have_no_names() -> None:
+    assert effect_names([]) == ()
+
+
+def test_prototypes_survive_json_and_must_be_one_for_each_code() -> None:
+    config = LatentActionConfig(num_actions=2, prototypes=((0.0, -1.0, 0.0), (0.0, 1.0, 0.5)))
+    assert LatentActionConfig.from_json(config.to_json()) == config
+    with pytest.raises(ValueError, match="prototypes: expected 3 or none"):
+        LatentActionConfig(num_actions=3, prototypes=config.prototypes)
+    with pytest.raises(ValueError, match="finite"):
+        LatentActionConfig(num_actions=2, prototypes=((0.0, math.nan, 0.0), (0.0, 1.0, 0.0)))

@@ -1,0 +1,163 @@
+"""From a latent action model whose codes mean something else in each context to one whose codes mean the same.
+
+Owns the second part of the training: name transitions by their effects (:mod:`.alignment`), let encoder and decoder
+learn the names, and again while the names explain more. Labels, where there are some, say which name is which effect
+and are learned beside the names.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple, TypeVar
+
+import numpy as np
+import torch
+from scipy.optimize import linear_sum_assignment
+
+from genie_env.frames import to_float
+from genie_env.models.latent_action import LatentActionModel
+from training.data.dataset import FrameDataset
+from training.engine.loop import LoopConfig, fit
+from training.latent_action.alignment import explained, observed_means, permuted_means, soft_names
+from training.latent_action.effects import VIEWS, Effects, effects
+from training.latent_action.named_task import Labels, NamedTask, Names
+
+CHUNK = 256
+ALIGNED, NAMED, HELD_OUT = 6000, 40_000, 4000
+"""Transitions that give the prototypes, transitions that are named, and held-out ones by which models are compared."""
+
+BLURRED = 0.62
+"""Cost of the prototypes above which the codes' effects do not fall apart, and names by them would be worse."""
+
+T = TypeVar("T", bound=tuple)
+
+
+class View(NamedTuple):
+    """One way to look at effects, with the prototypes found in it."""
+
+    name: str
+    prototypes_AF: torch.Tensor
+    cost: float
+
+
+class Round(NamedTuple):
+    """A latent action model, and the share of the observed effects on held-out play that its codes explain."""
+
+    model: LatentActionModel
+    explained: float
+
+
+def align(
+    model: LatentActionModel,
+    data: FrameDataset,
+    held_out: FrameDataset,
+    labels: Labels | None,
+    loop: LoopConfig,
+    rounds: int,
+    folder: Path,
+) -> Round:
+    """Name transitions and learn the names, up to ``rounds`` times, while the names explain more on held-out play.
+
+    Args:
+        model: learned without names.
+        data: transitions to learn from.
+        held_out: transitions by which models are compared; no action is read.
+        labels: transitions whose effect is known.
+        loop: how long and how fast each round trains.
+        rounds: most rounds.
+        folder: for the checkpoint of each round.
+
+    Returns:
+        The best of ``model`` and the rounds, always one of the rounds where there are labels.
+    """
+    view = choose_view(model, data, loop.seed)
+    indices = np.random.default_rng([loop.seed, 3]).integers(len(held_out), size=min(HELD_OUT, len(held_out)))
+    # The effects by which all rounds are compared are those that the first model sees.
+    reference_MF = drawn_effects(model, held_out, indices, view.name).observed_MF
+    best = Round(model, explained(encoder_codes(model, held_out, indices), reference_MF))
+    print(
+        f"alignment: cost of the prototypes {view.cost:.3f} ({view.name}); "
+        f"as learned, codes explain {best.explained:.3f} of the effects",
+        flush=True,
+    )
+    for number in range(rounds):
+        if view.cost > BLURRED and labels is None:
+            print(f"alignment: left out; expected a cost of at most {BLURRED}. Train longer.", flush=True)
+            break
+        named = _names(best.model, data, view, labels, loop.seed + number)
+        # Averaged weights, which training delivers, ask for no gradients.
+        copied = copy.deepcopy(best.model).requires_grad_(True)
+        task = NamedTask(copied, data, named, labels, loop.batch_size)
+        candidate = fit(task, loop, folder / f"round_{number}", f"names, round {number}")
+        assert isinstance(candidate, LatentActionModel)
+        share = explained(encoder_codes(candidate, held_out, indices), reference_MF)
+        print(f"alignment: after round {number}, codes explain {share:.3f}", flush=True)
+        if share <= best.explained and not (labels is not None and number == 0):
+            break
+        best = Round(candidate, share)
+        if number + 1 < rounds:
+            view = choose_view(best.model, data, loop.seed)
+    return best
+
+
+def choose_view(model: LatentActionModel, data: FrameDataset, seed: int) -> View:
+    """Prototypes in the view in which the codes' effects fall apart best."""
+    indices = np.random.default_rng([seed, 1]).integers(len(data), size=min(ALIGNED, len(data)))
+    found = []
+    for name in VIEWS:
+        seen = drawn_effects(model, data, indices, name)
+        clusters = permuted_means(seen.drawn_MAF, seed)
+        found.append(View(name, observed_means(seen.observed_MF, clusters.prototypes_AF), clusters.cost))
+    return min(found, key=lambda view: view.cost)
+
+
+def drawn_effects(model: LatentActionModel, data: FrameDataset, indices_M: np.ndarray, view: str) -> Effects:
+    """Effects of the given transitions, as ``model`` draws them."""
+
+    def look(frames_BTCHW: torch.Tensor) -> Effects:
+        return effects(model.predict_each(frames_BTCHW[:, :-1]), frames_BTCHW[:, -1], view)
+
+    return Effects(*_over(model, data, indices_M, look))
+
+
+def encoder_codes(model: LatentActionModel, data: FrameDataset, indices_M: np.ndarray) -> torch.Tensor:
+    """The code [M] that the encoder gives each transition."""
+    return _over(model, data, indices_M, lambda frames: (model.logits(frames).argmax(-1),))[0]
+
+
+@torch.no_grad()
+def _over(
+    model: LatentActionModel, data: FrameDataset, indices_M: np.ndarray, look: Callable[[torch.Tensor], T]
+) -> tuple[torch.Tensor, ...]:
+    found = []
+    for start in range(0, len(indices_M), CHUNK):
+        batch = data.at(indices_M[start : start + CHUNK], model.config.context_frames)
+        found.append(look(model.shrink(to_float(batch.frames_BTHWC))))
+    return tuple(torch.cat(column) for column in zip(*found, strict=True))
+
+
+def _names(model: LatentActionModel, data: FrameDataset, view: View, labels: Labels | None, seed: int) -> Names:
+    """Soft names of some transitions, by what is observed in them; labels say which name is which effect."""
+    prototypes_AF, trust = view.prototypes_AF, 1.0
+    if labels is not None:
+        observed_LF = drawn_effects(model, labels.data, labels.indices_L[:NAMED], view.name).observed_MF
+        names_L = soft_names(observed_LF, prototypes_AF).argmax(1)
+        order_A, trust = match_labels(names_L, labels.effects_L[:NAMED], len(prototypes_AF))
+        prototypes_AF = prototypes_AF[order_A]
+    indices_M = np.sort(np.random.default_rng([seed, 2]).permutation(len(data))[:NAMED])
+    observed_MF = drawn_effects(model, data, indices_M, view.name).observed_MF
+    return Names(trust, indices_M, soft_names(observed_MF, prototypes_AF))
+
+
+def match_labels(names_L: torch.Tensor, effects_L: torch.Tensor, count: int) -> tuple[torch.Tensor, float]:
+    """Which name [count] becomes each code, so that as many labels as possible are told by their own number.
+
+    Also returns by how much that is better than always telling the most frequent effect: 0 not at all, 1 always right.
+    """
+    table_AA = np.zeros((count, count))
+    np.add.at(table_AA, (names_L.numpy(), effects_L.numpy()), 1)
+    names, numbers = linear_sum_assignment(table_AA, maximize=True)
+    right, most = table_AA[names, numbers].sum() / table_AA.sum(), table_AA.sum(0).max() / table_AA.sum()
+    return torch.from_numpy(names[np.argsort(numbers)]), float(max(0.0, (right - most) / max(1 - most, 1e-9)))
