@@ -12,6 +12,7 @@ where a file ends goes on in the next episode.
 
 With ``--policy FOLDER`` a policy that has learned plays instead, such as ``data/mine/player/policies/000100000`` or
 one of ``agents.train_ppo``: it draws its actions, more or less at random by ``--temperatures``, and learns nothing.
+Exploring players play as large a share of its games as at the end of learning, a fifth of ``--explore``.
 """
 
 from __future__ import annotations
@@ -29,9 +30,9 @@ from tyro.conf import OmitArgPrefixes
 
 from agents.sb3.play_policy import check_policy, eyes_of, play_policy
 from agents.sb3.policy_io import PolicyConfig, load_policy
-from agents.sb3.record_learning import LearnerConfig, learn_recorded, learner_policy_config
+from agents.sb3.record_learning import LAST_EXPLORED, LearnerConfig, learn_recorded, learner_policy_config
 from agents.sb3.recorded_games import RecordedGames
-from agents.sb3.recorded_shards import FOLDER, Budget, Shards
+from agents.sb3.recorded_shards import FOLDER, TENTHS, Budget, Shards
 from agents.sb3.run_folder import LearningRun
 from genie_env.command import Interrupted, on_stop_signal, run
 from genie_env.config import SourceConfig
@@ -88,7 +89,9 @@ def record_learner(config: RecordLearnerConfig) -> EpisodeStore:
         ImportError: if the game is not installed; the message names the extra.
         Interrupted: on Ctrl-C, SIGTERM or SIGHUP; finished files stay.
     """
-    budget = Budget(config.steps, config.shard_steps, config.minutes)
+    # A policy that does not learn is the same all the way.
+    parts = TENTHS if config.policy is None else 1
+    budget = Budget(config.steps, config.shard_steps, config.minutes, parts)
     if not config.temperatures or not all(0 < t < float("inf") for t in config.temperatures):
         raise ValueError(f"temperatures: expected numbers > 0, got {list(config.temperatures)}")
     source = recorded_source(
@@ -107,7 +110,8 @@ def record_learner(config: RecordLearnerConfig) -> EpisodeStore:
         games = _make_games(config, source, kept, len(shards.lines))
         try:
             if policy is not None:
-                play_policy(policy, kept, games, shards, config.temperatures, config.seed)
+                explored = LAST_EXPLORED * config.learner.explore
+                play_policy(policy, kept, games, shards, config.temperatures, explored, config.seed)
             else:
                 run = LearningRun(writer.partial / FOLDER, _settings(config))
                 learn_recorded(config.learner, games, shards, run, kept, config.seed)

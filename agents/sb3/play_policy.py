@@ -1,4 +1,4 @@
-"""A policy that has learned plays games that record it: it draws its actions, more or less at random.
+"""A policy that has learned plays games that record it: it draws its actions, more or less at random, and explores.
 
 Owns how actions are drawn. Knows nothing about which game it plays.
 """
@@ -15,6 +15,7 @@ from stable_baselines3.common.vec_env import VecEnv, VecFrameStack
 from stable_baselines3.dqn.policies import DQNPolicy
 from torch.distributions import Categorical
 
+from agents.sb3.guided_policy import Guide
 from agents.sb3.make_envs import ChosenActions
 from agents.sb3.policy_io import PolicyConfig
 from agents.sb3.recorded_games import RecordedGames, See
@@ -63,9 +64,12 @@ def play_policy(
     games: RecordedGames,
     shards: Shards,
     temperatures: tuple[float, ...],
+    explored: float,
     seed: int,
 ) -> None:
     """Play to the end of the budget; every game has a temperature of its own and is recorded under it.
+
+    A policy may be so sure of its actions that all its games are the same; games that explore now and then differ.
 
     Args:
         policy: as loaded.
@@ -73,6 +77,7 @@ def play_policy(
         games: that see with :func:`eyes_of` the policy.
         shards: where play is written.
         temperatures: what logits are divided by, one drawn for each game; 1 plays as the policy learned.
+        explored: share of the games that are played by players that explore, a stretch at a time.
         seed: of the draws.
     """
     rng = np.random.default_rng([seed, len(shards.lines)])
@@ -80,12 +85,15 @@ def play_policy(
     observations: Any = venv.reset()
     temperatures_B = rng.choice(temperatures, games.num_envs)
     games.players = [_name(temperature) for temperature in temperatures_B]
+    guide = Guide(config.senses.num_actions, games.num_envs, rng, lambda: explored)
     with shards.bar() as bar:
         while not shards.done:
             logits_BA = logits(policy, observations)
             # The largest of logits with Gumbel noise is a draw from their softmax.
             noisy_BA = logits_BA / temperatures_B[:, None] + rng.gumbel(size=logits_BA.shape)
-            observations, _, ended_B, _ = venv.step(noisy_BA.argmax(1))
+            chosen_B = noisy_BA.argmax(1)
+            replaced_B = guide.replace(chosen_B)
+            observations, _, ended_B, _ = venv.step(chosen_B if replaced_B is None else replaced_B)
             for row in np.flatnonzero(ended_B):
                 temperatures_B[row] = rng.choice(temperatures)
                 games.players[row] = _name(temperatures_B[row])

@@ -165,7 +165,7 @@ class Recorder(BaseCallback):
     def _end_shard(self) -> None:
         scale = self._venv.ret_rms
         self._run.save(self.model)
-        if self._shards.last_of_tenth():
+        if self._shards.last_of_part():
             trained = {**self._kept.trained, "steps": self.num_timesteps}
             self._run.keep_policy(self.model, dataclasses.replace(self._kept, trained=trained))
         self._shards.close(
@@ -174,4 +174,4 @@ class Recorder(BaseCallback):
         self._name_players()
 
     def _name_players(self) -> None:
-        self._games.players = [f"learner_{self._shards.tenth}"] * self._games.num_envs
+        self._games.players = [f"learner_{self._shards.part}"] * self._games.num_envs

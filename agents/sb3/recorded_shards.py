@@ -1,8 +1,8 @@
-"""How far a recording by a learner is: shards on disk, tenths of the way, and what a resume goes on with.
+"""How far a recording by a learner is: shards on disk, parts of the way, and what a resume goes on with.
 
-A shard ends with each tenth of the way, or earlier when it is full; so every episode belongs to one tenth. What is
-needed to go on is written before the shard, whose last small file makes both count: after a kill at any moment the
-finished shards are the truth, and only the unfinished one is played again.
+A learner's way has ten parts. A shard ends with each part, or earlier when it is full, so every episode belongs to one
+part. What is needed to go on is written before the shard, whose last small file makes both count: after a kill at any
+moment the finished shards are the truth, and only the unfinished one is played again.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ FOLDER = "player"
 """Folder inside a recording for what is kept of who played."""
 PROGRESS = "progress.json"
 TENTHS = 10
+"""Parts of a learner's way."""
 
 
 @dataclass(frozen=True)
@@ -34,10 +35,14 @@ class Budget:
     steps: int
     shard_steps: int
     minutes: float | None = None
+    parts: int = TENTHS
+    """Parts of the way, each with shards of its own."""
 
     def __post_init__(self) -> None:
-        if self.steps < TENTHS or self.shard_steps < 2:
-            raise ValueError(f"expected steps >= 10 and shard_steps >= 2, got {self.steps} and {self.shard_steps}")
+        if self.steps < self.parts or self.shard_steps < 2:
+            raise ValueError(
+                f"expected steps >= {self.parts} and shard_steps >= 2, got {self.steps} and {self.shard_steps}"
+            )
         if self.minutes is not None and not 0 < self.minutes < float("inf"):
             raise ValueError(f"minutes: expected a number > 0, got {self.minutes}")
 
@@ -51,7 +56,8 @@ class Budget:
 class ShardLine(JsonConfig):
     """One finished shard."""
 
-    tenth: int
+    part: int
+    """Part of the way, from 0."""
     steps: int
     """Steps up to its end, all shards before it included."""
     seconds: float
@@ -82,7 +88,7 @@ class Shards:
         # As if this process had begun when the first one did, and never stopped.
         self._began = time.perf_counter() - (self.lines[-1].seconds if self.lines else 0.0)
         self._played = 0
-        self._tenth = self._current_tenth()
+        self._part = self._current_part()
 
     @property
     def steps(self) -> int:
@@ -100,27 +106,27 @@ class Shards:
         return bool(self.lines) and self.budget.progress(self.steps, self.lines[-1].seconds) >= 1
 
     @property
-    def tenth(self) -> int:
-        """Tenth that the present shard belongs to, from 0 to 9."""
-        return self._tenth
+    def part(self) -> int:
+        """Part of the way that the present shard belongs to, from 0."""
+        return self._part
 
-    def last_of_tenth(self) -> bool:
-        """Whether the shard, if it ends here, is the last one of its tenth."""
-        return self.progress >= 1 or self._current_tenth() > self._tenth
+    def last_of_part(self) -> bool:
+        """Whether the shard, if it ends here, is the last one of its part."""
+        return self.progress >= 1 or self._current_part() > self._part
 
     def due(self, games: RecordedGames) -> bool:
         """Whether the shard ends here."""
         self._played = games.steps
-        return games.steps > 0 and (games.steps >= self.budget.shard_steps or self.last_of_tenth())
+        return games.steps > 0 and (games.steps >= self.budget.shard_steps or self.last_of_part())
 
     def close(self, games: RecordedGames, kept: dict[str, float] | None = None) -> None:
         """Write the shard; ``kept`` is found in :attr:`lines` after a resume."""
-        line = ShardLine(self._tenth, self.steps + games.steps, self._seconds(), kept or {})
+        line = ShardLine(self._part, self.steps + games.steps, self._seconds(), kept or {})
         write_json(self._path, Progress((*self.lines, line)).to_json())
         self._writer.write_shard(len(self.lines), games.take())
         self.lines.append(line)
         self._played = 0
-        self._tenth = self._current_tenth()
+        self._part = self._current_part()
 
     def bar(self) -> tqdm:
         """A bar that counts steps; of a recording that ends by the clock it does not know how many there will be."""
@@ -136,8 +142,8 @@ class Shards:
         """Publish the recording."""
         return self._writer.finish(len(self.lines))
 
-    def _current_tenth(self) -> int:
-        return min(TENTHS - 1, int(TENTHS * self.progress))
+    def _current_part(self) -> int:
+        return min(self.budget.parts - 1, int(self.budget.parts * self.progress))
 
     def _seconds(self) -> float:
         return time.perf_counter() - self._began

@@ -27,7 +27,7 @@ CONFIG = PolicyConfig("", "ppo", "small_cnn", SENSES, 24, 0, 0)
 
 
 def recorded(
-    folder: Path, temperatures: tuple[float, ...], algo: str = "ppo", likely: int | None = None
+    folder: Path, temperatures: tuple[float, ...], algo: str = "ppo", likely: int | None = None, explored: float = 0.0
 ) -> EpisodeStore:
     """Forty steps of an untrained policy; ``likely`` is an action whose logit is one more than the others'."""
     config = dataclasses.replace(CONFIG, algo=algo)
@@ -40,9 +40,9 @@ def recorded(
     (writer.partial / FOLDER).mkdir()
     space, see = eyes_of(config, SOURCE)
     games = [make_source_game(SOURCE) for _ in range(4)]
-    shards = Shards(writer, Budget(400, 1000))
+    shards = Shards(writer, Budget(400, 1000, parts=1))
     rows = RecordedGames(games, Game(SOURCE), np.random.default_rng(0), space, see)
-    play_policy(policy, config, rows, shards, temperatures, seed=0)
+    play_policy(policy, config, rows, shards, temperatures, explored, seed=0)
     return shards.finish()
 
 
@@ -60,6 +60,11 @@ def test_a_low_temperature_plays_the_likeliest_action_and_a_high_one_any(tmp_pat
 def test_games_are_recorded_under_their_temperature(tmp_path: Path) -> None:
     store = recorded(tmp_path / "data", (0.5, 2.0))
     assert {entry.player for entry in store.manifest.episodes} == {"policy_t0.5", "policy_t2"}
+
+
+def test_games_of_a_sure_policy_differ_where_they_are_explored(tmp_path: Path) -> None:
+    chosen = actions(recorded(tmp_path / "data", (0.01,), likely=1, explored=0.5), "policy_t0.01")
+    assert set(chosen) == {0, 2} and 0.5 < np.mean(chosen == 0) < 1
 
 
 def test_values_of_a_dqn_serve_as_logits(tmp_path: Path) -> None:

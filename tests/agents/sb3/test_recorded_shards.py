@@ -28,7 +28,7 @@ def play(folder: Path, budget: Budget, most_shards: int = 10**6) -> Shards:
     games = RecordedGames([make_source_game(SOURCE) for _ in range(2)], Game(SOURCE), np.random.default_rng(0))
     games.reset()
     while not shards.done and len(shards.lines) < most_shards:
-        games.players = [f"learner_{shards.tenth}"] * 2
+        games.players = [f"learner_{shards.part}"] * 2
         games.step(np.zeros(2, dtype=int))
         if shards.due(games):
             shards.close(games, {"shard": float(len(shards.lines))})
@@ -55,6 +55,10 @@ def test_every_tenth_has_its_steps_and_shards_are_no_larger_than_asked(
         assert sum(rows) <= shard_steps
 
 
+def test_play_that_does_not_change_on_its_way_is_cut_only_where_a_shard_is_full(tmp_path: Path) -> None:
+    assert [line.steps for line in play(tmp_path / "data", Budget(200, 90, parts=1)).lines] == [90, 180, 200]
+
+
 def test_a_kill_at_any_moment_leaves_finished_shards_and_no_half_recording(tmp_path: Path) -> None:
     folder, budget = tmp_path / "data", Budget(20, 100)
     before = 0
@@ -73,7 +77,7 @@ def test_a_resume_goes_on_after_the_last_finished_shard_with_what_was_kept(tmp_p
     budget = Budget(100, 1000)
     first = play(tmp_path / "data", budget, most_shards=3)
     again = Shards(EpisodeWriter(tmp_path / "data", SOURCE), budget)
-    assert (again.steps, again.tenth, again.lines) == (30, 3, first.lines)
+    assert (again.steps, again.part, again.lines) == (30, 3, first.lines)
     assert again.lines[-1].kept == {"shard": 2.0} and not again.done
     assert again.progress == 0.3
 
@@ -89,7 +93,7 @@ def test_time_counts_on_after_a_stop_and_ends_the_recording_before_its_steps(tmp
     line = {**shard.lines[0].to_json(), "seconds": 30.0}
     write_json(writer.partial / FOLDER / PROGRESS, {"shards": [line]})
     again = Shards(writer, budget)
-    assert 0.5 <= again.progress < 1 and again.tenth >= 5 and not again.done
+    assert 0.5 <= again.progress < 1 and again.part >= 5 and not again.done
     assert budget.progress(5, 60.0) == 1.0 and budget.progress(10**9, 1.0) == 1.0
 
 
@@ -107,7 +111,7 @@ def test_budgets_that_are_none_are_refused(budget: dict[str, float], message: st
         Budget(**{"steps": 100, "shard_steps": 10, **budget})  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("content", [None, [], {"shards": []}, {"shards": [{"tenth": 0}]}])
+@pytest.mark.parametrize("content", [None, [], {"shards": []}, {"shards": [{"part": 0}]}])
 def test_a_damaged_record_of_progress_is_named(tmp_path: Path, content: object) -> None:
     budget = Budget(100, 10)
     path = play(tmp_path / "data", budget, most_shards=2)._writer.partial / FOLDER / PROGRESS
