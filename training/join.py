@@ -16,6 +16,7 @@ import tyro
 from genie_env.command import run
 from genie_env.data.episodes import ARRAYS, EpisodeStore, Manifest, array_path
 from genie_env.files.atomic import refuse_existing, whole_folder, write_json
+from genie_env.files.reading import checksum
 
 
 @dataclass(frozen=True)
@@ -44,16 +45,20 @@ def join(config: JoinConfig) -> EpisodeStore:
             mine, theirs = getattr(store.manifest, name), getattr(first, name)
             if mine != theirs:
                 raise ValueError(f"{store.folder}: expected the {name} of {stores[0].folder}, {theirs}, got {mine}")
-    entries, before = [], 0
+    entries, before, checksums = [], 0, dict[str, str]()
     with whole_folder(config.out) as partial:
         for store in stores:
             for shard in range(store.manifest.num_shards):
                 for name in ARRAYS:
-                    _link(array_path(store.folder, shard, name), array_path(partial, before + shard, name))
+                    source = array_path(store.folder, shard, name)
+                    target = array_path(partial, before + shard, name)
+                    _link(source, target)
+                    # Of a recording of an older version, which has none, the checksum is that of today.
+                    checksums[target.name] = store.manifest.sha256.get(source.name) or checksum(target)
             entries += [replace(entry, shard=before + entry.shard) for entry in store.manifest.episodes]
             before += store.manifest.num_shards
         settings = {"joined": [store.manifest.settings for store in stores]}
-        manifest = Manifest(first.source, first.truth_names, before, tuple(entries), settings)
+        manifest = Manifest(first.source, first.truth_names, before, tuple(entries), settings, sha256=checksums)
         write_json(partial / "manifest.json", manifest.to_json())
     return EpisodeStore(config.out)
 

@@ -93,12 +93,13 @@ def record(config: RecordConfig, game: Game | None = None) -> EpisodeStore:
     settings = {"steps": config.steps, "seed": config.seed, "shard_steps": config.shard_steps, "players": mixture}
     writer = EpisodeWriter(config.out, source, game.truth_names, settings)
     num_shards = -(-config.steps // config.shard_steps)
-    missing = [i for i in range(num_shards) if not writer.has_shard(i)]
-    jobs = [(writer, game, source, config, mixture, index) for index in missing]
-    with tqdm(total=num_shards, initial=num_shards - len(missing), desc="record", unit="shard") as bar:
-        for _ in _run(jobs, min(config.workers, len(jobs))):
-            bar.update()
-    return writer.finish(num_shards)
+    with writer.hold():
+        missing = [i for i in range(num_shards) if not writer.has_shard(i)]
+        jobs = [(writer, game, source, config, mixture, index) for index in missing]
+        with tqdm(total=num_shards, initial=num_shards - len(missing), desc="record", unit="shard") as bar:
+            for _ in _run(jobs, min(config.workers, len(jobs))):
+                bar.update()
+        return writer.finish(num_shards)
 
 
 def _run(jobs: list[Any], workers: int) -> Any:

@@ -10,15 +10,8 @@ import math
 from dataclasses import dataclass
 from typing import Any, Self, TypeVar
 
+from genie_env.config.bounds import require_memory, require_number, require_sizes
 from genie_env.files.json_config import JsonConfig, _require
-
-
-def require_sizes(config: JsonConfig, *, may_be_zero: tuple[str, ...] = ()) -> None:
-    """Refuse whole numbers that are no sizes, before anything is divided by them."""
-    for f in dataclasses.fields(config):
-        least, value = int(f.name not in may_be_zero), getattr(config, f.name)
-        _require(f.type != "int" or value >= least, f"{f.name}: expected an integer >= {least}, got {value!r}")
-
 
 TOKENIZER_KINDS: dict[str, type[TokenizerConfig]] = {}
 DYNAMICS_KINDS: dict[str, type[DynamicsConfig]] = {}
@@ -76,13 +69,21 @@ class TokenizerConfig(JsonConfig):
         _require_kind(TOKENIZER_KINDS, self.kind, "tokenizer")
         _require(self.image_size % self.patch_size == 0, "image_size must be a multiple of patch_size")
         if self.kind == "fsq":
-            product = 1
-            for level in self.levels:
-                product *= level
-            _require(
-                bool(self.levels) and product == self.vocab_size,
-                f"fsq: product of levels {self.levels} must equal vocab_size {self.vocab_size}",
-            )
+            self._check_fsq()
+
+    def _check_fsq(self) -> None:
+        halved = self.patch_size.bit_count() == 1 and self.patch_size > 1
+        _require(halved, f"fsq: expected a patch_size that is a power of two, got {self.patch_size}")
+        _require(self.channels % 8 == 0, f"fsq: expected channels that are a multiple of 8, got {self.channels}")
+        _require(
+            1 <= len(self.levels) <= 16 and all(2 <= level <= self.vocab_size for level in self.levels),
+            f"fsq: expected 1 to 16 levels from 2 to vocab_size {self.vocab_size}, got {list(self.levels)[:20]}",
+        )
+        _require(
+            math.prod(self.levels) == self.vocab_size,
+            f"fsq: product of levels {self.levels} must equal vocab_size {self.vocab_size}",
+        )
+        require_memory("fsq: channels * image_size²", self.channels, self.image_size**2)
 
     @classmethod
     def class_for(cls, data: dict[str, Any]) -> type[Self]:
@@ -133,6 +134,9 @@ class LatentActionConfig(JsonConfig):
             math.isfinite(value) for prototype in self.prototypes for value in prototype
         )
         _require(measured, f"prototypes: expected {self.num_actions} or none, of finite numbers; got {self.prototypes}")
+        _require(self.channels % 2 == 0, f"channels: expected an even number, got {self.channels}")
+        require_memory("latent action: frames * image_size²", 3 * (self.context_frames + 1), self.image_size**2)
+        require_memory("latent action: channels * image_size²", self.channels, self.image_size**2)
 
 
 @dataclass(frozen=True)
@@ -173,6 +177,10 @@ class DynamicsConfig(DynamicsShape):
     def __post_init__(self) -> None:
         super().__post_init__()
         _require(self.side % self.group == 0, f"side {self.side} must be a multiple of group {self.group}")
+        require_memory("dynamics: num_groups² * num_heads", self.num_groups**2, self.num_heads)
+        require_memory("dynamics: past", 2 * self.num_layers, self.window, self.num_groups, self.width)
+        # A table of rotations in each layer, over the window alone.
+        require_memory("dynamics: num_layers * window * width", 16 * self.num_layers, self.window, self.width)
 
     @classmethod
     def class_for(cls, data: dict[str, Any]) -> type[Self]:
@@ -211,7 +219,9 @@ class OutcomeShape(JsonConfig):
 
     def __post_init__(self) -> None:
         require_sizes(self)
-        _require(len(self.rewards) > 0, "rewards: expected at least one class")
+        _require(0 < len(self.rewards) <= 1000, f"rewards: expected 1 to 1000 classes, got {len(self.rewards)}")
+        for reward in self.rewards:
+            require_number("rewards", reward, -1e9, 1e9)
 
 
 @dataclass(frozen=True)

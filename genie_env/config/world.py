@@ -8,12 +8,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from genie_env.config.bounds import LARGEST_SIZE, require_memory, require_number, require_sizes, require_texts
 from genie_env.config.networks import (
     DynamicsConfig,
     LatentActionConfig,
     OutcomeConfig,
     TokenizerConfig,
-    require_sizes,
 )
 from genie_env.files.json_config import JsonConfig, _require
 
@@ -40,7 +40,21 @@ class SourceConfig(JsonConfig):
 
     def __post_init__(self) -> None:
         require_sizes(self)
-        _require(self.fps > 0, f"fps: expected a number > 0, got {self.fps!r}")
+        require_number("fps", self.fps, 0, 10_000, open_below=True)
+        require_texts("env_id", [self.env_id])
+        # Gymnasium imports what stands before a colon, and what the id of one of its bridges to other libraries names.
+        _require(
+            ":" not in self.env_id and not self.env_id.startswith("GymV2"),
+            f"env_id: expected the id of a registered game, got {self.env_id!r}; import its module first (--module)",
+        )
+        require_texts("action_meanings", self.action_meanings)
+        require_texts("keys", self.keys)
+        if self.crop is not None:
+            top, bottom, left, right = self.crop
+            _require(
+                0 <= top < bottom <= LARGEST_SIZE and 0 <= left < right <= LARGEST_SIZE,
+                f"crop: expected top < bottom and left < right, from 0 to {LARGEST_SIZE}, got {list(self.crop)}",
+            )
 
 
 @dataclass(frozen=True)
@@ -60,6 +74,8 @@ class ActionMapConfig(JsonConfig):
     """Where latent actions tell how the real one changed: ``real_to_latent`` for each real action played before."""
     latent_to_real_after: tuple[tuple[int, ...], ...] = ()
     """The way back, also for each real action played before; both or neither are empty."""
+
+    RETIRED = ("by_features",)
 
     @classmethod
     def from_effects(cls, effects: tuple[int, ...], num_actions: int) -> ActionMapConfig:
@@ -94,10 +110,9 @@ class SamplingConfig(JsonConfig):
     """At most so many tokens of a frame are drawn, those least likely to stay what they are; the others stay."""
 
     def __post_init__(self) -> None:
-        _require(self.temperature >= 0, f"temperature: expected a number >= 0, got {self.temperature!r}")
-        _require(0 < self.top_p <= 1, f"top_p: expected a number in (0, 1], got {self.top_p!r}")
-        _require(self.decode_steps >= 1, f"decode_steps: expected an integer >= 1, got {self.decode_steps!r}")
-        _require(self.max_changed >= 1, f"max_changed: expected an integer >= 1, got {self.max_changed!r}")
+        require_sizes(self)
+        require_number("temperature", self.temperature, 0, 1000)
+        require_number("top_p", self.top_p, 0, 1, open_below=True)
 
 
 @dataclass(frozen=True)
@@ -130,8 +145,23 @@ class WorldConfig(JsonConfig):
             self.latent_action.num_actions == self.dynamics.num_actions,
             "latent action model and dynamics disagree on num_actions",
         )
+        require_texts("name", [self.name])
+        _require(
+            self.tokenizer.image_size % self.latent_action.image_size == 0,
+            f"latent_action.image_size: expected one that divides that of the tokenizer, {self.tokenizer.image_size}, "
+            f"got {self.latent_action.image_size}",
+        )
+        most = self.tokenizer.num_tokens
+        _require(
+            self.sampling.decode_steps <= most,
+            f"sampling.decode_steps: expected at most one for each token, {most}, got {self.sampling.decode_steps}",
+        )
+        changed = min(self.sampling.max_changed, most)
+        require_memory("sampling.max_changed * vocab_size", changed, self.tokenizer.vocab_size)
         num_real, num_latent = len(self.source.action_meanings), self.dynamics.num_actions
         _require_table("source.keys", tuple(self.source.keys.values()), len(self.source.keys), num_real)
+        effects = self.source.effects
+        _require_table("source.effects", effects, num_real if effects else 0, num_real)
         if self.action_map is not None:
             _require_map(self.action_map, num_real, num_latent)
 
@@ -151,4 +181,4 @@ def _require_map(mapped: ActionMapConfig, num_real: int, num_latent: int) -> Non
 
 def _require_table(name: str, table: tuple[int, ...], length: int, stop: int) -> None:
     fits = len(table) == length and all(0 <= value < stop for value in table)
-    _require(fits, f"{name}: expected {length} values from 0 to {stop - 1}, got {list(table)}")
+    _require(fits, f"{name}: expected {length} values from 0 to {stop - 1}, got {list(table)[:100]}")

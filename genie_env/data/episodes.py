@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,15 +17,27 @@ from typing import Any
 import numpy as np
 
 from genie_env.config import SourceConfig
+from genie_env.config.bounds import require_texts
+from genie_env.data.checks import NO_ACTION, actions_problem, check_rows, shard_lengths
 from genie_env.files.arrays import open_array, write_array
-from genie_env.files.atomic import partial_folder, publish_folder, refuse_existing, remove_folder, write_json
+from genie_env.files.atomic import (
+    hold_folder,
+    partial_folder,
+    publish_folder,
+    recover_folder,
+    refuse_existing,
+    remove_folder,
+    write_json,
+)
 from genie_env.files.errors import FileError
 from genie_env.files.json_config import JsonConfig
-from genie_env.files.reading import read_json
+from genie_env.files.reading import checksum, read_json
+
+__all__ = ["NO_ACTION", "Episode", "EpisodeEntry", "EpisodeStore", "EpisodeWriter", "Manifest", "array_path"]
 
 FORMAT = "genie-env-episodes-1"
-NO_ACTION = -1
 ARRAYS = {"frames": "uint8", "actions": "int16", "rewards": "float32", "terminated": "bool", "truth": "float32"}
+MANIFEST, SETTINGS = "manifest.json", "settings.json"
 MANIFEST_BYTES = 64 * 2**20
 """Largest manifest that is read: about half a million episodes."""
 
@@ -72,6 +85,11 @@ class Manifest(JsonConfig):
     episodes: tuple[EpisodeEntry, ...]
     settings: dict[str, Any] = field(default_factory=dict)
     format: str = FORMAT
+    sha256: dict[str, str] = field(default_factory=dict)
+    """Checksum of each array by the name of its file; a recording of an older version has none."""
+
+    def __post_init__(self) -> None:
+        require_texts("truth_names", self.truth_names)
 
 
 class EpisodeWriter:
@@ -100,21 +118,58 @@ class EpisodeWriter:
         self._source, self._truth_names, self._settings = source, truth_names, settings or {}
         self._test_every = test_every
         self.partial.mkdir(parents=True, exist_ok=True)
-        stamp = self.partial / "settings.json"
+        stamp = self.partial / SETTINGS
         wanted = json.loads(json.dumps({"source": source.to_json(), "settings": self._settings}))
         if stamp.exists() and read_json(stamp, "the settings of a recording") != wanted:
             raise ValueError(f"{self.partial} holds a recording with other settings; remove it to start again")
         write_json(stamp, wanted)
 
+    def hold(self) -> AbstractContextManager[None]:
+        """Be the only process that writes this recording; raises ValueError if another one does, and says which."""
+        return hold_folder(self.partial)
+
     def has_shard(self, index: int) -> bool:
-        """Whether shard ``index`` was finished before."""
-        return self._shard_json(index).exists()
+        """Whether shard ``index`` was finished before and is undamaged."""
+        try:
+            self.require_shard(index)
+        except FileError:
+            return False
+        return True
+
+    def has_entries(self, index: int) -> bool:
+        """Whether shard ``index`` was finished before, damaged or not."""
+        return (self.partial / MANIFEST).exists() or self._shard_json(index).exists()
+
+    def require_shard(self, index: int) -> None:
+        """Do nothing if shard ``index`` was finished before and is undamaged.
+
+        Raises:
+            FileError: if it was not, or a file is damaged; names the file.
+        """
+        if (self.partial / MANIFEST).exists():
+            recorded = _read_manifest(self.partial / MANIFEST).sha256
+        else:
+            recorded = self._read_shard(index)["sha256"]
+        for name in ARRAYS:
+            path = array_path(self.partial, index, name)
+            if checksum(path) != recorded.get(path.name):
+                raise FileError(path, "is damaged: its sha256 is not the recorded one")
 
     def write_shard(self, index: int, episodes: list[Episode]) -> None:
-        """Write one shard; it counts only once its small JSON file is in place, which comes last."""
-        rows = [_rows(episode, len(self._truth_names)) for episode in episodes]
+        """Write one shard; it counts only once its small JSON file is in place, which comes last.
+
+        Raises:
+            ValueError: if arrays do not belong together, an action is none of the game's, or a reward is not finite.
+        """
+        rows = [_rows(episode, len(self._truth_names), len(self._source.action_meanings)) for episode in episodes]
+        sizes = {row["frames"].shape[1:] for row in rows}
+        if len(sizes) != 1:
+            raise ValueError(f"expected episodes with frames of one size, got {sorted(sizes) or 'no episode'}")
+        checksums = {}
         for name in ARRAYS:
-            write_array(array_path(self.partial, index, name), np.concatenate([row[name] for row in rows]))
+            path = array_path(self.partial, index, name)
+            write_array(path, np.concatenate([row[name] for row in rows]))
+            checksums[path.name] = checksum(path)
         start, entries = 0, []
         for episode in episodes:
             length = len(episode.frames_THWC)
@@ -122,28 +177,45 @@ class EpisodeWriter:
                 {"start": start, "length": length, "player": episode.player, "terminated": bool(episode.terminated)}
             )
             start += length
-        write_json(self._shard_json(index), entries)
+        write_json(self._shard_json(index), {"episodes": entries, "sha256": checksums})
 
     def finish(self, num_shards: int) -> EpisodeStore:
-        """Write the manifest, publish the folder and open it."""
-        found = [
-            (shard, entry)
-            for shard in range(num_shards)
-            for entry in read_json(self._shard_json(shard), "the episodes of a shard")
-        ]
+        """Write the manifest, publish the folder and open it.
+
+        Raises:
+            FileError: if a shard is missing, damaged, or does not fit the others.
+        """
+        manifest = self.partial / MANIFEST
+        if not manifest.exists():
+            write_json(manifest, self._manifest(num_shards).to_json())
+        try:
+            EpisodeStore(self.partial)
+        except FileError:
+            manifest.unlink()
+            raise
+        for path in self.partial.glob("?????.json"):
+            path.unlink()
+        publish_folder(self.partial, self.folder)
+        (self.folder / SETTINGS).unlink()
+        return EpisodeStore(self.folder)
+
+    def _manifest(self, num_shards: int) -> Manifest:
+        shards = [self._read_shard(index) for index in range(num_shards)]
+        found = [(index, entry) for index, shard in enumerate(shards) for entry in shard["episodes"]]
         held_out = _held_out([entry["length"] for _, entry in found], self._test_every)
         entries = [
             EpisodeEntry(shard=shard, split="test" if index in held_out else "train", **entry)
             for index, (shard, entry) in enumerate(found)
         ]
-        manifest = Manifest(self._source, self._truth_names, num_shards, tuple(entries), self._settings)
-        write_json(self.partial / "manifest.json", manifest.to_json())
-        # What a resume needs goes last: a kill before the folder has its name must not lose a shard.
-        scaffold = ["settings.json", *(self._shard_json(shard).name for shard in range(num_shards))]
-        publish_folder(self.partial, self.folder)
-        for name in scaffold:
-            (self.folder / name).unlink()
-        return EpisodeStore(self.folder)
+        checksums = {name: digest for shard in shards for name, digest in shard["sha256"].items()}
+        return Manifest(self._source, self._truth_names, num_shards, tuple(entries), self._settings, sha256=checksums)
+
+    def _read_shard(self, index: int) -> dict[str, Any]:
+        path = self._shard_json(index)
+        shard = read_json(path, "the episodes of a shard", MANIFEST_BYTES)
+        if not isinstance(shard, dict) or set(shard) != {"episodes", "sha256"}:
+            raise FileError(path, "expected the episodes and checksums of a shard")
+        return shard
 
     def discard(self) -> None:
         """Remove everything written so far."""
@@ -160,22 +232,23 @@ class EpisodeStore:
         """Open ``folder``.
 
         Raises:
-            ValueError: if it is no store, or an array is missing or has the wrong length or type.
+            FileError: if it is no store, or a file is missing, damaged or does not fit the others; names the file.
         """
         self.folder = Path(folder)
-        path = self.folder / "manifest.json"
+        path = self.folder / MANIFEST
+        recover_folder(self.folder)
         if not path.exists():
             raise FileError(
                 self.folder, "expected a recording with manifest.json (make one with `python -m training.record`)"
             )
-        content = read_json(path, "the manifest of a recording", MANIFEST_BYTES)
-        try:
-            self.manifest = Manifest.from_json(content)
-        except ValueError as error:
-            raise FileError(path, f"expected the manifest of a recording ({error})") from None
-        if self.manifest.format != FORMAT:
-            raise FileError(path, f"expected format {FORMAT!r}, got {self.manifest.format!r}")
-        self._shards = [self._open_shard(i) for i in range(self.manifest.num_shards)]
+        self.manifest = _read_manifest(path)
+        lengths = shard_lengths(self.manifest.episodes, self.manifest.num_shards, path)
+        entries: list[list[EpisodeEntry]] = [[] for _ in lengths]
+        for entry in self.manifest.episodes:
+            entries[entry.shard].append(entry)
+        self._shards: list[dict[str, np.ndarray]] = []
+        for rows, inside in zip(lengths, entries, strict=True):
+            self._shards.append(self._open_shard(len(self._shards), rows, inside))
 
     def split(self, name: str) -> list[EpisodeEntry]:
         """Entries of ``train`` or ``test`` episodes."""
@@ -206,13 +279,24 @@ class EpisodeStore:
             raise ValueError(f"{self.folder}: no ground truth {name!r}; it has {list(self.manifest.truth_names)}")
         return self.manifest.truth_names.index(name)
 
-    def _open_shard(self, index: int) -> dict[str, np.ndarray]:
-        rows = sum(e.length for e in self.manifest.episodes if e.shard == index)
-        inner = {"frames": (None, None, 3), "truth": (len(self.manifest.truth_names),)}
-        return {
-            name: open_array(array_path(self.folder, index, name), dtype, (rows, *inner.get(name, ())))
-            for name, dtype in ARRAYS.items()
-        }
+    def _open_shard(self, index: int, rows: int, entries: list[EpisodeEntry]) -> dict[str, np.ndarray]:
+        size = self._shards[0]["frames"].shape[1:] if self._shards else (None, None, 3)
+        inner = {"frames": size, "truth": (len(self.manifest.truth_names),)}
+        paths = {name: array_path(self.folder, index, name) for name in ARRAYS}
+        arrays = {name: open_array(paths[name], kind, (rows, *inner.get(name, ()))) for name, kind in ARRAYS.items()}
+        check_rows(arrays, paths, entries, len(self.manifest.source.action_meanings))
+        return arrays
+
+
+def _read_manifest(path: Path) -> Manifest:
+    content = read_json(path, "the manifest of a recording", MANIFEST_BYTES)
+    try:
+        manifest = Manifest.from_json(content)
+    except ValueError as error:
+        raise FileError(path, f"expected the manifest of a recording ({error})") from None
+    if manifest.format != FORMAT:
+        raise FileError(path, f"expected format {FORMAT!r}, got {manifest.format!r}")
+    return manifest
 
 
 def array_path(folder: Path, shard: int, name: str) -> Path:
@@ -228,20 +312,25 @@ def _held_out(lengths: list[int], every: int) -> set[int]:
     return {min(range(len(lengths)), key=lambda index: abs(lengths[index] - share))}
 
 
-def _rows(episode: Episode, num_truth: int) -> dict[str, np.ndarray]:
+def _rows(episode: Episode, num_truth: int, num_actions: int) -> dict[str, np.ndarray]:
     frames = episode.frames_THWC
     steps = len(episode.actions_T)
     if frames.dtype != np.uint8 or frames.ndim != 4 or frames.shape[3] != 3 or len(frames) != steps + 1:
         raise ValueError(f"expected uint8 frames [T+1, H, W, 3] for {steps} actions, got {frames.dtype} {frames.shape}")
     if len(episode.rewards_T) != steps:
         raise ValueError(f"expected as many rewards as actions, {steps}, got {len(episode.rewards_T)}")
+    rewards = np.append(episode.rewards_T, 0).astype(np.float32)
+    if problem := actions_problem(np.asarray(episode.actions_T), num_actions):
+        raise ValueError(problem)
+    if not np.isfinite(rewards).all():
+        raise ValueError("expected finite rewards, got NaN, infinite or too large ones")
     terminated = np.zeros(len(frames), dtype=bool)
     if len(frames) > 1:
         terminated[-2] = episode.terminated
     return {
         "frames": frames,
         "actions": np.append(episode.actions_T, NO_ACTION).astype(np.int16),
-        "rewards": np.append(episode.rewards_T, 0).astype(np.float32),
+        "rewards": rewards,
         "terminated": terminated,
         "truth": np.asarray(episode.truth, dtype=np.float32).reshape(len(frames), num_truth),
     }

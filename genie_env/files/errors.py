@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from os import PathLike
 
+LONGEST = 1000
+"""Characters of a problem that are shown; what is wrong may have been quoted from a file without end."""
+
 
 class FileError(ValueError):
     """A file or folder that is missing, damaged, or not what it should be.
@@ -14,7 +17,7 @@ class FileError(ValueError):
     """
 
     def __init__(self, path: str | PathLike[str], problem: str) -> None:
-        self.path, self.problem = str(path), " ".join(problem.split())
+        self.path, self.problem = str(path), " ".join(problem.split())[:LONGEST]
         # Both are arguments of the exception, or it would not come back whole from another process.
         super().__init__(self.path, self.problem)
 

@@ -7,7 +7,7 @@ import types
 import typing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 
 def _require(ok: bool, message: str) -> None:
@@ -18,6 +18,9 @@ def _require(ok: bool, message: str) -> None:
 @dataclass(frozen=True)
 class JsonConfig:
     """A frozen dataclass that turns into plain JSON and back, refusing unknown or missing fields."""
+
+    RETIRED: ClassVar[tuple[str, ...]] = ()
+    """Fields that older versions wrote and this one ignores."""
 
     def to_json(self) -> dict[str, Any]:
         """Return nested dicts, lists, numbers and strings only."""
@@ -32,6 +35,7 @@ class JsonConfig:
         """
         _require(isinstance(data, dict), f"{cls.__name__}: expected an object, got {type(data).__name__}")
         cls = cls.class_for(data)
+        data = {name: value for name, value in data.items() if name not in cls.RETIRED}
         hints = typing.get_type_hints(cls)
         fields = {f.name: f for f in dataclasses.fields(cls)}
         unknown = sorted(set(data) - set(fields))
@@ -84,6 +88,7 @@ def _typed(hint: Any, value: Any, where: str) -> Any:
     if dataclasses.is_dataclass(hint):
         return value if isinstance(value, hint) else hint.from_json(value)  # type: ignore[attr-defined]
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
+        _require(abs(value) < 2**1000, f"{where}: expected a smaller number")
         return float(value)
     _require(
         isinstance(value, hint) and not (hint is int and isinstance(value, bool)),

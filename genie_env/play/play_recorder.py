@@ -7,6 +7,7 @@ knows the configuration only.
 from __future__ import annotations
 
 import dataclasses
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
@@ -36,12 +37,17 @@ class PlayRecorder:
                 or as they are where the world has no action map.
 
         Raises:
-            ValueError: if ``folder`` exists, or an unfinished recording of another world lies beside it.
+            ValueError: if ``folder`` exists, is being recorded by another process, or an unfinished recording of
+                another world, or a damaged one, lies beside it.
         """
         source, self._mapped = _recorded_actions(config, action_type)
         self._writer = EpisodeWriter(folder, source, settings={"player": "human", "world": config.name})
+        self._hold = ExitStack()
+        self._hold.enter_context(self._writer.hold())
         self._num_shards = 0
-        while self._writer.has_shard(self._num_shards):
+        while self._writer.has_entries(self._num_shards):
+            # Unlike a game that is recorded, play cannot be repeated: what is damaged is not written over.
+            self._writer.require_shard(self._num_shards)
             self._num_shards += 1
         self._frames: list[np.ndarray] = []
         self._actions: list[int] = []
@@ -68,6 +74,10 @@ class PlayRecorder:
 
     def close(self) -> EpisodeStore | None:
         """Publish the recording; None, and no folder, if there was not a single step."""
+        with self._hold:
+            return self._close()
+
+    def _close(self) -> EpisodeStore | None:
         self._end(terminated=False)
         if self._waiting is not None:
             # One piece alone is cut in two, so that there is something to test on.

@@ -26,7 +26,8 @@ CONFIG = random_config()
 
 
 def frame(number: int) -> np.ndarray:
-    return np.full((8, 8, 3), number, np.uint8)
+    # As large as the pictures of FakeGame.
+    return np.full((32, 32, 3), number, np.uint8)
 
 
 def played(folder: Path, lengths: list[int], **options: Any) -> EpisodeStore:
