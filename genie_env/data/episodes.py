@@ -319,7 +319,8 @@ def _rows(episode: Episode, num_truth: int, num_actions: int) -> dict[str, np.nd
         raise ValueError(f"expected uint8 frames [T+1, H, W, 3] for {steps} actions, got {frames.dtype} {frames.shape}")
     if len(episode.rewards_T) != steps:
         raise ValueError(f"expected as many rewards as actions, {steps}, got {len(episode.rewards_T)}")
-    rewards = np.append(episode.rewards_T, 0).astype(np.float32)
+    with np.errstate(over="ignore"):
+        rewards = np.append(episode.rewards_T, 0).astype(np.float32)
     if problem := actions_problem(np.asarray(episode.actions_T), num_actions):
         raise ValueError(problem)
     if not np.isfinite(rewards).all():
