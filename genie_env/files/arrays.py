@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,15 @@ import numpy as np
 from genie_env.files.atomic import whole_file
 from genie_env.files.errors import FileError
 from genie_env.files.reading import open_regular
+
+HEADER = re.compile(
+    rb"\x93NUMPY(?:\x01\x00(..)|\x02\x00(....))"
+    rb"(\{'descr': '([^']{2,20})', 'fortran_order': (True|False), "
+    rb"'shape': \(((?:[0-9]{1,20}(?:, [0-9]{1,20}){0,15},?)?)\)(?:, )?\} *\n)",
+    re.DOTALL,
+)
+"""What :func:`numpy.save` writes. NumPy's own reader would parse whatever text stands there as Python."""
+MOST_HEADER = 4096
 
 
 def open_array(path: Path | str, dtype: str, shape: tuple[int | None, ...]) -> np.ndarray:
@@ -24,23 +34,23 @@ def open_array(path: Path | str, dtype: str, shape: tuple[int | None, ...]) -> n
         FileError: if it is missing, no such file, or another array; nothing of the size it claims is allocated.
     """
     with open_regular(path) as (file, size):
-        try:
-            version = np.lib.format.read_magic(file)
-            readers = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
-            found, column_major, kind = readers[version](file)
-        except (ValueError, KeyError, EOFError, RecursionError, MemoryError) as error:
-            raise FileError(path, f"expected a NumPy array ({str(error) or type(error).__name__})") from None
-        offset = file.tell()
-    fits = len(found) == len(shape) and all(b in (None, a) for a, b in zip(found, shape, strict=True))
-    if kind != np.dtype(dtype) or not fits or column_major:
+        head = file.read(MOST_HEADER)
+    found = HEADER.match(head)
+    if found is None or int.from_bytes(found[1] or found[2], "little") != len(found[3]):
+        raise FileError(path, "expected a NumPy array, as numpy.save writes it")
+    kind, order, lengths = (text.decode() for text in found.groups()[3:])
+    got = [int(length) for length in lengths.split(",") if length.strip()]
+    fits = len(got) == len(shape) and all(wanted in (None, length) for length, wanted in zip(got, shape, strict=True))
+    if kind != np.dtype(dtype).str or order != "False" or not fits:
         wanted = ", ".join("any" if length is None else str(length) for length in shape)
-        order = " in column-major order" if column_major else ""
-        raise FileError(path, f"expected {dtype} [{wanted}], got {kind} {list(found)}{order}")
-    if offset + math.prod(found) * kind.itemsize != size:
-        raise FileError(path, f"expected {offset + math.prod(found) * kind.itemsize} bytes, got {size}")
-    if not math.prod(found):
-        return np.zeros(found, dtype)
-    return np.memmap(path, kind, "r", offset, found)
+        order = " in column-major order" if order != "False" else ""
+        raise FileError(path, f"expected {dtype} [{wanted}], got {kind} {got}{order}")
+    bytes_expected = found.end() + math.prod(got) * np.dtype(dtype).itemsize
+    if bytes_expected != size:
+        raise FileError(path, f"expected {bytes_expected} bytes, got {size}")
+    if not math.prod(got):
+        return np.zeros(got, dtype)
+    return np.memmap(path, dtype, "r", found.end(), tuple(got))
 
 
 def write_array(path: Path | str, array: np.ndarray) -> None:

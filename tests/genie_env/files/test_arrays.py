@@ -15,7 +15,7 @@ from genie_env.files.errors import FileError
 
 
 def header(description: dict[str, Any], version: tuple[int, int] = (1, 0)) -> bytes:
-    text = f"{description!r}\n".encode("latin1")
+    text = f"{description!r}\n".replace("}", ", }").encode("latin1")
     return b"\x93NUMPY" + bytes(version) + len(text).to_bytes(2 if version == (1, 0) else 4, "little") + text
 
 

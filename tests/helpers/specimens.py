@@ -1,0 +1,143 @@
+"""Sound folders of every kind, what uses them, and how a forger makes their checksums right again."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+
+class Specimen(NamedTuple):
+    """One kind of folder that comes from elsewhere."""
+
+    make: Callable[[Path], object]
+    """Writes a sound one."""
+    open: Callable[[Path], Any]
+    """Opens it; everything that is wrong is to be refused here."""
+    use: Callable[[Any], object]
+    """Works with what was opened; nothing may go wrong here any more."""
+    manifest: str
+    """The file with the checksums."""
+
+
+def _make_bundle(folder: Path) -> None:
+    from tests.helpers.worlds import make_random_world
+
+    make_random_world(folder)
+
+
+def _open_bundle(folder: Path) -> Any:
+    import gymnasium as gym
+
+    import genie_env  # noqa: F401 (registers the ids)
+
+    env = gym.make("Genie/World-v0", world=str(folder), device="cpu", disable_env_checker=True)
+    env.reset(seed=0)
+    return env
+
+
+def _use_bundle(env: Any) -> None:
+    for _ in range(3):
+        obs, reward, _, _, _ = env.step(env.action_space.sample())
+        assert obs.dtype == np.uint8 and np.isfinite(reward)
+    world = env.unwrapped.world
+    world.infer_actions(np.stack([obs, obs])[None])
+    env.close()
+
+
+def _make_recording(folder: Path) -> None:
+    from genie_env.data.episodes import Episode, EpisodeWriter
+    from tests.genie_env.data.test_episodes import SOURCE
+
+    rng, writer = np.random.default_rng(0), EpisodeWriter(folder, SOURCE, ("x", "y"))
+    for shard in range(2):
+        episodes = [
+            Episode(
+                rng.integers(0, 256, (length + 1, 8, 8, 3), dtype=np.uint8),
+                rng.integers(0, 3, length),
+                rng.normal(size=length),
+                True,
+                rng.normal(size=(length + 1, 2)),
+            )
+            for length in (5, 3, 8)
+        ]
+        writer.write_shard(shard, episodes)
+    writer.finish(2)
+
+
+def _open_recording(folder: Path) -> Any:
+    from genie_env.data.episodes import EpisodeStore
+
+    return EpisodeStore(folder)
+
+
+def _use_recording(store: Any) -> None:
+    from training.data.dataset import FrameDataset, effect_labels
+
+    for split in ("train", "test"):
+        for _, rows in store.episodes(split):
+            assert len({len(array) for array in rows.values()}) == 1
+        if any(entry.length > 1 for entry in store.split(split)):
+            batch = FrameDataset(store, split).transitions(np.random.default_rng(0), 4, context=3)
+            assert batch.frames_BTHWC.shape[:2] == (4, 4)
+            effect_labels(store, batch.actions_B)
+    store.summary()
+
+
+def _make_policy(folder: Path) -> None:
+    from agents.sb3.policy_io import build_policy, policy_config, save_policy
+    from agents.sb3.policy_spec import make_senses
+    from tests.helpers.worlds import random_config
+
+    config = random_config()
+    senses = make_senses(config, "tokens", "real")
+    kept = policy_config(config, "pong", "ppo", "tokens", senses)
+    save_policy(folder, build_policy(kept), kept)
+
+
+def _open_policy(folder: Path) -> Any:
+    from agents.sb3.policy_io import load_policy
+
+    return load_policy(folder)
+
+
+def _use_policy(opened: Any) -> None:
+    policy, config = opened
+    for _ in range(3):
+        action, _ = policy.predict(policy.observation_space.sample()[None])
+        assert 0 <= int(action[0]) < config.senses.num_actions
+
+
+SPECIMENS = {
+    "bundle": Specimen(_make_bundle, _open_bundle, _use_bundle, "config.json"),
+    "recording": Specimen(_make_recording, _open_recording, _use_recording, "manifest.json"),
+    "policy": Specimen(_make_policy, _open_policy, _use_policy, "policy.json"),
+}
+
+
+def forge_checksums(folder: Path, manifest: str) -> None:
+    """Write the checksums of the files as they are into the manifest, where it can still be read."""
+    try:
+        content = json.loads(_read(folder / manifest))
+        recorded = content["sha256"]
+        if isinstance(recorded, str):
+            content["sha256"] = _digest(folder / "policy.safetensors")
+        else:
+            content["sha256"] = {name: _digest(folder / name) for name in recorded}
+        (folder / manifest).write_text(json.dumps(content))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return
+
+
+def _digest(path: Path) -> str:
+    return hashlib.sha256(_read(path)).hexdigest()
+
+
+def _read(path: Path) -> bytes:
+    if not path.is_file() or path.stat().st_size > 2**24:
+        raise OSError(f"{path}: not a file of this size")
+    return path.read_bytes()
