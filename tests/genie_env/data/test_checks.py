@@ -184,7 +184,7 @@ def test_recording_that_is_killed_at_any_step_of_its_publication_is_finished_by_
 
 def test_second_recorder_of_a_folder_is_refused_and_learns_who_the_first_is(tmp_path: Path) -> None:
     recorder = PlayRecorder(tmp_path / "data", random_config())
-    with pytest.raises(ValueError, match=f"data: is in use by process {os.getpid()}"):
+    with pytest.raises(ValueError, match=f"data.partial: is in use by process {os.getpid()}"):
         PlayRecorder(tmp_path / "data", random_config())
     recorder.close()
     PlayRecorder(tmp_path / "data", random_config()).close()
