@@ -44,7 +44,7 @@ def open_array(path: Path | str, dtype: str, shape: tuple[int | None, ...]) -> n
     if kind != np.dtype(dtype).str or order != "False" or not fits:
         wanted = ", ".join("any" if length is None else str(length) for length in shape)
         order = " in column-major order" if order != "False" else ""
-        raise FileError(path, f"expected {dtype} [{wanted}], got {kind} {got}{order}")
+        raise FileError(path, f"expected {dtype} [{wanted}], got {_name(kind)} {got}{order}")
     bytes_expected = found.end() + math.prod(got) * np.dtype(dtype).itemsize
     if bytes_expected != size:
         raise FileError(path, f"expected {bytes_expected} bytes, got {size}")
@@ -57,3 +57,10 @@ def write_array(path: Path | str, array: np.ndarray) -> None:
     """Write an array so that the file is whole or absent."""
     with whole_file(path) as temporary, temporary.open("wb") as file:
         np.lib.format.write_array(file, np.ascontiguousarray(array), allow_pickle=False)
+
+
+def _name(kind: str) -> str:
+    try:
+        return np.dtype(kind).name
+    except TypeError:
+        return kind
