@@ -93,7 +93,8 @@ def flags(*command: str) -> frozenset[str]:
             if module == "genie-env":
                 raise SystemExit(genie_env.cli.main(argv[1:]))
             runpy.run_module(module, run_name="__main__", alter_sys=True)
-    assert not stopped.value.code, " ".join(argv)
+    # Help for an unknown subcommand is that of the whole program.
+    assert not stopped.value.code and out.getvalue().split()[: len(command) + 1] == ["usage:", *command], argv
     return frozenset(re.findall(r"--[a-z][\w-]*", out.getvalue()))
 
 
@@ -114,7 +115,7 @@ def test_readme_is_short() -> None:
     assert len((ROOT / "README.md").read_text().splitlines()) <= 150
 
 
-@pytest.mark.parametrize("path", GUIDES, ids=name_of)
+@pytest.mark.parametrize("path", [path for path in GUIDES if path.name != "portable.md"], ids=name_of)
 def test_commands_exist_and_have_the_flags_that_documents_show(path: Path) -> None:
     wrong = []
     for words in commands(path):
