@@ -84,7 +84,7 @@ class TrainConfig:
     """Cut dreams off where their token entropy exceeds this percentile of predictions on real data, such as 99."""
     temperature: float | None = None
     """Of the dream, instead of the world's own. The best agent so far learned at 0.5, but seeds differ by more than
-    temperatures do (see training/EXPERIMENTS.md)."""
+    temperatures do (see docs/experiments.md)."""
     eval_every: int = 100_000
     """Steps between evaluations; each saves a policy."""
     eval_steps: int = 1000
