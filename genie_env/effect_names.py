@@ -45,6 +45,12 @@ def effect_arrow(name: str) -> str:
     return ARROWS.get(name.split(" ")[0], "?")
 
 
+def still_code(prototypes: Sequence[Prototype]) -> int:
+    """The code that moves and adds least; the first where nothing is known."""
+    sizes = [math.hypot(*prototype) for prototype in prototypes]
+    return sizes.index(min(sizes)) if sizes else 0
+
+
 def _name(prototype: Prototype, farthest: float) -> str:
     right, down, added = prototype
     distance = math.hypot(right, down)

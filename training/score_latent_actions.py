@@ -3,7 +3,8 @@
 ``python -m training.score_latent_actions --data data/pong --codes codes.npz``. The file's arrays: ``codes``, an integer
 for each transition of the split, episode by episode in the order of the manifest and by time within each (an episode of
 L frames has L - 1); if drawings are to be scored also ``drawn_index``, the numbers of K transitions, ``drawn``, uint8
-[K, H, W, 3], their next frames drawn with their own codes, and ``drawn_random``, drawn with random ones.
+[K, H, H, 3], their next frames drawn with their own codes, and ``drawn_random``, drawn with random ones; H divides the
+edge of a frame, and frames are averaged down to H.
 """
 
 from __future__ import annotations
@@ -14,7 +15,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 
 from genie_env.command import run
 from genie_env.config import LatentActionConfig
@@ -96,14 +96,10 @@ def infer_codes(lam_path: Path, store: EpisodeStore, split: str) -> Codes:
     index_K = np.sort(rng.choice(len(codes_M), size=min(DRAWN, len(codes_M)), replace=False))
     past = model.shrink(to_float(data.at(index_K, config.context_frames).frames_BTHWC))[:, :-1]
     drawn = [
-        _full_size(model.predict(past, torch.from_numpy(chosen_K)), store.manifest.source.image_size)
+        to_uint8(model.predict(past, torch.from_numpy(chosen_K))).numpy()
         for chosen_K in (codes_M[index_K], rng.integers(config.num_actions, size=len(index_K)))
     ]
     return Codes(codes_M, drawn[0], drawn[1], index_K)
-
-
-def _full_size(pictures_KCHW: torch.Tensor, side: int) -> np.ndarray:
-    return to_uint8(F.interpolate(pictures_KCHW, size=(side, side), mode="nearest")).numpy()
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ import torch
 from genie_env.action_map import latent_tables
 from genie_env.bundle import load_world
 from genie_env.config import WorldConfig
+from genie_env.effect_names import effect_names
 from genie_env.envs.options import ResolvedOptions, check_diversity, check_temperature
 from genie_env.frames import check_frames, to_gray
 from genie_env.rollout.engine import RolloutEngine, RolloutState, StepOutput
@@ -43,9 +44,11 @@ def action_space(config: WorldConfig, action_type: str) -> gym.spaces.Discrete:
 
 
 def action_meanings(config: WorldConfig, action_type: str) -> list[str]:
-    """Names of the actions; a latent action is named after the real one it stands for, if that is known."""
+    """Names of the actions; a latent one has its effect's name, else that of the real one it stands for, if known."""
     if action_type == "real":
         return list(config.source.action_meanings)
+    if config.latent_action.prototypes:
+        return [f"LATENT_{i}({name})" for i, name in enumerate(effect_names(config.latent_action.prototypes))]
     if config.action_map is None:
         return [f"LATENT_{i}" for i in range(config.dynamics.num_actions)]
     return [

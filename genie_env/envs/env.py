@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import gymnasium as gym
 import numpy as np
 
+from genie_env.effect_names import effect_names, still_code
 from genie_env.envs.dream_batch import Snapshot, action_space, observation_space
 from genie_env.envs.dream_env import DreamEnv, whole_fps
 from genie_env.envs.episode_counts import EpisodeCounts
@@ -215,13 +216,15 @@ class GenieEnv(DreamEnv, gym.Env[np.ndarray, np.int64]):
     @property
     def noop_action(self) -> int:
         """The action that does nothing: the real game's first, or the latent action it maps to."""
-        if self.options.action_type == "real" or self.config.action_map is None:
+        if self.options.action_type == "real":
             return 0
+        if self.config.action_map is None:
+            return still_code(self.config.latent_action.prototypes)
         return self.config.action_map.real_to_latent[0]
 
     def get_keys_to_action(self) -> dict[tuple[int, ...], int]:
         """Which key (pygame's code) plays which action, for :mod:`gymnasium.utils.play` and ``genie-env play``."""
-        from genie_env.window.keyboard import key_code
+        from genie_env.window.keyboard import MEANING_KEYS, key_code
 
         mapped, keys = self.config.action_map, self.config.source.keys
         if self.options.action_type == "latent":
@@ -229,6 +232,8 @@ class GenieEnv(DreamEnv, gym.Env[np.ndarray, np.int64]):
                 keys = {key: mapped.real_to_latent[action] for key, action in keys.items()}
             else:
                 keys = {str(i + 1): i for i in range(self.config.dynamics.num_actions)}
+                for code, name in enumerate(effect_names(self.config.latent_action.prototypes)):
+                    keys |= dict.fromkeys(MEANING_KEYS.get(name.upper(), ()), code)
         return {(key_code(key),): action for key, action in keys.items()}
 
     def snapshot(self) -> EnvSnapshot:

@@ -1,11 +1,16 @@
 """Names of latent actions from what they do to the picture."""
 
 import math
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from genie_env.config import LatentActionConfig
-from genie_env.effect_names import effect_arrow, effect_names
+from genie_env.effect_names import effect_arrow, effect_names, still_code
+from genie_env.envs.env import GenieEnv
+from genie_env.window.keyboard import key_code
+from tests.helpers.worlds import make_random_world, random_config
 
 
 def test_directions_are_named_as_a_person_at_the_screen_sees_them() -> None:
@@ -46,3 +51,19 @@ def test_prototypes_survive_json_and_must_be_one_for_each_code() -> None:
         LatentActionConfig(num_actions=3, prototypes=config.prototypes)
     with pytest.raises(ValueError, match="finite"):
         LatentActionConfig(num_actions=2, prototypes=((0.0, math.nan, 0.0), (0.0, 1.0, 0.0)))
+
+
+def test_still_code_is_the_one_that_does_least() -> None:
+    assert still_code([(0, -2, 0), (0, 2, 0), (0, 0.1, 0)]) == 2
+    assert still_code([]) == 0
+
+
+def test_a_world_from_video_is_played_with_the_keys_of_its_effects(tmp_path: Path) -> None:
+    measured = replace(random_config().latent_action, prototypes=((0.0, 2.0, 0.0), (0.0, 0.1, 0.0), (0.0, -2.0, 0.0)))
+    world = make_random_world(tmp_path / "world", action_map=None, latent_action=measured)
+    env = GenieEnv(world=world, action_type="latent")
+    assert env.get_action_meanings() == ["LATENT_0(down)", "LATENT_1(still)", "LATENT_2(up)"]
+    keys = env.get_keys_to_action()
+    assert (keys[(key_code("down"),)], keys[(key_code("up"),)], keys[(key_code("2"),)]) == (0, 2, 1)
+    assert env.noop_action == 1
+    env.close()

@@ -116,21 +116,20 @@ def score(codes_M: np.ndarray, known: Transitions, picks_M: np.ndarray) -> Score
 def delta_psnr(codes: Codes, store: EpisodeStore, split: str) -> Interval:
     """By how many dB drawings with the right code are nearer to the next frame than those with a random code.
 
-    Over pixels that change from one frame to the next.
-
-    Raises:
-        ValueError: if the drawings are no frames of the recording's size, or belong to no transition.
+    Over pixels that change from one frame to the next, after frames are averaged down to the drawings' size.
     """
     drawn, random, index_K = codes.drawn_KHWC, codes.random_KHWC, codes.index_K
     if drawn is None or random is None or index_K is None:
         return Interval(float("nan"))
     entries = [entry for entry in store.split(split) if entry.length > 1]
     ends = np.cumsum([entry.length - 1 for entry in entries])
-    error_K2 = np.zeros((len(index_K), 2))
+    error_K2, side = np.zeros((len(index_K), 2)), drawn.shape[1]
     for row, index in enumerate(index_K):
         number = int(np.searchsorted(ends, index, side="right"))
         time = int(index - (ends[number - 1] if number else 0))
-        frames = store.array("frames", entries[number])[time : time + 2].astype(np.float64)
+        full = store.array("frames", entries[number])[time : time + 2].astype(np.float64)
+        factor = full.shape[1] // side
+        frames = full.reshape(2, side, factor, side, factor, 3).mean((2, 4))
         moving = np.abs(frames[1] - frames[0]).max(-1) > 0
         for column, picture in enumerate((drawn[row], random[row])):
             error_K2[row, column] = np.square(picture - frames[1])[moving].sum()
@@ -167,13 +166,9 @@ def read_codes(path: Path, store: EpisodeStore, split: str) -> Codes:
         raise FileError(
             path, f"drawn_index: expected numbers from 0 to {total - 1}, got {index_K.min()} to {index_K.max()}"
         )
-    shape = (len(index_K), side, side, 3)
-    for name in ("drawn", "drawn_random"):
-        picture = arrays[name]
-        if picture is None or picture.dtype != np.uint8 or picture.shape != shape:
-            found = "none" if picture is None else f"{picture.dtype} {list(picture.shape)}"
-            raise FileError(path, f"expected {name!r} of uint8 {list(shape)}, got {found}")
-    return Codes(codes_M.astype(np.int64), arrays["drawn"], arrays["drawn_random"], index_K.astype(np.int64))
+    drawn, random = arrays["drawn"], arrays["drawn_random"]
+    _check_drawings(drawn, random, len(index_K), side, path)
+    return Codes(codes_M.astype(np.int64), drawn, random, index_K.astype(np.int64))
 
 
 def write_codes(path: Path, codes: Codes) -> None:
@@ -189,6 +184,17 @@ def write_codes(path: Path, codes: Codes) -> None:
         for name, array in arrays.items():
             with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
                 np.lib.format.write_array(member, np.ascontiguousarray(array), allow_pickle=False)
+
+
+def _check_drawings(drawn: np.ndarray | None, random: np.ndarray | None, count: int, side: int, path: Path) -> None:
+    for name, pictures in (("drawn", drawn), ("drawn_random", random)):
+        if pictures is None or pictures.dtype != np.uint8 or pictures.ndim != 4 or 0 in pictures.shape:
+            found = "none" if pictures is None else f"{pictures.dtype} {list(pictures.shape)}"
+            raise FileError(path, f"expected {name!r} of uint8 [{count}, H, H, 3], got {found}")
+        edge = pictures.shape[1]
+        if pictures.shape != (count, edge, edge, 3) or side % edge or (drawn is not None and drawn.shape[1] != edge):
+            wanted = f"[{count}, H, H, 3], both of one H that divides {side}"
+            raise FileError(path, f"expected {name!r} of uint8 {wanted}, got {list(pictures.shape)}")
 
 
 def _member(archive: zipfile.ZipFile, name: str, most_bytes: int) -> np.ndarray | None:
