@@ -11,6 +11,7 @@ import shlex
 import sys
 import warnings
 from collections.abc import Iterator
+from fnmatch import fnmatch
 from functools import cache
 from pathlib import Path
 
@@ -111,6 +112,11 @@ def test_links_and_pictures_lead_to_files_and_sections_that_exist(path: Path) ->
     assert not missing
 
 
+def test_readme_leads_to_every_document() -> None:
+    text = (ROOT / "README.md").read_text()
+    assert not [name_of(path) for path in (ROOT / "docs").glob("*.md") if f"({name_of(path)})" not in text]
+
+
 def test_readme_is_short() -> None:
     assert len((ROOT / "README.md").read_text().splitlines()) <= 150
 
@@ -165,6 +171,8 @@ def test_the_tree_in_the_architecture_has_a_line_for_every_room(package: str) ->
     part = re.split(r"^\w", part, flags=re.MULTILINE)[0]
     shown = {line.split()[0].rstrip("/").removesuffix(".py") for line in part.splitlines()}
     rooms = {room for floor in FLOORS[package] for room in floor} - {"__init__", "COMMANDS"}
+    files = {path.stem for path in (ROOT / package).glob("*.py")} - rooms - {"__init__"}
+    assert {name for name in files if not any(fnmatch(name, pattern) for pattern in part.split())} == set()
     assert rooms - shown == set() and {name for name in shown - {"*"} if not _exists(package, name)} == set()
 
 
