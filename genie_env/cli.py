@@ -1,29 +1,38 @@
 """The command ``genie-env``: play a world, watch it dream, look into it, measure it.
 
-Owns flags, tables and error lines; what it does goes through the public API. torch and pygame are imported by
-the subcommand that needs them, so that ``--help`` is quick.
+Owns flags; what a command does goes through the public API. torch and pygame are imported by the subcommand that needs
+them, so that ``--help`` is quick.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import sys
-import textwrap
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 import tyro
 
+from genie_env.command import run as run_command
+from genie_env.envs.options import EnvOptions
 from genie_env.frames import side_by_side
 
 if TYPE_CHECKING:
     import gymnasium as gym
 
 STRIP_FRAMES = 16
+
+
+@dataclass(frozen=True)
+class OptionFlags(EnvOptions):
+    """Options of the environment as they were typed; the environment checks them."""
+
+    def __post_init__(self) -> None:
+        pass
 
 
 @dataclass(frozen=True)
@@ -36,21 +45,15 @@ class Play:
     """
 
     world: str = "pong"
-    """Bundled name or folder."""
-    temperature: float | None = None
-    """0 takes the most likely tokens; None takes the world's own best."""
-    action_diversity: float = 0.0
-    """Chance that a step plays a little-used action instead of yours."""
-    action_type: Literal["real", "latent"] | None = None
-    """The game's own actions or the latent ones; None takes the game's where the world knows them."""
+    """Bundled name or folder of the world."""
+    environment: tyro.conf.OmitArgPrefixes[OptionFlags] = OptionFlags()
+    """Options of the environment."""
     fps: float | None = None
     """Steps per second; None takes the world's own, 0 runs as fast as possible."""
     scale: int = 8
-    """How many times larger than frames the window is at first."""
+    """Times that the window is larger than frames at first."""
     seed: int | None = None
-    """Of the first episode."""
-    device: str = "auto"
-    """Torch device."""
+    """Seed of the first episode."""
     out: Path = Path()
     """Folder for screenshots and films."""
     record: Path | None = None
@@ -66,37 +69,35 @@ class Demo:
     """Show the bundled world: a game in a window, or a scripted player's video where there is no display."""
 
     world: str = "pong"
-    """Bundled name or folder."""
+    """Bundled name or folder of the world."""
     steps: int = 600
-    """Of the scripted player; a person plays as long as they like."""
+    """Steps of the scripted player; a person plays as long as they like."""
     out: Path = Path()
     """Folder for demo.mp4 and demo.gif."""
     scale: int = 6
-    """How many times larger than frames the videos are."""
+    """Times that the videos are larger than frames."""
     seed: int = 0
-    """Of world and player."""
+    """Seed of world and player."""
 
 
 @dataclass(frozen=True)
 class Rollout:
-    """Dream with random actions and write a strip of frames (PNG) and an animation (GIF)."""
+    """Dream with random actions and write a strip of frames (PNG) and an animation (GIF), and on demand a video."""
 
     world: str = "pong"
-    """Bundled name or folder."""
+    """Bundled name or folder of the world."""
     generation_steps: Annotated[int, tyro.conf.arg(aliases=["--steps"])] = 100
-    """Frames to dream."""
-    temperature: float | None = None
-    """0 takes the most likely tokens; None takes the world's own best."""
-    action_diversity: float = 0.1
-    """Chance that a step plays one of the least used recent actions."""
+    """Number of frames to dream."""
+    environment: tyro.conf.OmitArgPrefixes[OptionFlags] = OptionFlags(action_diversity=0.1)
+    """Options of the environment."""
     seed: int = 0
-    """Of world and actions."""
+    """Seed of world and actions."""
     out: Path = Path("rollout")
-    """Folder for rollout.png and rollout.gif."""
+    """Folder for rollout.png, rollout.gif and rollout.mp4."""
+    mp4: bool = False
+    """Write rollout.mp4, too (needs the extra 'video')."""
     scale: int = 4
-    """How many times larger than frames the animation is."""
-    device: str = "auto"
-    """Torch device."""
+    """Times that the animation is larger than frames."""
 
 
 @dataclass(frozen=True)
@@ -104,7 +105,7 @@ class Info:
     """Print what a world is made of, how it is sampled, what its actions mean and how it was measured."""
 
     world: str = "pong"
-    """Bundled name or folder."""
+    """Bundled name or folder of the world."""
 
 
 @dataclass(frozen=True)
@@ -117,7 +118,7 @@ class Bench:
     """
 
     world: str = "pong"
-    """Bundled name or folder."""
+    """Bundled name or folder of the world."""
     rows: tuple[int, ...] = (1, 4, 16, 64, 256)
     """Numbers of environments stepped together."""
     steps: int = 500
@@ -138,42 +139,24 @@ class Bench:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command line; returns the exit status. Wrong input becomes one line on stderr and status 2."""
-    command = tyro.cli(
+    actions = {Play: _play, Demo: _demo, Rollout: _rollout, Info: _info, Bench: _bench}
+    return run_command(
+        lambda command: actions[type(command)](command),
         Play | Demo | Rollout | Info | Bench,
         prog="genie-env",
         description="Play, watch and measure learned game worlds.",
-        args=argv,
+        argv=argv,
     )
-    actions = {Play: _play, Demo: _demo, Rollout: _rollout, Info: _info, Bench: _bench}
-    try:
-        actions[type(command)](command)
-    except (ValueError, ImportError, OSError) as error:
-        return _report(error)
-    except RuntimeError as error:
-        # Not imported above: that would import torch, which most commands' --help does without.
-        from genie_env.rollout.torch_runtime import CompileError
-
-        if not isinstance(error, CompileError):
-            raise
-        return _report(error)
-    except KeyboardInterrupt:
-        return 130
-    return 0
 
 
-def _report(error: Exception) -> int:
-    print(f"genie-env: error: {' '.join(str(error).split())}", file=sys.stderr)
-    return 2
-
-
-def _make(world: str, **options: Any) -> gym.Env[Any, Any]:
-    """An environment that renders pictures; options that are None keep their default."""
+def _make(world: str, options: EnvOptions | None = None) -> gym.Env[Any, Any]:
+    """An environment that renders pictures."""
     import gymnasium as gym
 
     import genie_env  # noqa: F401 (registers the ids)
 
-    given = {name: value for name, value in options.items() if value is not None}
-    return gym.make("Genie/World-v0", world=world, render_mode="rgb_array", **given)
+    flags = {} if options is None else dataclasses.asdict(options)
+    return gym.make("Genie/World-v0", world=world, render_mode="rgb_array", **flags)
 
 
 def _play(args: Play) -> None:
@@ -181,8 +164,7 @@ def _play(args: Play) -> None:
     from genie_env.play.play_recorder import PlayRecorder
     from genie_env.play.real_game import RealGameBeside
 
-    chosen = {"temperature": args.temperature, "action_diversity": args.action_diversity}
-    env = _make(args.world, **chosen, action_type=args.action_type, device=args.device)
+    env = _make(args.world, args.environment)
     game: Any = env.unwrapped
     settings = game.config, game.options.action_type
     recorder = real_game = None
@@ -241,18 +223,23 @@ def _demo_video(args: Demo) -> None:
 
 
 def _rollout(args: Rollout) -> None:
-    from genie_env.files.video import write_gif, write_png
+    from genie_env.files.video import import_av, write_gif, write_mp4, write_png
 
-    chosen = {"temperature": args.temperature, "action_diversity": args.action_diversity}
-    env = _make(args.world, **chosen, device=args.device)
+    if args.mp4:
+        # Fail before the work rather than after it.
+        import_av()
+    env = _make(args.world, args.environment)
     env.action_space.seed(args.seed)
     actions = iter(lambda: int(env.action_space.sample()), None)
     frames, _ = _dream(env, actions, args.generation_steps, args.seed)
     fps = float(env.metadata["render_fps"])
     env.close()
-    write_png(args.out / "rollout.png", _strip(frames))
-    write_gif(args.out / "rollout.gif", frames, fps, args.scale)
-    print(f"{args.generation_steps} dreamed frames in {args.out / 'rollout.png'} and {args.out / 'rollout.gif'}")
+    files = [args.out / f"rollout.{kind}" for kind in ("png", "gif", *(["mp4"] if args.mp4 else []))]
+    write_png(files[0], _strip(frames))
+    write_gif(files[1], frames, fps, args.scale)
+    if args.mp4:
+        write_mp4(files[2], frames, fps, args.scale)
+    print(f"{args.generation_steps} dreamed frames in {', '.join(map(str, files))}")
 
 
 def _dream(env: gym.Env[Any, Any], actions: Iterator[int], num_steps: int, seed: int) -> tuple[list[np.ndarray], float]:
@@ -291,51 +278,9 @@ def _strip(frames: list[np.ndarray]) -> np.ndarray:
 
 def _info(args: Info) -> None:
     from genie_env import load_world
-    from genie_env.action_map import latent_tables
-    from genie_env.measurement import MEASUREMENTS, stored_measurements, tables
-    from genie_env.tables import text_table
+    from genie_env.describe import print_world
 
-    world = load_world(args.world, "cpu")
-    config = world.config
-    lines: list[tuple[str, str]] = [("world", f"{config.name}, format {config.format_version}")]
-    for name in ("tokenizer", "latent_action", "dynamics", "outcome"):
-        size = sum(tensor.numel() for tensor in getattr(world, name).state_dict().values())
-        lines.append((name, f"{size:,} parameters; {_settings(getattr(config, name))}"))
-    source = config.source
-    shape = f"{source.image_size}×{source.image_size} at {source.fps:g} fps"
-    lines.append(("source", f"{source.env_id}, {shape}, crop {source.crop}, frame skip {source.frame_skip}"))
-    lines.append(("sampling", _settings(config.sampling)))
-    if world.starts is not None:
-        lines.append(("starts", f"{len(world.starts.tokens_SPN)} recorded beginnings"))
-    if config.action_map is not None:
-        for real, latents in enumerate(latent_tables(config.action_map).T):
-            *after, latent = latents.tolist()
-            text = f"{source.action_meanings[real]} → latent {latent}, {config.action_map.purity[latent]:.0%} pure"
-            if config.action_map.real_to_latent_after:
-                text += f"; by the action before (0 to {len(after) - 1}): {', '.join(map(str, after))}"
-            lines.append((f"action {real}", text))
-    other = {name: value for name, value in config.metrics.items() if name != MEASUREMENTS}
-    lines += [(f"measured {name}", str(value)) for name, value in _flat(other)]
-    width = max(len(label) for label, _ in lines)
-    for label, text in lines:
-        print(textwrap.fill(text, 110, initial_indent=f"{label:<{width}}  ", subsequent_indent=" " * (width + 2)))
-    for title, header, rows in tables(stored_measurements(config.metrics)):
-        print(f"\n{title}\n{text_table(header, rows)}", end="")
-
-
-def _settings(config: Any) -> str:
-    """The fields of a config on one line."""
-    pairs = ((field.name, getattr(config, field.name)) for field in dataclasses.fields(config))
-    return ", ".join(f"{name} {value}" for name, value in pairs if not isinstance(value, (tuple, dict)) or value)
-
-
-def _flat(metrics: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Nested figures as ``outer.inner`` and value."""
-    for name, value in metrics.items():
-        if isinstance(value, dict):
-            yield from _flat(value, f"{prefix}{name}.")
-        else:
-            yield f"{prefix}{name}", f"{value:.4g}" if isinstance(value, float) else value
+    print_world(load_world(args.world, "cpu"))
 
 
 def _bench(args: Bench) -> None:

@@ -24,7 +24,7 @@ FLOORS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("rollout",),
         ("world",),
         ("bundle",),
-        ("model_card", "portable"),
+        ("model_card", "portable", "describe"),
         ("window",),
         ("envs",),
         ("play", "web"),

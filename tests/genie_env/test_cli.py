@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import av
 import gymnasium as gym
 import numpy as np
 import pygame
@@ -25,13 +27,14 @@ from genie_env.config import (
     WorldConfig,
 )
 from genie_env.data.episodes import EpisodeStore
+from genie_env.envs.options import EnvOptions
 from genie_env.files.video import GIF_FRAMES
 from genie_env.play.loop import PlaySession
 from genie_env.play.real_game import RealGameBeside
 from genie_env.window.keyboard import Command
 from genie_env.window.renderer import Renderer
 from genie_env.world import Prompts, World
-from tests.helpers.worlds import TELLING_CHANGES, make_random_world
+from tests.helpers.options import field_docs
 from training import train_tokenizer
 
 COMMANDS = ["play", "demo", "rollout", "info", "bench"]
@@ -208,17 +211,53 @@ def test_demo_without_pyav_fails_before_the_work(
     assert "genie-env[video]" in capsys.readouterr().err
 
 
+def test_rollout_writes_a_video_where_it_is_asked_for(
+    world: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    argv = ["rollout", "--world", world, "--steps", "9", "--scale", "2", "--mp4", "--out", str(tmp_path)]
+    assert main(argv) == 0
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["rollout.gif", "rollout.mp4", "rollout.png"]
+    assert "rollout.mp4" in capsys.readouterr().out
+    with av.open(str(tmp_path / "rollout.mp4")) as film:
+        assert sum(1 for _ in film.decode(video=0)) == 10
+    monkeypatch.setitem(sys.modules, "av", None)
+    assert main([*argv, "--steps", "100000000"]) == 2
+    assert "genie-env[video]" in capsys.readouterr().err
+
+
+def test_flags_of_the_environment_are_its_options(endless_world: Path, tmp_path: Path) -> None:
+    films = []
+    for flags in ([], ["--temperature", "0", "--top-p", "0.5", "--decode-steps", "2", "--action-type", "latent"]):
+        assert main(["rollout", "--world", str(endless_world), "--steps", "9", "--out", str(tmp_path), *flags]) == 0
+        films.append((tmp_path / "rollout.gif").read_bytes())
+    assert films[0] != films[1]
+
+
+def test_help_of_the_flags_is_the_description_of_the_options(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["play", "--help"])
+    shown = " ".join(word for word in capsys.readouterr().out.split() if word not in "│╭╮╰╯─")
+    assert [doc for doc in field_docs(EnvOptions).values() if doc not in shown] == []
+
+
+@pytest.mark.parametrize("encoding", ["cp1252", "ascii", "utf-8"])
+def test_info_is_whole_on_every_console(world: str, encoding: str) -> None:
+    command = [sys.executable, "-c", "from genie_env.cli import main; raise SystemExit(main())", "info"]
+    done = subprocess.run(
+        [*command, "--world", world],
+        env=os.environ | {"PYTHONIOENCODING": encoding},
+        capture_output=True,
+        check=False,
+    )
+    assert done.returncode == 0 and done.stderr == b""
+    text = done.stdout.decode(encoding)
+    assert "World noise" in text and "0.9877" in text
+
+
 def test_info_names_networks_actions_and_figures(world: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["info", "--world", world]) == 0
-    lines = capsys.readouterr().out.splitlines()
-    labels = [line[: len("measured dream.obedience")].strip() for line in lines]
-    for label in ("world", "tokenizer", "latent_action", "dynamics", "outcome", "source", "sampling", "action 2"):
-        assert label in labels
-    assert any("UP → latent 2, 80% pure" in line for line in lines)
-    assert lines[-1].split() == ["measured", "dream.obedience", "0.9877"]
-
-
-def test_info_shows_tables_that_go_by_the_action_before(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    folder = make_random_world(tmp_path / "world", action_map=TELLING_CHANGES)
-    assert main(["info", "--world", str(folder)]) == 0
-    assert "latent 2, 40% pure; by the action before (0 to 2): 2, 1, 0" in " ".join(capsys.readouterr().out.split())
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    for label in ("tokenizer", "latent", "dynamics", "outcome", "game", "temperature"):
+        assert any(line[:1] == [label] for line in lines)
+    assert ["1", "UP", "up", "2", "80%"] in lines
+    assert ["dream:", "obedience", "0.9877"] in lines

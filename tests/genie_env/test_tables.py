@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from genie_env.tables import markdown_table, text_table
+from genie_env.tables import markdown_table
 
 
 def test_a_table_has_a_header_a_rule_and_a_line_for_each_row() -> None:
@@ -20,13 +20,3 @@ def test_bars_and_line_breaks_stay_inside_their_cell() -> None:
 def test_a_row_of_another_width_is_refused() -> None:
     with pytest.raises(ValueError, match=r"expected 2 cells .* got \['x'\]"):
         markdown_table(["a", "b"], [["x"]])
-
-
-def test_text_columns_are_aligned_and_the_first_is_wrapped() -> None:
-    rows = [["short", "1.5", "2"], ["a label that is longer than its column has room for", "10.25", ""]]
-    text = text_table(["measured", "h = 1", "h = 10"], rows, width=40)
-    lines = text.splitlines()
-    assert all(len(line) <= 40 for line in lines)
-    assert lines[0].endswith("h = 1  h = 10") and lines[1].startswith("short")
-    assert [line.find("1.5") + 3 for line in lines if "1.5" in line] == [lines[0].find("h = 1") + 5]
-    assert " ".join(line.split("  ")[0].strip() for line in lines[2:]).startswith("a label that is longer than its")
