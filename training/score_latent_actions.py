@@ -25,9 +25,12 @@ from genie_env.tables import markdown_table
 from training.data.dataset import FrameDataset
 from training.engine.stages import load_stage
 from training.latent_action.ceiling import supervised_codes
+from training.latent_action.observer import observer_codes
 from training.latent_action.scoring import Codes, delta_psnr, read_codes, read_transitions, score, write_codes
 
 DRAWN = 512
+LATER = 8
+"""Frames after the next one that a patient observer waits for."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +47,8 @@ class ScoreConfig:
     """Episodes to score, ``test`` or ``train``."""
     ceiling_updates: int = 1500
     """Updates of a small encoder that learns from all labels of the training episodes; 0 leaves it out."""
+    observer: bool = False
+    """Replay the episodes in the real game, to find what a perfect observer of the pictures could name."""
 
 
 def score_latent_actions(config: ScoreConfig) -> str:
@@ -66,6 +71,9 @@ def score_latent_actions(config: ScoreConfig) -> str:
     named = {"these codes": codes.codes_M}
     if config.ceiling_updates:
         named["all labels (supervised)"] = supervised_codes(store, config.split, config.ceiling_updates)
+    if config.observer:
+        named["perfect observer, next frame"] = observer_codes(store, config.split)
+        named[f"perfect observer, {LATER} frames more"] = observer_codes(store, config.split, LATER)
     rows = []
     for subset, picks_M in subsets.items():
         if not picks_M.any():
