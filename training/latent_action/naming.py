@@ -152,7 +152,7 @@ def _names(model: LatentActionModel, data: FrameDataset, view: View, labels: Lab
 
 
 def match_labels(names_L: torch.Tensor, effects_L: torch.Tensor, count: int) -> tuple[torch.Tensor, float]:
-    """Which name [count] becomes each code, so that as many labels as possible are told by their own number.
+    """Which name [count] becomes each code, so that as many labels as possible have their own number.
 
     Also returns by how much that is better than always telling the most frequent effect: 0 not at all, 1 always right.
     """
