@@ -60,6 +60,10 @@ class Recipe:
         return OutcomeConfig(**{**sizes, **self.outcome})
 
 
+# Pictures of half the size and an encoder that sees what moved, not where: codes are learned from pictures first.
+_CODES = LatentActionConfig(image_size=32, channels=16, pooled=True)
+_CODES_LOOP = LoopConfig(n_updates=5000, batch_size=64, learning_rate=2e-3, weight_decay=1e-4, decay_share=0.2)
+
 _PONG = Recipe(
     env="ALE/Pong-v5",
     # Without sticky actions, as in the Atari 100k benchmark: what the player does is then what happens.
@@ -68,7 +72,9 @@ _PONG = Recipe(
     # its own.
     steps=800_000,
     tokenizer=TokenizerConfig(vocab_size=2048),
-    # The latent action model is told two of a hundred actions; without any, see the next recipe.
+    latent_action=_CODES,
+    latent_action_loop=_CODES_LOOP,
+    # The latent action model knows two of a hundred actions; for none, see the next recipe.
     label_fraction=0.02,
     recorded_actions=True,
     # About four tokens change in a frame; in one of ten thousand, more than nine.
@@ -77,22 +83,15 @@ _PONG = Recipe(
 
 RECIPES: dict[str, Recipe] = {
     "pong": _PONG,
-    "pong_unlabelled": replace(
-        _PONG,
-        # From pictures alone: smaller ones, so that there is time to learn what the past foretells.
-        latent_action=LatentActionConfig(image_size=32, channels=16, pooled=True),
-        latent_action_loop=LoopConfig(
-            n_updates=5000, batch_size=64, learning_rate=2e-3, weight_decay=1e-4, decay_share=0.2
-        ),
-        label_fraction=0.0,
-        recorded_actions=False,
-    ),
+    # From pictures alone.
+    "pong_unlabelled": replace(_PONG, label_fraction=0.0, recorded_actions=False),
     "breakout": Recipe(
         env="ALE/Breakout-v5",
         env_kwargs='{"repeat_action_probability": 0.0}',
         steps=200_000,
         tokenizer=TokenizerConfig(vocab_size=2048),
-        latent_action=LatentActionConfig(num_actions=4),
+        latent_action=replace(_CODES, num_actions=4),
+        latent_action_loop=_CODES_LOOP,
         label_fraction=0.02,
         recorded_actions=True,
         # A game ends three to nine frames after its last ball was seen, and nothing else moves then.
