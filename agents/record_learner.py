@@ -33,7 +33,7 @@ from agents.sb3.policy_io import PolicyConfig, load_policy
 from agents.sb3.record_learning import LAST_EXPLORED, LearnerConfig, learn_recorded, learner_policy_config
 from agents.sb3.recorded_games import RecordedGames
 from agents.sb3.recorded_shards import FOLDER, TENTHS, Budget, Shards
-from agents.sb3.run_folder import LearningRun
+from agents.sb3.run_folder import RunFolder
 from genie_env.command import Interrupted, on_stop_signal, run
 from genie_env.config import SourceConfig
 from genie_env.data.description import describe
@@ -103,18 +103,18 @@ def record_learner(config: RecordLearnerConfig) -> EpisodeStore:
         fps=config.fps,
         module=config.module,
     )
-    policy, kept = _who_plays(config, source)
+    policy, about = _who_plays(config, source)
     writer = EpisodeWriter(config.out, source, game_for(config.env).truth_names, _settings(config))
     with on_stop_signal(partial(_stop, config)), hold_folder(writer.partial / FOLDER):
         shards = Shards(writer, budget)
-        games = _make_games(config, source, kept, len(shards.lines))
+        games = _make_games(config, source, about, len(shards.lines))
         try:
             if policy is not None:
                 explored = LAST_EXPLORED * config.learner.explore
-                play_policy(policy, kept, games, shards, config.temperatures, explored, config.seed)
+                play_policy(policy, about, games, shards, config.temperatures, explored, config.seed)
             else:
-                run = LearningRun(writer.partial / FOLDER, _settings(config))
-                learn_recorded(config.learner, games, shards, run, kept, config.seed)
+                run = RunFolder(writer.partial / FOLDER, _settings(config))
+                learn_recorded(config.learner, games, shards, run, about, config.seed)
         finally:
             games.close()
     return shards.finish()
@@ -125,14 +125,14 @@ def _who_plays(config: RecordLearnerConfig, source: SourceConfig) -> tuple[BaseP
     if config.policy is None:
         actions = len(source.action_meanings)
         return None, learner_policy_config(config.learner, source.image_size, actions, config.env)
-    policy, kept = load_policy(config.policy)
-    check_policy(kept, source)
-    return policy, kept
+    policy, about = load_policy(config.policy)
+    check_policy(about, source)
+    return policy, about
 
 
-def _make_games(config: RecordLearnerConfig, source: SourceConfig, kept: PolicyConfig, part: int) -> RecordedGames:
+def _make_games(config: RecordLearnerConfig, source: SourceConfig, policy: PolicyConfig, part: int) -> RecordedGames:
     """Games that begin differently in each part that a resume plays."""
-    space, see = eyes_of(kept, source)
+    space, see = eyes_of(policy, source)
     games = [make_source_game(source) for _ in range(config.learner.n_envs)]
     return RecordedGames(games, game_for(config.env), np.random.default_rng([config.seed, part, 1]), space, see)
 

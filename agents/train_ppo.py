@@ -13,22 +13,23 @@ import warnings
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, NoReturn
+from typing import Any, Literal
 
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.logger import configure
 from stable_baselines3.common.vec_env import VecEnv, VecMonitor
 
-from agents.dream_vs_real import publish
-from agents.sb3.callback import Watch
-from agents.sb3.evaluate_policy import Judge, dream_judge, fresh_play
+from agents.sb3.callback import EvalCheckpointCallback
+from agents.sb3.checkpoint_choice import REPORT, publish_policy
+from agents.sb3.evaluate_policy import Evaluator, dream_evaluator, evaluate_learner
 from agents.sb3.make_envs import make_dreams, make_real_games, recorded_starts, usual_entropy
 from agents.sb3.networks import TokenNet, policy_settings
 from agents.sb3.policy_io import ALGORITHMS, PolicyConfig, policy_config
-from agents.sb3.policy_spec import make_senses
-from agents.sb3.run_folder import LearningRun
+from agents.sb3.policy_spec import PolicySpec, make_policy_spec
+from agents.sb3.run_folder import RunFolder
 from genie_env.bundle import bundled_worlds, load_world, read_config
-from genie_env.command import Interrupted, on_stop_signal, run
+from genie_env.command import Interrupted, StopRequest, on_stop_signal, run
+from genie_env.files.atomic import hold_folder
 from genie_env.registration import ANY, BUNDLED
 from genie_env.world import World
 
@@ -36,7 +37,7 @@ DREAMS = (*BUNDLED, ANY)
 
 
 @dataclass(frozen=True)
-class TrainConfig:
+class TrainAgentConfig:
     """Train an agent in a dream (or, for comparison, in the real game)."""
 
     env: str = "Genie/Pong-v0"
@@ -53,7 +54,7 @@ class TrainConfig:
     action_type: Literal["real", "latent"] = "real"
     """``real``: the game's actions, those of equal effect merged; ``latent``: the codes learned without labels."""
     steps: int = 1_000_000
-    """Environment steps in all."""
+    """Environment steps of all rows together."""
     n_envs: int = 32
     """Rows that learn at once."""
     n_steps: int = 64
@@ -61,19 +62,19 @@ class TrainConfig:
     batch_size: int = 256
     """PPO, DQN: transitions of a gradient step."""
     n_epochs: int = 4
-    """PPO: passes over what was collected."""
+    """PPO: passes over the collected transitions in each update."""
     learning_rate: float = 5e-4
-    """At the beginning; it falls linearly to zero."""
+    """Learning rate at the beginning; it falls linearly to zero."""
     gamma: float = 0.99
-    """Discount."""
+    """Discount of rewards for each step, in [0, 1]."""
     gae_lambda: float = 0.95
-    """PPO, A2C: generalised advantage estimation."""
+    """PPO, A2C: lambda of generalised advantage estimation, in [0, 1]."""
     ent_coef: float = 0.01
-    """PPO, A2C: worth of the policy's entropy at the beginning; it falls linearly to zero as the learning rate does."""
+    """PPO, A2C: weight of the policy's entropy at the beginning; it falls linearly to zero."""
     clip_range: float = 0.1
-    """PPO: how far a policy may move per update."""
+    """PPO: largest change of an action's probability ratio in an update."""
     frame_stack: int = 4
-    """Frames that the policy sees."""
+    """Frames that make the policy's observation."""
     horizon: int = 500
     """Steps after which a dream is cut off, with a bootstrapped value; a new one begins elsewhere."""
     starts: Path | None = None
@@ -83,20 +84,20 @@ class TrainConfig:
     entropy_percentile: float | None = None
     """Cut dreams off where their token entropy exceeds this percentile of predictions on real data, such as 99."""
     temperature: float | None = None
-    """Of the dream, instead of the world's own. The best agent so far learned at 0.5, but seeds differ by more than
-    temperatures do (see docs/experiments.md)."""
+    """Temperature of the dream; default: the world's own. The best agent so far learned at 0.5, but seeds differ by
+    more than temperatures do (see docs/experiments.md)."""
     eval_every: int = 100_000
     """Steps between evaluations; each saves a policy."""
     eval_steps: int = 1000
-    """Steps of each of the 16 dreams in which policies are judged."""
-    judge_world: str | None = None
-    """World that judges; the default is the same one under another seed."""
+    """Steps of each of the 16 dreams in which policies are evaluated."""
+    eval_world: str | None = None
+    """World whose dreams policies are evaluated in; the default is the same one under another seed."""
     real_games: int = 4
     """Real games in every evaluation, for the side-by-side curve only (0: none)."""
     seed: int = 0
-    """Of network, policy and dreams."""
+    """Seed of the network, the policy and the dreams."""
     device: str = "auto"
-    """``auto`` or a torch device."""
+    """Torch device, or ``auto``."""
     compile: bool = False
     """Compile the dream that is learned in: half a minute at the start, faster steps after it."""
 
@@ -110,7 +111,7 @@ NOT_PART_OF_THE_RUN = ("out", "steps", "eval_every", "eval_steps", "real_games",
 """Settings that may differ when a run goes on."""
 
 
-def train(config: TrainConfig) -> Path:
+def train(config: TrainAgentConfig) -> Path:
     """Train, or go on training, and return the folder of the policy chosen.
 
     Raises:
@@ -121,29 +122,41 @@ def train(config: TrainConfig) -> Path:
     config = dataclasses.replace(config, world=_world_of(config))
     world = _open_world(config)
     settings = {k: v for k, v in dataclasses.asdict(config).items() if k not in NOT_PART_OF_THE_RUN}
-    run = LearningRun(config.out, {k: str(v) if isinstance(v, Path) else v for k, v in settings.items()})
-    senses = make_senses(world.config, _obs_type(config), config.action_type, config.frame_stack)
-    kept = policy_config(world.config, config.world, config.algo, config.policy, senses)
-    kept = dataclasses.replace(kept, trained={"env": config.env, "steps": config.steps, "seed": config.seed})
-    with on_stop_signal(partial(_stop, config)):
-        venv = _learning_env(config, world, kept)
+    spec = make_policy_spec(world.config, _obs_type(config), config.action_type, config.frame_stack)
+    policy = policy_config(world.config, config.world, config.algo, config.policy, spec)
+    policy = dataclasses.replace(policy, trained={"env": config.env, "steps": config.steps, "seed": config.seed})
+    stop = StopRequest()
+    with hold_folder(config.out), on_stop_signal(stop.ask):
+        folder = RunFolder(config.out, {k: str(v) if isinstance(v, Path) else v for k, v in settings.items()})
+        venv = _learning_env(config, world, spec)
         learner = make_learner(config, venv, world)
-        run.load(learner)
-        learner.set_logger(configure(str(run.folder / "tensorboard"), ["tensorboard"]))
-        judge, real = _judges(config, world, kept)
-        watch = Watch(run, kept, config.steps, config.eval_every, judge, real)
+        folder.load_checkpoint(learner)
         try:
-            if learner.num_timesteps < config.steps:
-                learner.learn(config.steps - learner.num_timesteps, callback=watch, reset_num_timesteps=False)
-        except KeyboardInterrupt:
-            run.save(learner)
+            _learn(config, folder, learner, policy, _evaluators(config, world, spec), stop)
+        except Interrupted:
+            folder.save_checkpoint(learner)
             raise
         finally:
             venv.close()
-    return publish(run.folder)
+        return publish_policy(folder.folder)
 
 
-def make_learner(config: TrainConfig, venv: VecEnv, world: World) -> BaseAlgorithm:
+def _learn(
+    config: TrainAgentConfig,
+    folder: RunFolder,
+    learner: BaseAlgorithm,
+    policy: PolicyConfig,
+    evaluators: tuple[Evaluator, Evaluator | None],
+    stop: StopRequest,
+) -> None:
+    if learner.num_timesteps >= config.steps:
+        return
+    learner.set_logger(configure(str(folder.folder / "tensorboard"), ["tensorboard"]))
+    callback = EvalCheckpointCallback(folder, policy, config.steps, config.eval_every, *evaluators, stop)
+    learner.learn(config.steps - learner.num_timesteps, callback=callback, reset_num_timesteps=False)
+
+
+def make_learner(config: TrainAgentConfig, venv: VecEnv, world: World) -> BaseAlgorithm:
     """The algorithm, untrained."""
     common: dict[str, Any] = {
         "learning_rate": lambda left: config.learning_rate * max(left, 0.01),
@@ -178,7 +191,7 @@ def make_learner(config: TrainConfig, venv: VecEnv, world: World) -> BaseAlgorit
     return learner
 
 
-def _world_of(config: TrainConfig) -> str:
+def _world_of(config: TrainAgentConfig) -> str:
     """The world that is meant where none is named."""
     own = BUNDLED.get(config.env)
     if own is not None and config.world not in ("", own):
@@ -190,7 +203,7 @@ def _world_of(config: TrainConfig) -> str:
     return found
 
 
-def _open_world(config: TrainConfig) -> World:
+def _open_world(config: TrainAgentConfig) -> World:
     world = load_world(config.world, config.device)
     if not config.in_dream and config.env != world.config.source.env_id:
         raise ValueError(
@@ -200,13 +213,13 @@ def _open_world(config: TrainConfig) -> World:
     return world
 
 
-def _obs_type(config: TrainConfig) -> str:
+def _obs_type(config: TrainAgentConfig) -> str:
     return "tokens" if config.policy == "tokens" else "grayscale"
 
 
-def _learning_env(config: TrainConfig, world: World, kept: PolicyConfig) -> VecEnv:
+def _learning_env(config: TrainAgentConfig, world: World, spec: PolicySpec) -> VecEnv:
     if not config.in_dream:
-        return VecMonitor(make_real_games(world, kept.senses, config.n_envs))
+        return VecMonitor(make_real_games(world, spec, config.n_envs))
     starts = None
     if config.starts is not None:
         starts = recorded_starts(world, config.starts, config.num_starts, seed=config.seed)
@@ -216,7 +229,7 @@ def _learning_env(config: TrainConfig, world: World, kept: PolicyConfig) -> VecE
     return VecMonitor(
         make_dreams(
             config.world,
-            kept.senses,
+            spec,
             config.n_envs,
             horizon=config.horizon,
             starts=starts,
@@ -228,31 +241,27 @@ def _learning_env(config: TrainConfig, world: World, kept: PolicyConfig) -> VecE
     )
 
 
-def _judges(config: TrainConfig, world: World, kept: PolicyConfig) -> tuple[Judge, Judge | None]:
-    """Play in dreams the agent does not learn in, and, where asked for, in the real game."""
-    where = config.judge_world or config.world
-    judge = dream_judge(where, kept.senses, config.starts, config.eval_steps, device=config.device)
+def _evaluators(config: TrainAgentConfig, world: World, spec: PolicySpec) -> tuple[Evaluator, Evaluator | None]:
+    """Play in dreams that the agent does not learn in, and, where asked for, in the real game."""
+    where = config.eval_world or config.world
+    dream = dream_evaluator(where, spec, config.starts, config.eval_steps, device=config.device)
     if not config.real_games:
-        return judge, None
+        return dream, None
     try:
-        games = make_real_games(world, kept.senses, min(config.real_games, 4))
+        games = make_real_games(world, spec, min(config.real_games, 4))
     except ImportError as error:
         raise ImportError(f"{error}; or score in dreams alone with --real-games 0") from error
-    return judge, partial(fresh_play, games, games=config.real_games)
+    return dream, partial(evaluate_learner, games, games=config.real_games)
 
 
-def _stop(config: TrainConfig, signum: int) -> NoReturn:
-    raise Interrupted(f"stopped; run the same command to go on ({config.out})", signum)
-
-
-def main(config: TrainConfig) -> None:
+def main(config: TrainAgentConfig) -> None:
     """Command line."""
     # Rows times steps need not be a multiple of the batch; the last batch is then smaller, which does no harm.
     warnings.filterwarnings("ignore", message=".*mini-batch size.*")
     folder = train(config)
-    print((config.out / "exploit.md").read_text())
+    print((config.out / REPORT).read_text(encoding="utf-8"))
     print(f"policy: {folder}")
 
 
 if __name__ == "__main__":
-    raise SystemExit(run(main, TrainConfig, description=__doc__))
+    raise SystemExit(run(main, TrainAgentConfig, description=__doc__))

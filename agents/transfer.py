@@ -1,29 +1,31 @@
 """What a policy learned in a dream is worth in the real game: ``python -m agents.transfer runs/ppo/policy``.
 
-Plays the real game through the twin, beside random play, the scripted heuristic and, where one is given, a policy
-that learned in the real game. Writes ``transfer.json``, ``transfer.md`` and ``transfer.gif`` (the real game on the
-left, the dream on the right, from the same first frames, the policy playing both).
+Plays the real game, seen as the world sees it, beside random play, the scripted heuristic and, where one is given, a
+policy that learned in the real game. Writes ``transfer.json``, ``transfer.md`` and ``transfer.gif`` (the real game on
+the left, the dream on the right, from the same first frames, the policy playing both).
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import tyro
+from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.vec_env import VecEnv
 
-from agents.sb3.evaluate_policy import Chooser, Scores, chooser, play_from, row_by_row, stepping
+from agents.sb3.evaluate_policy import Chooser, Scores, chooser, evaluate_policy, row_players, steps_of
 from agents.sb3.make_envs import make_dreams, make_real_games
 from agents.sb3.policy_io import PolicyConfig, load_policy
-from agents.sb3.policy_spec import Senses
+from agents.sb3.policy_spec import PolicySpec, game_spec
 from agents.scripted import make_policy
 from genie_env.bundle import load_world
 from genie_env.command import run
-from genie_env.files.atomic import write_json
+from genie_env.files.atomic import write_json, write_text
 from genie_env.files.video import write_gif
 from genie_env.frames import side_by_side
 from genie_env.games.registry import game_for
@@ -32,8 +34,10 @@ from genie_env.tables import markdown_table
 from genie_env.world import World
 
 ROWS = 10
+"""Games or dreams played at once."""
 LEAD = 8
 """Real frames that the dream in the picture begins from."""
+GAME, DREAM = "real game", "dream"
 
 
 @dataclass(frozen=True)
@@ -49,7 +53,7 @@ class TransferConfig:
     real_policy: Path | None = None
     """Policy trained in the real game (``agents.train_ppo --env ALE/Pong-v5``), to stand beside it."""
     world: str | None = None
-    """World, where it is not found under the name that the policy remembers."""
+    """World to use where it is not found under the name that the policy remembers."""
     dream_steps: int = 1000
     """Steps of each of 10 dreams that the policy is scored in (0: none)."""
     drawn: bool = True
@@ -57,113 +61,128 @@ class TransferConfig:
     scripted: bool = True
     """Also score random play and, where the game is known, the scripted heuristic."""
     gif_steps: int = 300
-    """Length of the GIF (0: none)."""
+    """Length of the GIF in steps (0: none)."""
     seed: int = 0
-    """Of games and players."""
+    """Seed of the games and the players."""
     device: str = "auto"
-    """Of the dreams."""
+    """Torch device of the dreams, or ``auto``."""
 
 
-def transfer(config: TransferConfig) -> dict[str, Any]:
+class PlayerScore(NamedTuple):
+    """One player's scores in one place."""
+
+    player: str
+    where: str
+    """``real game`` or ``dream``."""
+    scores: Scores
+
+    def row(self) -> dict[str, Any]:
+        """A row of a flat table, plain JSON; null where no game was finished, or only one."""
+        found = mean(self.scores.games)
+        ends = {name: x if math.isfinite(x) else None for name, x in zip(("mean", "low", "high"), found, strict=False)}
+        return {
+            "player": self.player,
+            "where": self.where,
+            "games": found.count,
+            **ends,
+            "per_1000": self.scores.per_1000,
+            "steps": self.scores.steps,
+            "scores": self.scores.games.tolist(),
+        }
+
+
+def transfer(config: TransferConfig) -> list[PlayerScore]:
     """Play, write the results and return them.
 
     Raises:
         ValueError: if a policy, the world or its game cannot be used.
         ImportError: if the game is not installed.
     """
-    policy, kept = load_policy(config.policy)
-    world = load_world(config.world or kept.world, config.device)
+    policy, about = load_policy(config.policy)
+    world_name = config.world or about.world
+    world = load_world(world_name, config.device)
     out = config.out or config.policy
     out.mkdir(parents=True, exist_ok=True)
-    rows = min(ROWS, config.episodes)
-    ours = f"this policy ({kept.algo}, learned in {kept.trained.get('env', '?')})"
-    networks = {ours: (kept.senses, policy)}
+    ours = f"this policy ({about.algo}, learned in {about.trained.get('env', '?')})"
+    policies: dict[str, tuple[PolicySpec, BasePolicy]] = {ours: (about.spec, policy)}
     if config.real_policy is not None:
-        real, other = load_policy(config.real_policy)
-        networks[f"{other.algo}, learned in {other.trained.get('env', '?')}"] = (other.senses, real)
-    ways = {"likeliest actions": True, "drawn actions": False} if config.drawn else {"likeliest actions": True}
-    found: dict[str, Any] = {"policy": kept.to_json(), "seed": config.seed, "real": {}, "dream": {}}
-    for name, (senses, network) in networks.items():
-        for way, deterministic in ways.items():
-            games = make_real_games(world, senses, rows)
-            found["real"][f"{name}, {way}"] = _figures(_score(games, chooser(network, deterministic), config))
-    scripts = ("random", "heuristic") if game_for(world.config.source.env_id).follow else ("random",)
-    for name in scripts if config.scripted else ():
-        scripted = [make_policy(name, world.config, config.seed + row) for row in range(rows)]
-        games = make_real_games(world, plain_senses(world), rows)
-        found["real"][name] = _figures(_score(games, row_by_row(scripted), config))
+        other, about_other = load_policy(config.real_policy)
+        policies[f"{about_other.algo}, learned in {about_other.trained.get('env', '?')}"] = (about_other.spec, other)
+    found = _in_game(config, world, policies)
     if config.dream_steps:
-        dreams = make_dreams(config.world or kept.world, kept.senses, ROWS, device=config.device)
-        for way, deterministic in ways.items():
-            scores = play_from(config.seed, chooser(policy, deterministic), dreams, steps=config.dream_steps)
-            found["dream"][f"{ours}, {way}"] = _figures(scores)
-    write_json(out / "transfer.json", found)
-    (out / "transfer.md").write_text(markdown(found))
+        dreams = make_dreams(world_name, about.spec, ROWS, device=config.device)
+        for way, deterministic in _ways(config).items():
+            choose = chooser(policy, deterministic)
+            scores = evaluate_policy(choose, dreams, seed=config.seed, steps=config.dream_steps)
+            found.append(PlayerScore(f"{ours}, {way}", DREAM, scores))
+        dreams.close()
+    players = [score.row() for score in found]
+    write_json(out / "transfer.json", {"policy": about.to_json(), "seed": config.seed, "players": players})
+    write_text(out / "transfer.md", markdown(found))
     if config.gif_steps:
-        frames = real_beside_dream(world, config.world or kept.world, kept, policy, config)
+        frames = real_beside_dream(world, world_name, about, policy, config)
         write_gif(out / "transfer.gif", frames, world.config.source.fps, scale=4)
     return found
 
 
-def plain_senses(world: World) -> Senses:
-    """One colour frame, and the game's own actions: what players that learn nothing take."""
-    actions = tuple(range(len(world.config.source.action_meanings)))
-    return Senses("rgb", "real", actions, actions, frame_stack=1)
-
-
-def markdown(found: dict[str, Any]) -> str:
+def markdown(found: list[PlayerScore]) -> str:
     """The table of scores."""
-    header = ("player", "where", "games", "mean score", "95 % interval", "net points per 1,000 steps")
-    places = (("real game", found["real"]), ("dream", found["dream"]))
     rows = []
-    for where, players in places:
-        for name, f in players.items():
-            average = "–" if f["mean"] is None else f"{f['mean']:.1f}"
-            # A single game has no interval.
-            span = "–" if f["low"] is None else f"[{f['low']:.1f}, {f['high']:.1f}]"
-            rows.append((name, where, f["games"], average, span, f"{f['per_1000']:+.1f}"))
+    for one in found:
+        row = one.row()
+        average = "–" if row["mean"] is None else f"{row['mean']:.1f}"
+        span = "–" if row["low"] is None else f"[{row['low']:.1f}, {row['high']:.1f}]"
+        rows.append((one.player, one.where, row["games"], average, span, f"{row['per_1000']:+.1f}"))
+    header = ("player", "where", "games", "mean score", "95 % interval", "net points per 1,000 steps")
     return markdown_table(header, rows)
 
 
 def real_beside_dream(
-    world: World, name: str, kept: PolicyConfig, policy: Any, config: TransferConfig
+    world: World, world_name: str, about: PolicyConfig, policy: BasePolicy, config: TransferConfig
 ) -> list[np.ndarray]:
     """Frames uint8 [H, 2W+2, 3] of a real game and of a dream that goes on from its first frames by itself."""
-    games = make_real_games(world, kept.senses, 1)
+    games = make_real_games(world, about.spec, 1)
     games.seed(config.seed)
-    real = _watch(games, chooser(policy, deterministic=True), LEAD + config.gif_steps)
-    dreams = make_dreams(name, kept.senses, 1, device=config.device, render_mode="rgb_array")
+    real = _film(games, chooser(policy, deterministic=True), LEAD + config.gif_steps)
+    dreams = make_dreams(world_name, about.spec, 1, device=config.device, render_mode="rgb_array")
     dreams.seed(config.seed)
     dreams.set_options({"frames": np.stack(real[:LEAD])})
-    dream = _watch(dreams, chooser(policy, deterministic=True), config.gif_steps)
-    pairs = zip(real[LEAD:], dream, strict=True)
-    return [side_by_side(pair) for pair in pairs]
+    dream = _film(dreams, chooser(policy, deterministic=True), config.gif_steps)
+    return [side_by_side(pair) for pair in zip(real[LEAD:], dream, strict=True)]
 
 
-def _score(venv: VecEnv, choose: Chooser, config: TransferConfig) -> Scores:
-    scores = play_from(config.seed, choose, venv, games=config.episodes)
-    venv.close()
-    return scores
-
-
-def _figures(scores: Scores) -> dict[str, Any]:
-    found = mean(scores.games)
-    average, low, high = (x if np.isfinite(x) else None for x in found[:3])
-    return {
-        "games": found.count,
-        "mean": average,
-        "low": low,
-        "high": high,
-        "scores": scores.games.tolist(),
-        "steps": scores.steps,
-        "per_1000": scores.per_1000,
+def _in_game(
+    config: TransferConfig, world: World, policies: dict[str, tuple[PolicySpec, BasePolicy]]
+) -> list[PlayerScore]:
+    """Scores of all policies, and of players that learn nothing, in the real game."""
+    rows = min(ROWS, config.episodes)
+    players: dict[str, tuple[PolicySpec, Chooser]] = {
+        f"{name}, {way}": (spec, chooser(policy, deterministic))
+        for name, (spec, policy) in policies.items()
+        for way, deterministic in _ways(config).items()
     }
+    scripts = ("random", "heuristic") if game_for(world.config.source.env_id).follow else ("random",)
+    for name in scripts if config.scripted else ():
+        scripted = [make_policy(name, world.config, config.seed + row) for row in range(rows)]
+        players[name] = (game_spec(world.config), row_players(scripted))
+    found = []
+    for name, (spec, choose) in players.items():
+        games = make_real_games(world, spec, rows)
+        scores = evaluate_policy(choose, games, seed=config.seed, games=config.episodes)
+        found.append(PlayerScore(name, GAME, scores))
+        games.close()
+    return found
 
 
-def _watch(venv: VecEnv, choose: Chooser, steps: int) -> list[np.ndarray]:
-    """Pictures uint8 [H, W, 3] of one row of play, after each step."""
+def _ways(config: TransferConfig) -> dict[str, bool]:
+    """How policies choose: whether each way is deterministic."""
+    return {"likeliest actions": True, **({"drawn actions": False} if config.drawn else {})}
+
+
+def _film(venv: VecEnv, choose: Chooser, steps: int) -> list[np.ndarray]:
+    """Pictures uint8 [H, W, 3] of one row of play, after each step; closes the environment."""
     frames = []
-    for _ in islice(stepping(choose, venv), steps):
+    for _ in islice(steps_of(choose, venv), steps):
         picture = venv.get_images()[0]
         assert picture is not None
         frames.append(picture.copy())

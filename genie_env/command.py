@@ -89,6 +89,24 @@ def run(
     return 0
 
 
+class StopRequest:
+    """Whether a signal asked for a stop; the work answers where it can be left off."""
+
+    def __init__(self) -> None:
+        self.signum: int | None = None
+        """The signal that asked this process to stop."""
+
+    def ask(self, signum: int) -> None:
+        """Note the request; a second Ctrl-C does not wait.
+
+        Raises:
+            KeyboardInterrupt: on Ctrl-C after an earlier request.
+        """
+        if self.signum is not None and signum == signal.SIGINT:
+            raise KeyboardInterrupt
+        self.signum = signum
+
+
 @contextlib.contextmanager
 def on_stop_signal(handle: Callable[[int], None]) -> Iterator[None]:
     """Call ``handle`` with the signal's number on Ctrl-C, SIGTERM and SIGHUP (the terminal is gone).

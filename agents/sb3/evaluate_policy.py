@@ -1,4 +1,4 @@
-"""Playing games and counting: scores, points per 1,000 steps, and how sure the world was meanwhile.
+"""Play games and count: scores, points per 1,000 steps, and how certain the world was.
 
 Works on any stable-baselines3 environment, dream or real game, and on anything that chooses a batch of actions.
 """
@@ -18,16 +18,23 @@ from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.vec_env import VecEnv
 
 from agents.sb3.make_envs import make_dreams, recorded_starts
-from agents.sb3.policy_spec import Senses
+from agents.sb3.policy_spec import PolicySpec
 from genie_env.bundle import load_world
 from genie_env.games.players import Player
 
+ROWS = 16
+"""Dreams that an evaluator plays at once."""
+NUM_STARTS = 512
+"""Beginnings that an evaluator draws from a recording."""
+EVAL_SEED = 1_000_003
+"""Seed of evaluations; learners use other ones."""
+
 Chooser = Callable[[Any, np.ndarray], np.ndarray]
-"""From observations [B, …] and which rows just began anew (bool [B]) to actions [B]."""
+"""From observations [B, …] and which rows just restarted (bool [B]) to actions [B]."""
 
 
 class Scores(NamedTuple):
-    """What came of some play."""
+    """Results of some play."""
 
     games: np.ndarray
     """Score of each game counted."""
@@ -46,6 +53,10 @@ class Scores(NamedTuple):
         return 1000 * (self.won - self.lost) / max(1, self.steps)
 
 
+Evaluator = Callable[[Any], Scores]
+"""Plays a policy in an environment of its own, from the same seed every time."""
+
+
 class Step(NamedTuple):
     """One step of all rows of an environment."""
 
@@ -55,12 +66,12 @@ class Step(NamedTuple):
     infos: list[dict[str, Any]]
 
 
-def stepping(choose: Chooser, venv: VecEnv) -> Iterator[Step]:
-    """Begin anew and step for ever; the one loop in which policies meet environments without learning."""
-    observations, began_B = venv.reset(), np.ones(venv.num_envs, dtype=bool)
+def steps_of(choose: Chooser, venv: VecEnv) -> Iterator[Step]:
+    """Reset and step for ever; the one loop in which policies meet environments without learning."""
+    observations, restarted_B = venv.reset(), np.ones(venv.num_envs, dtype=bool)
     while True:
-        observations, rewards_B, began_B, infos = venv.step(choose(observations, began_B))
-        yield Step(rewards_B.copy(), began_B.copy(), infos)
+        observations, rewards_B, restarted_B, infos = venv.step(choose(observations, restarted_B))
+        yield Step(rewards_B.copy(), restarted_B.copy(), infos)
 
 
 def play(choose: Chooser, venv: VecEnv, games: int = 0, steps: int = 0) -> Scores:
@@ -70,7 +81,7 @@ def play(choose: Chooser, venv: VecEnv, games: int = 0, steps: int = 0) -> Score
 
     Args:
         choose: the policy.
-        venv: where.
+        venv: where it plays.
         games: games in all; rounded up to a multiple of the rows.
         steps: instead, steps of each row; games that end meanwhile are counted.
 
@@ -84,7 +95,7 @@ def play(choose: Chooser, venv: VecEnv, games: int = 0, steps: int = 0) -> Score
     scores: list[float] = []
     played = won = lost = 0
     entropies: list[float] = []
-    for step in stepping(choose, venv):
+    for step in steps_of(choose, venv):
         counted = (finished < quota) if games else np.ones(rows, dtype=bool)
         played += int(counted.sum())
         won, lost = won + int((step.rewards_B[counted] > 0).sum()), lost + int((step.rewards_B[counted] < 0).sum())
@@ -101,18 +112,18 @@ def play(choose: Chooser, venv: VecEnv, games: int = 0, steps: int = 0) -> Score
     return Scores(np.array(scores), played, won, lost, entropy)
 
 
-def play_from(seed: int, choose: Chooser, venv: VecEnv, games: int = 0, steps: int = 0) -> Scores:
-    """:func:`play` with environments and torch's own generator, which policies draw from, begun at ``seed``.
+def evaluate_policy(choose: Chooser, venv: VecEnv, *, seed: int, games: int = 0, steps: int = 0) -> Scores:
+    """:func:`play` from a seed; torch's own generator, which policies draw from, is restored afterwards.
 
-    The generator is found again as it was left: a learner does not notice that its policy played elsewhere.
+    A learner is therefore unaffected by evaluations of its policy.
     """
-    with begun_at(seed, venv):
+    with seeded(venv, seed):
         return play(choose, venv, games, steps)
 
 
 @contextmanager
-def begun_at(seed: int, venv: VecEnv) -> Iterator[None]:
-    """Seed environments and torch's own generator, which is found again as it was left."""
+def seeded(venv: VecEnv, seed: int) -> Iterator[None]:
+    """Seed an environment and torch's own generator; the generator is restored at the end."""
     venv.seed(seed)
     with torch.random.fork_rng(devices=[]):
         torch.set_rng_state(torch.Generator().manual_seed(seed).get_state())
@@ -121,51 +132,37 @@ def begun_at(seed: int, venv: VecEnv) -> Iterator[None]:
 
 def chooser(learner: BaseAlgorithm | BasePolicy, deterministic: bool = False) -> Chooser:
     """How a learned policy chooses; by default it draws, as it did while it learned."""
-    return lambda observations, began: learner.predict(observations, deterministic=deterministic)[0]
+    return lambda observations, restarted: learner.predict(observations, deterministic=deterministic)[0]
 
 
-def row_by_row(players: list[Player]) -> Chooser:
-    """One player a row, each for itself; observations as :mod:`agents.scripted` takes them."""
+def row_players(players: list[Player]) -> Chooser:
+    """One player for each row; observations as :mod:`agents.scripted` takes them."""
 
-    def choose(observations: np.ndarray, began: np.ndarray) -> np.ndarray:
-        for player in np.array(players, dtype=object)[began]:
+    def choose(observations: np.ndarray, restarted: np.ndarray) -> np.ndarray:
+        for player in np.array(players, dtype=object)[restarted]:
             player.reset()
         return np.array([player.act(obs) for player, obs in zip(players, observations, strict=True)])
 
     return choose
 
 
-ROWS = 16
-
-
-NUM_STARTS = 512
-
-
-SEED = 1_000_003
-"""Of the judge's dreams; learners take other ones."""
-
-
-Judge = Callable[[Any], Scores]
-"""Plays a policy somewhere and says what came of it."""
-
-
-def dream_judge(world: str, senses: Senses, data: Path | None, steps: int, device: str = "auto") -> Judge:
-    """A judge in dreams, the same ones for every policy: differences are then the policies'.
+def dream_evaluator(world: str, spec: PolicySpec, data: Path | None, steps: int, device: str = "auto") -> Evaluator:
+    """Evaluate policies in dreams, the same ones for every policy: differences are then the policies'.
 
     Args:
         world: bundled name or folder.
-        senses: of the policies.
+        spec: of the policies.
         data: recording whose training episodes dreams begin in; None: the world's own beginnings.
-        steps: of each row.
-        device: of the dreams.
+        steps: steps of each row.
+        device: torch device of the dreams.
     """
     starts = None
     if data is not None:
-        starts = recorded_starts(load_world(world, device), data, NUM_STARTS, seed=SEED)
-    dreams = make_dreams(world, senses, ROWS, starts=starts, device=device)
-    return partial(fresh_play, dreams, steps=steps)
+        starts = recorded_starts(load_world(world, device), data, NUM_STARTS, seed=EVAL_SEED)
+    dreams = make_dreams(world, spec, ROWS, starts=starts, device=device)
+    return partial(evaluate_learner, dreams, steps=steps)
 
 
-def fresh_play(venv: Any, learner: Any, **much: int) -> Scores:
-    """Play ``venv`` from the judge's seed on."""
-    return play_from(SEED, chooser(learner), venv, **much)
+def evaluate_learner(venv: VecEnv, learner: BaseAlgorithm | BasePolicy, *, games: int = 0, steps: int = 0) -> Scores:
+    """:func:`evaluate_policy` from ``EVAL_SEED`` with drawn actions."""
+    return evaluate_policy(chooser(learner), venv, seed=EVAL_SEED, games=games, steps=steps)

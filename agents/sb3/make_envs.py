@@ -1,6 +1,6 @@
 """Where agents learn and are scored: many dreams, or many real games, behind one stable-baselines3 interface.
 
-Both give the observations and take the actions of a policy's :class:`Senses`, so a policy moves between them
+Both give the observations and take the actions of a policy's :class:`PolicySpec`, so a policy moves between them
 unchanged. Owns how they are made; knows nothing about learning.
 """
 
@@ -19,7 +19,7 @@ from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv, VecEnvWrapper,
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvObs, VecEnvStepReturn
 
 from agents.real_env import make_real_env
-from agents.sb3.policy_spec import Senses
+from agents.sb3.policy_spec import PolicySpec
 from agents.sb3.vec_env import GenieVecEnv
 from genie_env.action_map import latent_tables, to_real
 from genie_env.config import ActionMapConfig
@@ -34,7 +34,7 @@ RANDOM_ACTIONS = 30
 """Random actions that a real game begins with at most."""
 
 
-class ChosenActions(VecEnvWrapper):
+class PolicyActions(VecEnvWrapper):
     """Turns a policy's actions into those of the environment below."""
 
     def __init__(self, venv: VecEnv, actions: tuple[int, ...]) -> None:
@@ -54,7 +54,7 @@ class ChosenActions(VecEnvWrapper):
         return self.venv.step_wait()
 
 
-class ToldApart(VecEnvWrapper):
+class LatentAsReal(VecEnvWrapper):
     """Turns latent actions into real ones, by the action before where a code alone stands for several."""
 
     def __init__(self, venv: VecEnv, mapped: ActionMapConfig) -> None:
@@ -78,7 +78,7 @@ class ToldApart(VecEnvWrapper):
         return observations, rewards, dones, infos
 
 
-class ThroughCodes(ToldApart):
+class RealThroughLatent(LatentAsReal):
     """Sends real actions through the latent codes and back, as a dream and its map would understand them."""
 
     def __init__(self, venv: VecEnv, mapped: ActionMapConfig) -> None:
@@ -91,7 +91,7 @@ class ThroughCodes(ToldApart):
         super().step_async(self._codes[self._real_B, actions])
 
 
-class SeenAs(VecEnvWrapper):
+class WorldObservations(VecEnvWrapper):
     """Shows the real game's frames as a dream shows its own: grey, or as the world's tokens."""
 
     def __init__(self, venv: VecEnv, world: World, obs_type: str) -> None:
@@ -150,7 +150,7 @@ class RandomStart(gym.Wrapper[np.ndarray, Any, np.ndarray, Any]):
 
 def make_dreams(
     world: str | Path,
-    senses: Senses,
+    spec: PolicySpec,
     num_envs: int,
     *,
     horizon: int | None = None,
@@ -158,11 +158,11 @@ def make_dreams(
     max_entropy: float = math.inf,
     **options: Any,
 ) -> VecEnv:
-    """Dreams with these senses.
+    """Dreams with these spec.
 
     Args:
         world: bundled name or folder.
-        senses: of the policy.
+        spec: of the policy.
         num_envs: rows.
         horizon: steps after which a dream is cut off (learners bootstrap there); None: 27,000.
         starts: beginnings to draw from; the default is the world's own.
@@ -177,25 +177,25 @@ def make_dreams(
         "Genie/World-v0",
         num_envs=num_envs,
         world=str(world),
-        obs_type=senses.obs_type,
-        action_type=senses.action_type,
+        obs_type=spec.obs_type,
+        action_type=spec.action_type,
         autoreset_mode=AutoresetMode.SAME_STEP,
         **kwargs,
         **options,
     )
     assert isinstance(envs, GenieVectorEnv)
     dreams = GenieVecEnv(envs, max_entropy, starts)
-    return VecFrameStack(ChosenActions(dreams, senses.dream_actions), senses.frame_stack)
+    return VecFrameStack(PolicyActions(dreams, spec.dream_actions), spec.frame_stack)
 
 
 def make_real_games(
-    world: World, senses: Senses, num_envs: int, random_starts: bool = True, through_codes: bool = False
+    world: World, spec: PolicySpec, num_envs: int, random_starts: bool = True, through_codes: bool = False
 ) -> VecEnv:
-    """Real games with these senses.
+    """Real games with these spec.
 
     Args:
-        world: opened; its source game is made, and its tokenizer used where ``senses`` are tokens.
-        senses: of the policy.
+        world: opened; its source game is made, and its tokenizer used where its observations are tokens.
+        spec: of the policy.
         num_envs: games played at once.
         random_starts: whether games begin with up to 30 random actions.
         through_codes: send real actions through the world's latent codes and back.
@@ -206,12 +206,12 @@ def make_real_games(
     """
     most = RANDOM_ACTIONS if random_starts else 0
     games = DummyVecEnv([lambda: RandomStart(make_real_env(world), most)] * num_envs)
-    seen, mapped = SeenAs(games, world, senses.obs_type), world.config.action_map
-    if senses.action_type == "latent" and mapped is not None and mapped.latent_to_real_after:
-        return VecFrameStack(ToldApart(seen, mapped), senses.frame_stack)
+    seen, mapped = WorldObservations(games, world, spec.obs_type), world.config.action_map
+    if spec.action_type == "latent" and mapped is not None and mapped.latent_to_real_after:
+        return VecFrameStack(LatentAsReal(seen, mapped), spec.frame_stack)
     if through_codes and mapped is not None:
-        seen = ThroughCodes(seen, mapped)
-    return VecFrameStack(ChosenActions(seen, senses.real_actions), senses.frame_stack)
+        seen = RealThroughLatent(seen, mapped)
+    return VecFrameStack(PolicyActions(seen, spec.real_actions), spec.frame_stack)
 
 
 def recorded_starts(world: World, data: Path, count: int, length: int = 8, seed: int = 0) -> Prompts:

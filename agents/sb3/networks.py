@@ -14,6 +14,8 @@ import torch.nn.functional as F
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor, NatureCNN
 from torch import nn
 
+from genie_env.nn.embeddings import half_whitened_components
+
 NETWORKS = ("cnn", "small_cnn", "tokens")
 
 
@@ -71,13 +73,10 @@ class TokenNet(BaseFeaturesExtractor):
 
     @torch.no_grad()
     def init_from_descriptors(self, descriptors_VK: torch.Tensor) -> None:
-        """Let tokens that look alike begin alike: principal components of their descriptors, strongest first."""
-        centred = descriptors_VK.float().cpu() - descriptors_VK.float().cpu().mean(0)
-        left, strength, _ = torch.linalg.svd(centred, full_matrices=False)
-        used = min(self.embed.embedding_dim, left.shape[1])
-        components = left[:, :used] * strength[:used].sqrt()
+        """Let tokens that look alike begin with alike entries."""
+        components_VC = half_whitened_components(descriptors_VK.cpu(), self.embed.embedding_dim)
         self.embed.weight.zero_()
-        self.embed.weight[:, :used] = components / components.std().clamp_min(1e-6)
+        self.embed.weight[:, : components_VC.shape[1]] = components_VC
 
     def forward(self, observations: torch.Tensor) -> torch.Tensor:
         """Tokens [B, frames * N] -> features [B, features_dim]."""

@@ -16,7 +16,7 @@ from stable_baselines3.dqn.policies import DQNPolicy
 from torch.distributions import Categorical
 
 from agents.sb3.guided_policy import Guide
-from agents.sb3.make_envs import ChosenActions
+from agents.sb3.make_envs import PolicyActions
 from agents.sb3.policy_io import PolicyConfig
 from agents.sb3.recorded_games import RecordedGames, See
 from agents.sb3.recorded_shards import Shards
@@ -32,12 +32,12 @@ def check_policy(config: PolicyConfig, source: SourceConfig) -> None:
     Raises:
         ValueError: if it sees or acts otherwise; says what was expected.
     """
-    senses, num_actions = config.senses, len(source.action_meanings)
-    if senses.action_type != "real":
-        raise ValueError(f"policy: expected one that chooses real actions, got action_type {senses.action_type!r}")
-    if not 0 <= min(senses.real_actions) <= max(senses.real_actions) < num_actions:
+    spec, num_actions = config.spec, len(source.action_meanings)
+    if spec.action_type != "real":
+        raise ValueError(f"policy: expected one that chooses real actions, got action_type {spec.action_type!r}")
+    if not 0 <= min(spec.real_actions) <= max(spec.real_actions) < num_actions:
         raise ValueError(
-            f"policy: chooses actions up to {max(senses.real_actions)}; {source.env_id} has {num_actions} actions"
+            f"policy: chooses actions up to {max(spec.real_actions)}; {source.env_id} has {num_actions} actions"
         )
     if config.image_size != source.image_size:
         raise ValueError(f"policy: sees frames of {config.image_size} pixels; use --image-size {config.image_size}")
@@ -50,10 +50,10 @@ def eyes_of(config: PolicyConfig, source: SourceConfig) -> tuple[gym.Space[np.nd
         ValueError: if it sees tokens and its world cannot be opened.
     """
     size = source.image_size
-    if config.senses.obs_type == "tokens":
+    if config.spec.obs_type == "tokens":
         world = load_world(config.world, "cpu")
         return observation_space(world.config, "tokens"), lambda frames: world.encode(frames[:, None])[:, 0].numpy()
-    if config.senses.obs_type == "rgb":
+    if config.spec.obs_type == "rgb":
         return gym.spaces.Box(0, 255, (size, size, 3), np.uint8), np.asarray
     return gym.spaces.Box(0, 255, (size, size, 1), np.uint8), to_gray
 
@@ -81,11 +81,11 @@ def play_policy(
         seed: of the draws.
     """
     rng = np.random.default_rng([seed, len(shards.lines)])
-    venv: VecEnv = VecFrameStack(ChosenActions(games, config.senses.real_actions), config.senses.frame_stack)
+    venv: VecEnv = VecFrameStack(PolicyActions(games, config.spec.real_actions), config.spec.frame_stack)
     observations: Any = venv.reset()
     temperatures_B = rng.choice(temperatures, games.num_envs)
     games.players = [_name(temperature) for temperature in temperatures_B]
-    guide = Guide(config.senses.num_actions, games.num_envs, rng, lambda: explored)
+    guide = Guide(config.spec.num_actions, games.num_envs, rng, lambda: explored)
     with shards.bar() as bar:
         while not shards.done:
             logits_BA = logits(policy, observations)

@@ -1,7 +1,7 @@
 """Learned policies on disk: ``policy.json`` and ``policy.safetensors`` in a folder. Never a pickle.
 
 stable-baselines3's own ``save`` stores pickled objects, and loading those runs whatever they contain. Here a policy
-is plain settings from which the network is built anew, and tensors that must fit it exactly.
+is plain settings from which the network is built, and tensors that must fit it exactly.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.policies import BasePolicy
 
 from agents.sb3.networks import policy_settings
-from agents.sb3.policy_spec import Senses
+from agents.sb3.policy_spec import PolicySpec
 from genie_env.config import WorldConfig
 from genie_env.files.atomic import write_json
 from genie_env.files.errors import FileError
@@ -27,7 +27,7 @@ from genie_env.files.reading import checksum, read_json
 from genie_env.files.tensors import fill_weights, read_tensors, weights_of, write_tensors
 
 ALGORITHMS: dict[str, type[BaseAlgorithm]] = {"ppo": PPO, "a2c": A2C, "dqn": DQN}
-FORMAT = "genie-env-policy-1"
+FORMAT = "genie-env-policy-2"
 JSON, TENSORS = "policy.json", "policy.safetensors"
 MAX_BYTES = 2**30
 """Largest file of tensors of a policy that is read."""
@@ -41,7 +41,7 @@ class PolicyConfig(JsonConfig):
     """Bundled name or folder of the world whose observations it takes."""
     algo: str
     network: str
-    senses: Senses
+    spec: PolicySpec
     image_size: int
     num_tokens: int
     vocab_size: int
@@ -55,31 +55,31 @@ class PolicyConfig(JsonConfig):
             raise ValueError(f"policy format: expected {FORMAT!r}, got {self.format!r}")
         if self.algo not in ALGORITHMS:
             raise ValueError(f"algo: expected one of {sorted(ALGORITHMS)}, got {self.algo!r}")
-        if (self.network == "tokens") != (self.senses.obs_type == "tokens"):
-            raise ValueError(f"policy: {self.network!r} cannot read obs_type {self.senses.obs_type!r}")
+        if (self.network == "tokens") != (self.spec.obs_type == "tokens"):
+            raise ValueError(f"policy: {self.network!r} cannot read obs_type {self.spec.obs_type!r}")
 
 
-def policy_config(config: WorldConfig, world: str, algo: str, network: str, senses: Senses) -> PolicyConfig:
+def policy_config(config: WorldConfig, world: str, algo: str, network: str, spec: PolicySpec) -> PolicyConfig:
     """Configuration of an untrained policy for a world."""
     tokenizer = config.tokenizer
-    return PolicyConfig(world, algo, network, senses, tokenizer.image_size, tokenizer.num_tokens, tokenizer.vocab_size)
+    return PolicyConfig(world, algo, network, spec, tokenizer.image_size, tokenizer.num_tokens, tokenizer.vocab_size)
 
 
 def build_policy(config: PolicyConfig) -> BasePolicy:
     """An untrained network for ``config``, on the CPU."""
-    senses, stack = config.senses, config.senses.frame_stack
-    if senses.obs_type == "tokens":
+    spec, stack = config.spec, config.spec.frame_stack
+    if spec.obs_type == "tokens":
         shape = (stack * config.num_tokens,)
         observations = gym.spaces.Box(0, config.vocab_size - 1, shape, np.int64)
     else:
-        channels = stack * (1 if senses.obs_type == "grayscale" else 3)
+        channels = stack * (1 if spec.obs_type == "grayscale" else 3)
         observations = gym.spaces.Box(0, 255, (channels, config.image_size, config.image_size), np.uint8)
     kind = ALGORITHMS[config.algo].policy_aliases["CnnPolicy"]
-    # The schedule is of a learning rate that nobody uses: this network only plays.
+    # The schedule is of a learning rate that is never used: this network only plays.
     with torch.random.fork_rng(devices=[]):
         return kind(
             observations,
-            gym.spaces.Discrete(senses.num_actions),
+            gym.spaces.Discrete(spec.num_actions),
             lambda _: 0.0,
             **policy_settings(config.network, config.num_tokens),
         )

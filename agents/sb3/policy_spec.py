@@ -1,7 +1,7 @@
-"""How an agent sees and acts: the same in a dream and in the real game, and stored with every policy.
+"""What a policy observes and does: the same in a dream and in the real game, and stored with every policy.
 
-Owns observation type, number of stacked frames, and what each of a policy's actions means there and here. Knows
-nothing about learning.
+Owns observation type, number of stacked frames, and what each of a policy's actions means in a dream and in the game.
+Knows nothing about learning.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ OBS_TYPES = ("grayscale", "rgb", "tokens")
 
 
 @dataclass(frozen=True)
-class Senses(JsonConfig):
-    """What a policy sees and what its actions are."""
+class PolicySpec(JsonConfig):
+    """Observations and actions of a policy."""
 
     obs_type: str
     """``grayscale``, ``rgb`` or ``tokens``."""
@@ -27,6 +27,7 @@ class Senses(JsonConfig):
     real_actions: tuple[int, ...]
     """For each of the policy's actions the action of the real game."""
     frame_stack: int = 4
+    """Frames that make an observation, the present one included."""
 
     def __post_init__(self) -> None:
         if self.obs_type not in OBS_TYPES:
@@ -42,12 +43,12 @@ class Senses(JsonConfig):
         return len(self.dream_actions)
 
 
-def make_senses(config: WorldConfig, obs_type: str, action_type: str, frame_stack: int = 4) -> Senses:
-    """Senses for a world.
+def make_policy_spec(config: WorldConfig, obs_type: str, action_type: str, frame_stack: int = 4) -> PolicySpec:
+    """Specification of a policy for a world.
 
     With ``real`` actions, those with the same effect are one action of the policy (Pong: 3 of 6): which of them is
     pressed makes no difference, and twice the choices only slow learning down. With ``latent`` ones the policy
-    chooses codes; in the real game each becomes the action that the world's map says it stands for.
+    chooses codes; in the real game each becomes the action that the world's map assigns to it.
 
     Raises:
         ValueError: if the world has no action map (``real`` actions need it, and so does the real game).
@@ -57,9 +58,15 @@ def make_senses(config: WorldConfig, obs_type: str, action_type: str, frame_stac
         raise ValueError(f"{config.name}: has no action map; fit one with `python -m agents.fit_action_map`")
     if action_type == "latent":
         codes = tuple(range(config.dynamics.num_actions))
-        return Senses(obs_type, "latent", codes, mapped.latent_to_real, frame_stack)
+        return PolicySpec(obs_type, "latent", codes, mapped.latent_to_real, frame_stack)
     if action_type != "real":
         raise ValueError(f"action_type: expected 'real' or 'latent', got {action_type!r}")
     effects = config.source.effects or tuple(range(len(config.source.action_meanings)))
     actions = tuple(effects.index(effect) for effect in sorted(set(effects)))
-    return Senses(obs_type, "real", actions, actions, frame_stack)
+    return PolicySpec(obs_type, "real", actions, actions, frame_stack)
+
+
+def game_spec(config: WorldConfig) -> PolicySpec:
+    """One colour frame and all of the game's own actions: what players that learn nothing take."""
+    actions = tuple(range(len(config.source.action_meanings)))
+    return PolicySpec("rgb", "real", actions, actions, frame_stack=1)

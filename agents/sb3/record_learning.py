@@ -19,10 +19,10 @@ from tqdm import tqdm
 from agents.sb3.guided_policy import Guide, GuidedPolicy
 from agents.sb3.networks import policy_settings
 from agents.sb3.policy_io import PolicyConfig
-from agents.sb3.policy_spec import Senses
+from agents.sb3.policy_spec import PolicySpec
 from agents.sb3.recorded_games import RecordedGames
 from agents.sb3.recorded_shards import Shards
-from agents.sb3.run_folder import LearningRun
+from agents.sb3.run_folder import RunFolder
 
 SMALLEST_FRAME = 20
 """Edge in pixels of the smallest frame that the network's two convolutions fit."""
@@ -81,12 +81,12 @@ def learner_policy_config(config: LearnerConfig, image_size: int, num_actions: i
     if image_size < SMALLEST_FRAME:
         raise ValueError(f"image_size: expected at least {SMALLEST_FRAME} for a learner, got {image_size}")
     actions = tuple(range(num_actions))
-    senses = Senses("grayscale", "real", actions, actions, config.frame_stack)
-    return PolicyConfig("", "ppo", "small_cnn", senses, image_size, 0, 0, trained={"env": env_id})
+    spec = PolicySpec("grayscale", "real", actions, actions, config.frame_stack)
+    return PolicyConfig("", "ppo", "small_cnn", spec, image_size, 0, 0, trained={"env": env_id})
 
 
 def learn_recorded(
-    config: LearnerConfig, games: RecordedGames, shards: Shards, run: LearningRun, kept: PolicyConfig, seed: int
+    config: LearnerConfig, games: RecordedGames, shards: Shards, run: RunFolder, policy: PolicyConfig, seed: int
 ) -> None:
     """Learn to the end of the budget, or go on from the last finished shard.
 
@@ -95,13 +95,13 @@ def learn_recorded(
         games: where it plays.
         shards: where that is written.
         run: folder of checkpoint and policies.
-        kept: configuration of its policies.
+        policy: configuration of its policies.
         seed: of network, actions and exploration; a part that a resume plays has one of its own.
     """
     rng = np.random.default_rng([seed, len(shards.lines)])
     venv = VecNormalize(VecFrameStack(games, config.frame_stack), norm_obs=False, gamma=config.gamma)
     learner = make_learner(config, venv, shards, int(rng.integers(2**31)))
-    run.load(learner)
+    run.load_checkpoint(learner)
     # A checkpoint may be of a shard that was not finished: what counts are the steps in finished ones.
     learner.num_timesteps = shards.steps
     if shards.lines:
@@ -119,7 +119,7 @@ def learn_recorded(
         # More than enough: the shards say when it is over.
         much = 2 * shards.budget.steps
         with shards.bar() as bar:
-            learner.learn(much, Recorder(games, venv, shards, run, kept, bar), reset_num_timesteps=False)
+            learner.learn(much, Recorder(games, venv, shards, run, policy, bar), reset_num_timesteps=False)
 
 
 def make_learner(config: LearnerConfig, venv: VecNormalize, shards: Shards, seed: int) -> PPO:
@@ -147,11 +147,11 @@ class Recorder(BaseCallback):
     """Ends shards where they are due, with a checkpoint each, and keeps a policy of every tenth of the way."""
 
     def __init__(
-        self, games: RecordedGames, venv: VecNormalize, shards: Shards, run: LearningRun, kept: PolicyConfig, bar: tqdm
+        self, games: RecordedGames, venv: VecNormalize, shards: Shards, run: RunFolder, policy: PolicyConfig, bar: tqdm
     ) -> None:
         super().__init__()
         self._games, self._venv, self._shards = games, venv, shards
-        self._run, self._kept, self._bar = run, kept, bar
+        self._run, self._policy, self._bar = run, policy, bar
 
     def _on_training_start(self) -> None:
         self._name_players()
@@ -164,10 +164,10 @@ class Recorder(BaseCallback):
 
     def _end_shard(self) -> None:
         scale = self._venv.ret_rms
-        self._run.save(self.model)
+        self._run.save_checkpoint(self.model)
         if self._shards.last_of_part():
-            trained = {**self._kept.trained, "steps": self.num_timesteps}
-            self._run.keep_policy(self.model, dataclasses.replace(self._kept, trained=trained))
+            trained = {**self._policy.trained, "steps": self.num_timesteps}
+            self._run.save_policy(self.model, dataclasses.replace(self._policy, trained=trained))
         self._shards.close(
             self._games, {"mean": float(scale.mean), "var": float(scale.var), "count": float(scale.count)}
         )

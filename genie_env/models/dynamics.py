@@ -20,6 +20,7 @@ from einops import rearrange
 from torch import nn
 
 from genie_env.config import DynamicsConfig
+from genie_env.nn.embeddings import half_whitened_components
 from genie_env.nn.kv_cache import KVCache
 from genie_env.nn.transformer import SpatialBlock, SpatioTemporalBlock
 
@@ -64,17 +65,9 @@ class Dynamics(nn.Module):
 
     @torch.no_grad()
     def init_embedding_from_descriptors(self, descriptors_VK: torch.Tensor) -> None:
-        """Let tokens that look alike begin with alike embeddings: the principal components of their descriptors.
-
-        A ball one pixel further is then a small step and not an unrelated word, which saves most of the training
-        that would be spent on learning the shape of the vocabulary.
-        """
-        centred = descriptors_VK - descriptors_VK.mean(0)
-        left, strength, _ = torch.linalg.svd(centred, full_matrices=False)
-        used = min(self.config.token_dim, left.shape[1], int((strength > 1e-4 * strength[0]).sum()))
-        # Half-whitened: strong components lead, weak ones (a ball's exact place) are still heard.
-        components = left[:, :used] * strength[:used].sqrt()
-        self.embed.weight[:-1, :used] = components / components.std() * self.config.token_dim**-0.5
+        """Let tokens that look alike begin with alike embeddings."""
+        components_VC = half_whitened_components(descriptors_VK, self.config.token_dim)
+        self.embed.weight[:-1, : components_VC.shape[1]] = components_VC * self.config.token_dim**-0.5
 
     @property
     def device(self) -> torch.device:

@@ -8,21 +8,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from agents.error_analysis import GONE, FaultsConfig, Watched, exits, find_faults, markdown
+from agents.error_analysis import GONE, ErrorAnalysisConfig, PlayRecord, analyse_errors, ball_exits, markdown
 from agents.sb3.policy_io import build_policy, policy_config, save_policy
-from agents.sb3.policy_spec import make_senses
+from agents.sb3.policy_spec import make_policy_spec
 from genie_env.bundle import read_config
 
 WIDTH = 64
 NO_BALL = [np.nan] * GONE
 
 
-def watched(ball_x: list[float], began: int | None = None) -> Watched:
-    """One row of play in which nobody was given a point."""
-    began_TR = np.zeros((len(ball_x), 1), dtype=bool)
-    if began is not None:
-        began_TR[began] = True
-    return Watched(np.zeros((len(ball_x), 1)), np.array(ball_x)[:, None], began_TR)
+def played(ball_x: list[float], restarted: int | None = None) -> PlayRecord:
+    """One row of play in which no point is given."""
+    restarted_TR = np.zeros((len(ball_x), 1), dtype=bool)
+    if restarted is not None:
+        restarted_TR[restarted] = True
+    return PlayRecord(np.zeros((len(ball_x), 1)), np.array(ball_x)[:, None], restarted_TR)
 
 
 @pytest.mark.parametrize(
@@ -34,7 +34,7 @@ def watched(ball_x: list[float], began: int | None = None) -> Watched:
     ],
 )
 def test_a_ball_out_of_sight_counts_by_where_it_was_last(ball_x: list[float], side: str) -> None:
-    seen = exits(watched([*ball_x, np.nan, np.nan, 32.0]), WIDTH)._asdict()
+    seen = ball_exits(played([*ball_x, np.nan, np.nan, 32.0]), WIDTH)._asdict()
     # Once, however long it stays away.
     assert {name: round(float(rate[0] * (len(ball_x) + 3) / 1000)) for name, rate in seen.items()} == {
         name: int(name == side) for name in seen
@@ -42,38 +42,41 @@ def test_a_ball_out_of_sight_counts_by_where_it_was_last(ball_x: list[float], si
 
 
 def test_a_blink_is_no_exit() -> None:
-    seen = exits(watched([30.0, *[np.nan] * (GONE - 1), 33.0, 34.0]), WIDTH)
+    seen = ball_exits(played([30.0, *[np.nan] * (GONE - 1), 33.0, 34.0]), WIDTH)
     assert not np.any(seen)
 
 
 def test_a_new_episode_ends_what_the_old_one_began() -> None:
-    cut_off = exits(watched([30.0, 31.0, 32.0, 33.0], began=2), WIDTH)
+    cut_off = ball_exits(played([30.0, 31.0, 32.0, 33.0], restarted=2), WIDTH)
     assert not np.any(cut_off)
     # The point that ended the game left no time to miss the ball.
-    ended = exits(watched([9.0, 3.0, 30.0, 31.0], began=2), WIDTH)
+    ended = ball_exits(played([9.0, 3.0, 30.0, 31.0], restarted=2), WIDTH)
     assert float(ended.won_R[0]) == 1000 / 4 and not ended.vanished_R.any()
 
 
 def test_rows_are_counted_apart() -> None:
     ball_x_TR = np.array([[5.0, 30.0], *[[np.nan, 31.0]] * GONE])
-    seen = exits(Watched(np.zeros(ball_x_TR.shape), ball_x_TR, np.zeros(ball_x_TR.shape, dtype=bool)), WIDTH)
+    seen = ball_exits(PlayRecord(np.zeros(ball_x_TR.shape), ball_x_TR, np.zeros(ball_x_TR.shape, dtype=bool)), WIDTH)
     np.testing.assert_array_equal(seen.won_R > 0, [True, False])
 
 
 def test_all_experiments_run_and_a_policy_does_not_differ_from_itself(random_world: Path, tmp_path: Path) -> None:
     config = read_config(random_world)
-    kept = policy_config(config, str(random_world), "ppo", "tokens", make_senses(config, "tokens", "real"))
-    save_policy(tmp_path / "policy", build_policy(kept), kept)
-    found = find_faults(
-        FaultsConfig(tmp_path / "policy", tmp_path / "policy", out=tmp_path / "out", rows=2, steps=30, device="cpu")
+    about = policy_config(config, str(random_world), "ppo", "tokens", make_policy_spec(config, "tokens", "real"))
+    save_policy(tmp_path / "policy", build_policy(about), about)
+    found = analyse_errors(
+        ErrorAnalysisConfig(
+            tmp_path / "policy", tmp_path / "policy", out=tmp_path / "out", rows=2, steps=30, device="cpu"
+        )
     )
     by_suspect = {finding.suspect: finding for finding in found}
-    assert set(by_suspect) == {"all", "drawing", "action map", "learner", "world"}
-    assert by_suspect["learner"].mean == 0
-    assert (tmp_path / "out" / "faults.md").read_text() == markdown(found)
-    assert len(json.loads((tmp_path / "out" / "faults.json").read_text())["found"]) == len(found)
+    assert set(by_suspect) == {"all", "sampling", "action map", "learner", "world"}
+    assert by_suspect["learner"].found.value == 0
+    assert (tmp_path / "out" / "error_analysis.md").read_text(encoding="utf-8") == markdown(found)
+    stored = json.loads((tmp_path / "out" / "error_analysis.json").read_text())
+    assert stored == json.loads(json.dumps([finding.row() for finding in found]))
 
 
 def test_settings_are_checked() -> None:
     with pytest.raises(ValueError, match="rows: expected a whole number >= 1, got 0"):
-        FaultsConfig(Path("nowhere"), rows=0)
+        ErrorAnalysisConfig(Path("nowhere"), rows=0)

@@ -63,8 +63,8 @@ def test_every_tenth_of_the_way_has_its_steps_and_its_policy(tmp_path: Path) -> 
     assert store.split("train") and store.split("test")
     policies = sorted((store.folder / "player" / "policies").iterdir())
     assert [path.name for path in policies] == [f"{steps:09d}" for steps in range(20, 201, 20)]
-    kept = load_policy(policies[-1])[1]
-    assert kept.trained == {"env": ENV_ID, "steps": 200} and kept.image_size == 24
+    about = load_policy(policies[-1])[1]
+    assert about.trained == {"env": ENV_ID, "steps": 200} and about.image_size == 24
     assert not list(tmp_path.rglob("*.lock*")) and not list(tmp_path.glob("*.partial"))
     assert not [path for path in store.folder.rglob("*") if path.suffix in (".pkl", ".pt", ".zip")]
 

@@ -90,13 +90,13 @@ def _use_recording(store: Any) -> None:
 
 def _make_policy(folder: Path) -> None:
     from agents.sb3.policy_io import build_policy, policy_config, save_policy
-    from agents.sb3.policy_spec import make_senses
+    from agents.sb3.policy_spec import make_policy_spec
     from tests.helpers.worlds import random_config
 
     config = random_config()
-    senses = make_senses(config, "tokens", "real")
-    kept = policy_config(config, "pong", "ppo", "tokens", senses)
-    save_policy(folder, build_policy(kept), kept)
+    spec = make_policy_spec(config, "tokens", "real")
+    about = policy_config(config, "pong", "ppo", "tokens", spec)
+    save_policy(folder, build_policy(about), about)
 
 
 def _open_policy(folder: Path) -> Any:
@@ -109,7 +109,7 @@ def _use_policy(opened: Any) -> None:
     policy, config = opened
     for _ in range(3):
         action, _ = policy.predict(policy.observation_space.sample()[None])
-        assert 0 <= int(action[0]) < config.senses.num_actions
+        assert 0 <= int(action[0]) < config.spec.num_actions
 
 
 SPECIMENS = {

@@ -25,7 +25,7 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
-from genie_env.command import Interrupted, on_stop_signal
+from genie_env.command import Interrupted, StopRequest, on_stop_signal
 from training.engine.checkpoint import TrainingState
 from training.engine.distributed import Processes, connect
 from training.engine.logger import Logger
@@ -271,17 +271,8 @@ def _product_seconds(dtype: torch.dtype, device: torch.device) -> float:
     return best
 
 
-class _Stop:
+class _Stop(StopRequest):
     """Whether the run is to stop after the step under way."""
 
-    def __init__(self) -> None:
-        self.signum: int | None = None
-        """The signal that asked this process to stop."""
-        self.agreed = False
-        """All processes know that one of them was asked."""
-
-    def ask(self, signum: int) -> None:
-        """Note the request; a second Ctrl-C does not wait for the step."""
-        if self.signum is not None and signum == signal.SIGINT:
-            raise KeyboardInterrupt
-        self.signum = signum
+    agreed = False
+    """All processes know that one of them was asked."""

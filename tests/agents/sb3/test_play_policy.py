@@ -11,7 +11,7 @@ import torch
 
 from agents.sb3.play_policy import check_policy, eyes_of, logits, play_policy
 from agents.sb3.policy_io import PolicyConfig, build_policy
-from agents.sb3.policy_spec import Senses
+from agents.sb3.policy_spec import PolicySpec
 from agents.sb3.recorded_games import RecordedGames
 from agents.sb3.recorded_shards import FOLDER, Budget, Shards
 from genie_env.bundle import load_world
@@ -22,8 +22,8 @@ from genie_env.games.source_game import make_source_game
 from tests.helpers.tiny_game import ENV_ID
 
 SOURCE = SourceConfig(ENV_ID, image_size=24, action_meanings=("NOOP", "UP", "DOWN"))
-SENSES = Senses("grayscale", "real", (0, 1), (2, 0), 2)
-CONFIG = PolicyConfig("", "ppo", "small_cnn", SENSES, 24, 0, 0)
+SPEC = PolicySpec("grayscale", "real", (0, 1), (2, 0), 2)
+CONFIG = PolicyConfig("", "ppo", "small_cnn", SPEC, 24, 0, 0)
 
 
 def recorded(
@@ -76,7 +76,9 @@ def test_every_kind_of_sight_is_that_of_the_policy(random_world: Path) -> None:
     source, world = SourceConfig(ENV_ID), load_world(random_world, "cpu")
     sizes = (world.config.tokenizer.num_tokens, world.config.tokenizer.vocab_size)
     for obs_type, network in (("grayscale", "small_cnn"), ("rgb", "small_cnn"), ("tokens", "tokens")):
-        config = PolicyConfig(str(random_world), "ppo", network, Senses(obs_type, "real", (0,), (0,), 1), 64, *sizes)
+        config = PolicyConfig(
+            str(random_world), "ppo", network, PolicySpec(obs_type, "real", (0,), (0,), 1), 64, *sizes
+        )
         space, see = eyes_of(config, source)
         seen = see(frames)
         assert len(seen) == 3 and all(space.contains(one) for one in seen)
@@ -87,8 +89,8 @@ def test_every_kind_of_sight_is_that_of_the_policy(random_world: Path) -> None:
     ("changes", "message"),
     [
         ({"image_size": 64}, "--image-size 64"),
-        ({"senses": Senses("grayscale", "real", (0,), (3,))}, "has 3 actions"),
-        ({"senses": Senses("grayscale", "latent", (0,), (1,))}, "real actions"),
+        ({"spec": PolicySpec("grayscale", "real", (0,), (3,))}, "has 3 actions"),
+        ({"spec": PolicySpec("grayscale", "latent", (0,), (1,))}, "real actions"),
     ],
 )
 def test_a_policy_that_cannot_play_the_game_is_refused(changes: dict[str, object], message: str) -> None:

@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 import numpy as np
 import pytest
 
-from agents.fit_action_map import Labelled, fit, markdown, played_labels
-from agents.sb3.policy_spec import make_senses
 from genie_env.action_map import latent_tables, to_real
-from genie_env.bundle import read_config, save_world
 from genie_env.config import ActionMapConfig
 from genie_env.data.fit_action_map import fit_action_map, infer_effects
-from tests.helpers.worlds import random_config, random_world
 
 EFFECTS = (0, 0, 1, 2, 1, 2)
 """Pong's: six names, three effects."""
@@ -65,22 +59,6 @@ def test_labels_of_unequal_number_are_refused(counts: tuple[int, int, int]) -> N
         fit_action_map(latent, real, EFFECTS, 3, before)
 
 
-def test_a_fitted_map_is_stored_and_gives_the_dream_its_real_actions(tmp_path) -> None:
-    world = random_world(action_map=None)
-    source = dataclasses.replace(world.config.source, effects=())
-    world = world.replace(config=dataclasses.replace(world.config, source=source))
-    latent, real = noisy(300, (2, 0, 1), 0.0)
-    keep = np.isin(real, (0, 2, 3))
-    real = np.searchsorted((0, 2, 3), real[keep])
-    labelled = Labelled(latent[keep], real, np.full(len(real), -1))
-    fitted = fit(world, labelled, labelled)
-    assert fitted.held_out == 1.0 and fitted.config.source.effects == (0, 1, 2)
-    assert "3 labels" not in markdown(fitted) and f"{len(real)} labels" in markdown(fitted)
-    folder = save_world(world.replace(config=fitted.config), tmp_path / "mapped")
-    assert read_config(folder).action_map == fitted.mapped
-    assert make_senses(read_config(folder), "tokens", "real").dream_actions == (0, 1, 2)
-
-
 def test_latent_actions_that_tell_changes_are_understood_by_the_action_before() -> None:
     rng = np.random.default_rng(0)
     real = rng.integers(len(EFFECTS), size=201)
@@ -110,21 +88,3 @@ def test_what_was_never_seen_after_an_action_is_as_elsewhere() -> None:
     mapped = fit_action_map(latent, real, (0, 1, 2), 2, before_M=np.zeros(60, dtype=int))
     for after in (mapped.latent_to_real_after or (mapped.latent_to_real,) * 3)[1:]:
         assert after == mapped.latent_to_real
-
-
-def test_labels_can_be_played_for() -> None:
-    labelled = played_labels(random_world(), 20, seed=0)
-    assert labelled.latent_M.shape == labelled.real_M.shape == (20,)
-    assert set(labelled.real_M) <= {0, 1, 2}
-    assert labelled.before_M.shape == (20,) and set(labelled.before_M) <= {-1, 0, 1, 2}
-
-
-def test_senses_merge_actions_of_equal_effect() -> None:
-    config = random_config()
-    source = dataclasses.replace(config.source, effects=(0, 1, 0))
-    senses = make_senses(dataclasses.replace(config, source=source), "grayscale", "real")
-    assert senses.dream_actions == senses.real_actions == (0, 1)
-    latent = make_senses(config, "grayscale", "latent")
-    assert latent.dream_actions == (0, 1, 2) and latent.real_actions == (2, 0, 1)
-    with pytest.raises(ValueError, match="no action map"):
-        make_senses(dataclasses.replace(config, action_map=None), "grayscale", "real")
