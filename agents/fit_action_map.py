@@ -83,6 +83,17 @@ def fit(world: World, labelled: Labelled, held_out: Labelled) -> Fitted:
     return Fitted(dataclasses.replace(world.config, source=source, action_map=mapped), mapped, right)
 
 
+def _lead(world: World) -> int:
+    """Frames that the world's latent action model sees before a transition.
+
+    Raises:
+        ValueError: if the world has none.
+    """
+    if world.config.latent_action is None:
+        raise ValueError(f"{world.config.name}: has no latent action model; its actions are the game's own already")
+    return world.config.latent_action.context_frames
+
+
 def recorded_labels(world: World, data: Path, split: str, count: int, seed: int) -> Labelled:
     """Transitions drawn evenly from a split of a recording.
 
@@ -90,7 +101,7 @@ def recorded_labels(world: World, data: Path, split: str, count: int, seed: int)
         ValueError: if the recording cannot be read, or no episode is long enough.
     """
     store, rng = EpisodeStore(data), np.random.default_rng(seed)
-    lead = world.config.latent_action.context_frames
+    lead = _lead(world)
     clips, real, before = [], [], []
     for entry, first in draw_clips(store, split, rng, count, lead + 1):
         last = first + lead
@@ -109,7 +120,7 @@ def played_labels(world: World, count: int, seed: int) -> Labelled:
         ValueError: if the world names no game.
     """
     game, rng = make_real_env(world), np.random.default_rng(seed)
-    lead = world.config.latent_action.context_frames
+    lead = _lead(world)
     # Actions that take turns keep a paddle in the middle, where every one of them shows: at a wall none does.
     player = DiversePlayer(len(world.config.source.action_meanings), rng, weight=1.0)
     frames = [game.reset(seed=seed)[0]]

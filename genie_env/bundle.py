@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from genie_env.world import World
 
 BUNDLED = Path(__file__).parent / "worlds"
-NETWORKS = ("tokenizer", "latent_action", "dynamics", "outcome")
 STARTS = "starts.safetensors"
 CARD = "README.md"
 MAX_BYTES = 2**30
@@ -137,7 +136,7 @@ def load_world(world: str | Path, device: str = "auto") -> World:
     with torch.device("meta"), uninitialised():
         shapes = World(config, starts)
     tensors = {}
-    for network in NETWORKS:
+    for network in config.networks:
         path = folder / f"{network}.safetensors"
         wanted = weights_of(getattr(shapes, network))
         tensors[path] = read_tensors(
@@ -145,7 +144,7 @@ def load_world(world: str | Path, device: str = "auto") -> World:
         )
     with uninitialised():
         opened = World(config, starts)
-    for network, (path, found) in zip(NETWORKS, tensors.items(), strict=True):
+    for network, (path, found) in zip(config.networks, tensors.items(), strict=True):
         fill_weights(getattr(opened, network), found, path)
     return opened.to(pick_device(device))
 
@@ -181,14 +180,14 @@ def save_world(world: World, folder: str | Path, card: str = "", replace: bool =
     from genie_env.files.tensors import weights_of, write_tensors
 
     with whole_folder(folder, replace) as partial:
-        for network in NETWORKS:
+        for network in world.config.networks:
             state = weights_of(getattr(world, network))
             halved = {k: v.half() if v.is_floating_point() else v for k, v in state.items()}
             write_tensors(partial / f"{network}.safetensors", halved)
         starts = {"tokens": world.starts.tokens_SPN, "actions": world.starts.actions_SP}
         write_tensors(partial / STARTS, {k: v.to(torch.int16) for k, v in starts.items()})
         write_text(partial / CARD, card)
-        names = [f"{network}.safetensors" for network in NETWORKS] + [STARTS]
+        names = [f"{network}.safetensors" for network in world.config.networks] + [STARTS]
         manifest = {
             "format_version": FORMAT_VERSION,
             "sha256": {name: checksum(partial / name) for name in names},

@@ -7,7 +7,7 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from genie_env.bundle import NETWORKS, load_world, save_world
+from genie_env.bundle import load_world, save_world
 from genie_env.measurement import MEASUREMENTS, Measurement, stored_measurements, tables
 from genie_env.tables import markdown_table
 from genie_env.world import World
@@ -28,14 +28,16 @@ def set_measurements(folder: Path, measurements: Sequence[Measurement]) -> None:
 def model_card(world: World) -> str:
     """The card as Markdown."""
     c = world.config
-    sizes = {name: sum(v.numel() for v in getattr(world, name).state_dict().values()) for name in NETWORKS}
+    sizes = {name: sum(v.numel() for v in getattr(world, name).state_dict().values()) for name in c.networks}
     layers = f"{c.dynamics.num_layers} layers, width {c.dynamics.width}, window {c.dynamics.window}"
     networks = [
         ("tokenizer", f"{c.tokenizer.kind}, {c.tokenizer.vocab_size} tokens", f"{sizes['tokenizer']:,}"),
-        ("latent action model", f"{c.latent_action.num_actions} codes", f"{sizes['latent_action']:,}"),
         ("dynamics", layers, f"{sizes['dynamics']:,}"),
         ("outcome head", f"rewards {list(c.outcome.rewards)}", f"{sizes['outcome']:,}"),
     ]
+    if c.latent_action is not None:
+        codes = f"{c.latent_action.num_actions} codes"
+        networks.insert(1, ("latent action model", codes, f"{sizes['latent_action']:,}"))
     parts = [
         f"# World: {c.name}\n",
         f"A Genie Env world learned from recordings of `{c.source.env_id}` (`{json.dumps(c.source.env_kwargs)}`).\n",

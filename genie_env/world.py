@@ -9,11 +9,12 @@ import numpy as np
 import torch
 from torch import nn
 
-from genie_env.config import SamplingConfig, WorldConfig
+from genie_env.config import NETWORKS, SamplingConfig, WorldConfig
 from genie_env.frames import check_frames
 from genie_env.models.latent_action import LatentActionModel
 from genie_env.models.outcome import OutcomeHead
 from genie_env.models.registry import make_dynamics, make_tokenizer
+from genie_env.rollout.action_inference import most_likely_actions
 from genie_env.rollout.engine import RolloutEngine
 
 
@@ -25,7 +26,7 @@ class Prompts(NamedTuple):
 
 
 class World(nn.Module):
-    """Tokenizer, latent action model, dynamics and outcome head of one game.
+    """Tokenizer, latent action model (where it needs one), dynamics and outcome head of one game.
 
     Frames are uint8 [B, T, H, W, 3] on the outside; tensors or arrays go in, tensors come out. Several environments
     may share a world: :meth:`replace` makes another one instead of changing it.
@@ -44,7 +45,7 @@ class World(nn.Module):
         super().__init__()
         self._config, self._starts = config, check_prompts(starts, config)
         self.tokenizer = make_tokenizer(config.tokenizer)
-        self.latent_action = LatentActionModel(config.latent_action)
+        self.latent_action = None if config.latent_action is None else LatentActionModel(config.latent_action)
         self.dynamics = make_dynamics(config.dynamics)
         self.outcome = OutcomeHead(config.outcome)
         self.requires_grad_(False).eval()
@@ -75,7 +76,7 @@ class World(nn.Module):
             ValueError: if the configuration is that of other networks, or the starts are not this world's.
         """
         config = config or self.config
-        for network in ("tokenizer", "latent_action", "dynamics", "outcome"):
+        for network in NETWORKS:
             expected, given = getattr(self.config, network), getattr(config, network)
             if given != expected:
                 raise ValueError(f"config.{network}: expected that of the world's network, {expected}, got {given}")
@@ -113,7 +114,9 @@ class World(nn.Module):
 
     @torch.inference_mode()
     def infer_actions(self, frames_BTHWC: np.ndarray | torch.Tensor) -> torch.Tensor:
-        """Latent actions int64 [B, T-1]; the one at t moved frame t to frame t+1.
+        """Actions of the dynamics int64 [B, T-1]; the one at t moved frame t to frame t+1.
+
+        The latent action model says which; a world without one asks the dynamics (:func:`most_likely_actions`).
 
         Raises:
             ValueError: if the frames have another size or type, or there are fewer than two.
@@ -121,6 +124,8 @@ class World(nn.Module):
         frames = self._check(frames_BTHWC)
         if frames.shape[1] < 2:
             raise ValueError(f"expected at least two frames to infer an action, got {frames.shape[1]}")
+        if self.latent_action is None:
+            return most_likely_actions(self.dynamics, self.encode(frames))
         return self.latent_action.infer(frames)
 
     def prompts(self, frames_BTHWC: np.ndarray | torch.Tensor) -> Prompts:

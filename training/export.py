@@ -68,19 +68,21 @@ def export(config: ExportConfig) -> Path:
     Raises:
         ValueError: if a stage is missing, or the bundle exists and ``replace`` is not set.
     """
-    for stage in STAGES:
-        if not is_done(config.run / stage):
-            raise ValueError(f"{config.run / stage}: stage is not finished; run it first")
-    store = EpisodeStore(config.data)
-    tokens = TokenStore(config.run / "tokens")
+    store, tokens = EpisodeStore(config.data), TokenStore(config.run / "tokens")
+    stages = [name for name in STAGES if is_done(config.run / name)]
+    for name in STAGES:
+        # A dynamics of recorded actions says itself which action a clip shows.
+        if name not in stages and not (name == "latent_action" and tokens.recorded_actions):
+            raise ValueError(f"{config.run / name}: stage is not finished; run it first")
     episodes = tokens.episodes("train")
     parts = {
         name: kind.from_json(json.loads((config.run / name / "config.json").read_text()))
         for name, kind in STAGES.items()
+        if name in stages
     }
     world_config = WorldConfig(
         name=config.name or config.out.name,
-        **parts,
+        **{"latent_action": None, **parts},
         source=store.manifest.source,
         sampling=config.sampling,
         action_map=_action_map(config, store, tokens),
@@ -88,7 +90,7 @@ def export(config: ExportConfig) -> Path:
         metrics={"frames": sum(len(e.tokens_TN) for e in episodes), "players": store.manifest.settings},
     )
     world = World(world_config, starts(episodes, config.num_starts, config.start_frames))
-    for name in STAGES:
+    for name in stages:
         from safetensors.torch import load_file
 
         getattr(world, name).load_state_dict(load_file(config.run / name / "model.safetensors"))

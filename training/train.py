@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from genie_env.command import run
+from genie_env.config import LatentActionConfig
 from training import export, record, train_dynamics, train_latent_action, train_outcome, train_tokenizer
 from training.data.tokenize_episodes import TokenizeConfig, tokenize
 from training.engine.stages import is_done
@@ -60,7 +61,7 @@ def make_world(recipe: Recipe, data: Path, run: Path, out: Path, last: str = "",
 def _stages(
     recipe: Recipe, data: Path, run: Path, out: Path, compile: bool
 ) -> list[tuple[str, Callable[[], bool], Callable[[], object]]]:
-    tokens = run / "tokens"
+    tokens, lam_path = run / "tokens", run / "latent_action" if recipe.latent_action is not None else None
 
     return [
         (
@@ -87,12 +88,12 @@ def _stages(
         ),
         (
             "latent_action",
-            lambda: is_done(run / "latent_action"),
+            lambda: lam_path is None or is_done(lam_path),
             lambda: train_latent_action.train(
                 train_latent_action.TrainLatentActionConfig(
                     data,
                     run / "latent_action",
-                    recipe.latent_action,
+                    recipe.latent_action or LatentActionConfig(),
                     recipe.latent_action_loop,
                     recipe.label_fraction,
                     **recipe.latent_action_training,
@@ -102,9 +103,7 @@ def _stages(
         (
             "tokenize",
             tokens.exists,
-            lambda: tokenize(
-                TokenizeConfig(data, tokens, run / "tokenizer", run / "latent_action", recipe.recorded_actions)
-            ),
+            lambda: tokenize(TokenizeConfig(data, tokens, run / "tokenizer", lam_path, recipe.recorded_actions)),
         ),
         (
             "dynamics",

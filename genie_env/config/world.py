@@ -18,6 +18,8 @@ from genie_env.config.networks import (
 from genie_env.files.json_config import JsonConfig, _require
 
 FORMAT_VERSION = 1
+NETWORKS = ("tokenizer", "latent_action", "dynamics", "outcome")
+"""Networks that a world may have, in the order in which they are trained."""
 
 
 @dataclass(frozen=True)
@@ -121,7 +123,8 @@ class WorldConfig(JsonConfig):
 
     name: str
     tokenizer: TokenizerConfig
-    latent_action: LatentActionConfig
+    latent_action: LatentActionConfig | None
+    """None: the dynamics learned from recorded actions and itself says which action a clip shows."""
     dynamics: DynamicsConfig
     outcome: OutcomeConfig
     source: SourceConfig
@@ -141,9 +144,14 @@ class WorldConfig(JsonConfig):
         _require(len(vocab) == 1, f"tokenizer, dynamics and outcome disagree on vocab_size: {sorted(vocab)}")
         tokens = {self.tokenizer.num_tokens, self.dynamics.num_tokens, self.outcome.num_tokens}
         _require(len(tokens) == 1, f"tokenizer, dynamics and outcome disagree on tokens per frame: {sorted(tokens)}")
+        if self.latent_action is not None:
+            _require(
+                self.latent_action.num_actions == self.dynamics.num_actions,
+                "latent action model and dynamics disagree on num_actions",
+            )
         _require(
-            self.latent_action.num_actions == self.dynamics.num_actions,
-            "latent action model and dynamics disagree on num_actions",
+            self.latent_action is not None or self.recorded_actions,
+            "latent_action: expected a LatentActionConfig, since the dynamics did not learn from recorded actions; got none",
         )
         require_texts("name", [self.name])
         _require(
@@ -164,6 +172,11 @@ class WorldConfig(JsonConfig):
         _require_table("source.effects", effects, num_real if effects else 0, num_real)
         if self.action_map is not None:
             _require_map(self.action_map, num_real, num_latent)
+
+    @property
+    def networks(self) -> tuple[str, ...]:
+        """Names of the networks that the world has."""
+        return tuple(name for name in NETWORKS if getattr(self, name) is not None)
 
 
 def _require_map(mapped: ActionMapConfig, num_real: int, num_latent: int) -> None:

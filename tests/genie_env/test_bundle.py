@@ -17,8 +17,8 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from genie_env.bundle import BUNDLED, NETWORKS, bundled_worlds, find_world, load_world, read_config, save_world
-from genie_env.config import TokenizerConfig
+from genie_env.bundle import BUNDLED, bundled_worlds, find_world, load_world, read_config, save_world
+from genie_env.config import NETWORKS, TokenizerConfig
 from tests.helpers.disks import read_only, tiny_disk
 from tests.helpers.kills import kills
 from tests.helpers.worlds import VOCAB, make_random_world, random_config, random_world

@@ -45,11 +45,12 @@ class TokenizeConfig(JsonConfig):
     """Folder to make; it appears only when it is complete."""
     video_tokenizer_path: Path
     """Finished stage of the video tokenizer, which makes the tokens."""
-    lam_path: Path
-    """Finished stage of the latent action model, which infers the actions."""
+    lam_path: Path | None = None
+    """Finished stage of the latent action model, which infers the actions; not needed for recorded ones."""
     recorded_actions: bool = False
-    """Take the effects of the recorded actions instead of inferred ones. The model must have learned with labels, so
-    that it numbers its codes alike. They hold what no picture shows: a key held while the paddle is at a wall."""
+    """Take the effects of the recorded actions instead of inferred ones. They hold what no picture shows: a key held
+    while the paddle is at a wall. A latent action model beside them must have learned with labels, so that it numbers
+    its codes alike."""
 
 
 def tokenize(config: TokenizeConfig) -> TokenStore:
@@ -61,7 +62,11 @@ def tokenize(config: TokenizeConfig) -> TokenStore:
     """
     store = EpisodeStore(config.data)
     tokenizer, _ = load_stage(config.video_tokenizer_path, TokenizerConfig, make_tokenizer)
-    lam, _ = load_stage(config.lam_path, LatentActionConfig, LatentActionModel)
+    if config.lam_path is None and not config.recorded_actions:
+        raise ValueError("lam_path: expected a latent action model to infer actions with, or recorded_actions")
+    lam = None
+    if config.lam_path is not None:
+        lam, _ = load_stage(config.lam_path, LatentActionConfig, LatentActionModel)
     manifest = _manifest(config, store, tokenizer, lam)
     with hold_folder(partial_folder(config.out)):
         writer = TokenWriter(config.out, manifest)
@@ -81,14 +86,17 @@ def tokenize(config: TokenizeConfig) -> TokenStore:
 
 
 def _manifest(
-    config: TokenizeConfig, store: EpisodeStore, tokenizer: VideoTokenizer, lam: LatentActionModel
+    config: TokenizeConfig, store: EpisodeStore, tokenizer: VideoTokenizer, lam: LatentActionModel | None
 ) -> TokenManifest:
-    effects, num_actions = merged_effects(store.manifest.source), lam.config.num_actions
+    effects = merged_effects(store.manifest.source)
+    num_actions = int(effects.max()) + 1 if lam is None else lam.config.num_actions
     if config.recorded_actions and len(set(effects)) > num_actions:
         raise ValueError(
             f"recorded_actions: expected at most {num_actions} effects, one for each latent action, "
             f"got {len(set(effects))}"
         )
+    inferred = not config.recorded_actions and config.lam_path is not None
+    lam_sha256 = checksum(config.lam_path / WEIGHTS) if inferred else ""
     entries = [
         TokenEntry.from_json({"shard": e.shard, "length": e.length, "split": e.split}) for e in store.manifest.episodes
     ]
@@ -100,7 +108,7 @@ def _manifest(
         num_actions=num_actions,
         tokenizer=tokenizer.config.to_json(),
         tokenizer_sha256=checksum(config.video_tokenizer_path / WEIGHTS),
-        latent_action_sha256="" if config.recorded_actions else checksum(config.lam_path / WEIGHTS),
+        latent_action_sha256=lam_sha256,
         recording=str(config.data),
         recording_sha256=hashlib.sha256(recorded).hexdigest(),
         episodes=tuple(entries),

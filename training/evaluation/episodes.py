@@ -53,6 +53,8 @@ def measure_usage(counts_V: np.ndarray) -> list[Measurement]:
 
 def measure_latent_actions(play: HeldOutPlay, count: int, seed: int) -> list[Measurement]:
     """Agreement with the effects of the real actions, use of the codes, and what they are worth to the decoder."""
+    if play.world.latent_action is None:
+        return []
     columns = ("codes_T", "effects_T", "truth_TK")
     codes_M, effects_M, truth_MK = (np.concatenate([getattr(e, c) for e in play.episodes]) for c in columns)
     found = _agreement(codes_M, effects_M)

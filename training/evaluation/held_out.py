@@ -141,8 +141,8 @@ def read_held_out(world: World, store: EpisodeStore, game: Game, max_frames: int
             if steps < 1:
                 continue
             tokens_TN = world.encode(frames[None])[0].cpu()
-            codes_T = world.infer_actions(frames[None])[0].cpu().numpy()
             actions_T = arrays["actions"][:steps].astype(np.int64)
+            codes_T = _codes(world, frames, actions_T)
             episodes.append(
                 HeldOutEpisode(
                     entry,
@@ -160,6 +160,14 @@ def read_held_out(world: World, store: EpisodeStore, game: Game, max_frames: int
     if not episodes:
         raise ValueError(f"{store.folder}: expected a held-out episode of at least two frames; record more steps")
     return HeldOutPlay(world, store, game, episodes, background(store))
+
+
+def _codes(world: World, frames_THWC: np.ndarray, actions_T: np.ndarray) -> np.ndarray:
+    """Latent actions inferred from the frames; a world without a model for that has the recorded actions' own."""
+    if world.latent_action is None:
+        assert world.config.action_map is not None
+        return np.array(world.config.action_map.real_to_latent)[actions_T]
+    return world.infer_actions(frames_THWC[None])[0].cpu().numpy()
 
 
 def served_since(frames_CTHWC: np.ndarray, scored_CH: np.ndarray, game: Game) -> np.ndarray:

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from genie_env.config import LatentActionConfig, SamplingConfig, SourceConfig, TokenizerConfig
+from genie_env.config import SamplingConfig, SourceConfig, TokenizerConfig
 from genie_env.data.episodes import EpisodeStore
 from training.engine.loop import LoopConfig
 from training.planning.budget import divide
@@ -68,7 +68,7 @@ def plan_game(probe: GameProbe, minutes: float, image_size: int = 64, module: st
         env_kwargs=json.dumps(source.env_kwargs),
         module=module,
         tokenizer=TokenizerConfig(image_size=image_size),
-        latent_action=LatentActionConfig(num_actions=min(8, max(2, len(source.action_meanings)))),
+        latent_action=None,
         recorded_actions=True,
         record={"players": json.dumps(PLAYERS), "crop": crop.crop, "fps": source.fps},
     )

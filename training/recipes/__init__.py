@@ -19,7 +19,8 @@ class Recipe:
     module: str = ""
     tokenizer: TokenizerConfig = TokenizerConfig()
     tokenizer_loop: LoopConfig = LoopConfig(n_updates=4000, batch_size=32)
-    latent_action: LatentActionConfig = LatentActionConfig()
+    latent_action: LatentActionConfig | None = LatentActionConfig()
+    """None: no latent action model, where the dynamics learns from recorded actions."""
     latent_action_loop: LoopConfig = LoopConfig(n_updates=1600, batch_size=32, weight_decay=1e-4, eval_every=400)
     label_fraction: float = 0.0
     """Share of transitions whose real action the latent action model may learn from."""
@@ -42,16 +43,16 @@ class Recipe:
     """Fields of ``RecordConfig`` that differ."""
 
     def __post_init__(self) -> None:
-        if self.recorded_actions and not self.label_fraction:
+        if self.latent_action is None and not self.recorded_actions:
+            raise ValueError("latent_action: expected a model, since recorded_actions is off; got none")
+        if self.recorded_actions and self.latent_action is not None and not self.label_fraction:
             raise ValueError("recorded_actions: expected a label_fraction > 0; without labels codes are in any order")
 
     def dynamics_config(self) -> DynamicsConfig:
         """The dynamics that fits tokenizer and latent action model."""
-        sizes = {
-            "vocab_size": self.tokenizer.vocab_size,
-            "side": self.tokenizer.side,
-            "num_actions": self.latent_action.num_actions,
-        }
+        sizes = {"vocab_size": self.tokenizer.vocab_size, "side": self.tokenizer.side}
+        if self.latent_action is not None:
+            sizes["num_actions"] = self.latent_action.num_actions
         return DynamicsConfig(**{**sizes, **self.dynamics})
 
     def outcome_config(self) -> OutcomeConfig:
