@@ -151,7 +151,7 @@ class WorldConfig(JsonConfig):
             )
         _require(
             self.latent_action is not None or self.recorded_actions,
-            "latent_action: expected a LatentActionConfig, since the dynamics did not learn from recorded actions; got none",
+            "latent_action: expected a LatentActionConfig: the dynamics did not learn from recorded actions; got none",
         )
         require_texts("name", [self.name])
         _require(
