@@ -149,16 +149,16 @@ class WorldConfig(JsonConfig):
                 self.latent_action.num_actions == self.dynamics.num_actions,
                 "latent action model and dynamics disagree on num_actions",
             )
+            _require(
+                self.tokenizer.image_size % self.latent_action.image_size == 0,
+                "latent_action.image_size: expected one that divides that of the tokenizer, "
+                f"{self.tokenizer.image_size}, got {self.latent_action.image_size}",
+            )
         _require(
             self.latent_action is not None or self.recorded_actions,
             "latent_action: expected a LatentActionConfig: the dynamics did not learn from recorded actions; got none",
         )
         require_texts("name", [self.name])
-        _require(
-            self.tokenizer.image_size % self.latent_action.image_size == 0,
-            f"latent_action.image_size: expected one that divides that of the tokenizer, {self.tokenizer.image_size}, "
-            f"got {self.latent_action.image_size}",
-        )
         most = self.tokenizer.num_tokens
         _require(
             self.sampling.decode_steps <= most,
