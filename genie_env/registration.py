@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import gymnasium as gym
 
 BUNDLED = {"Genie/Pong-v0": "pong", "Genie/Breakout-v0": "breakout"}
 """Ids of the bundled worlds."""
 ANY = "Genie/World-v0"
 """Id of whatever world ``world=`` names."""
-_ENTRY_POINTS = {
+_ENTRY_POINTS: dict[str, Any] = {
     "entry_point": "genie_env.envs.env:GenieEnv",
     "vector_entry_point": "genie_env.envs.vector_env:GenieVectorEnv",
 }

@@ -174,6 +174,11 @@ class WorldConfig(JsonConfig):
             _require_map(self.action_map, num_real, num_latent)
 
     @property
+    def prototypes(self) -> tuple[tuple[float, float, float], ...]:
+        """Effects of the latent actions as in :class:`LatentActionConfig`; empty without a latent action model."""
+        return () if self.latent_action is None else self.latent_action.prototypes
+
+    @property
     def networks(self) -> tuple[str, ...]:
         """Names of the networks that the world has."""
         return tuple(name for name in NETWORKS if getattr(self, name) is not None)

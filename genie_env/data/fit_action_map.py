@@ -93,7 +93,8 @@ class _Labels(NamedTuple):
 
     def where(self, chosen_M: np.ndarray) -> _Labels:
         """Those that are chosen."""
-        return _Labels(*(None if column is None else column[chosen_M] for column in self))
+        before_M = None if self.before_M is None else self.before_M[chosen_M]
+        return _Labels(self.latent_M[chosen_M], self.real_M[chosen_M], before_M)
 
 
 def _measured(labels: _Labels, effects: tuple[int, ...], num_latent: int) -> ActionMapConfig:

@@ -47,8 +47,8 @@ def action_meanings(config: WorldConfig, action_type: str) -> list[str]:
     """Names of the actions; a latent one has its effect's name, else that of the real one it stands for, if known."""
     if action_type == "real":
         return list(config.source.action_meanings)
-    if config.latent_action.prototypes:
-        return [f"LATENT_{i}({name})" for i, name in enumerate(effect_names(config.latent_action.prototypes))]
+    if config.prototypes:
+        return [f"LATENT_{i}({name})" for i, name in enumerate(effect_names(config.prototypes))]
     if config.action_map is None:
         return [f"LATENT_{i}" for i in range(config.dynamics.num_actions)]
     return [

@@ -219,7 +219,7 @@ class GenieEnv(DreamEnv, gym.Env[np.ndarray, np.int64]):
         if self.options.action_type == "real":
             return 0
         if self.config.action_map is None:
-            return still_code(self.config.latent_action.prototypes)
+            return still_code(self.config.prototypes)
         return self.config.action_map.real_to_latent[0]
 
     def get_keys_to_action(self) -> dict[tuple[int, ...], int]:
@@ -232,7 +232,7 @@ class GenieEnv(DreamEnv, gym.Env[np.ndarray, np.int64]):
                 keys = {key: mapped.real_to_latent[action] for key, action in keys.items()}
             else:
                 keys = {str(i + 1): i for i in range(self.config.dynamics.num_actions)}
-                for code, name in enumerate(effect_names(self.config.latent_action.prototypes)):
+                for code, name in enumerate(effect_names(self.config.prototypes)):
                     keys |= dict.fromkeys(MEANING_KEYS.get(name.upper(), ()), code)
         return {(key_code(key),): action for key, action in keys.items()}
 

@@ -31,7 +31,7 @@ class SourceGame(gym.Wrapper[np.ndarray, Any, Any, Any]):
             self._controls = discrete_actions(env.action_space, own_names())
         except ValueError as error:
             raise ValueError(f"{source.env_id}: {error}") from None
-        self.action_space = gym.spaces.Discrete(len(self._controls.values))
+        self.action_space: gym.spaces.Discrete = gym.spaces.Discrete(len(self._controls.values))
         self.source = source
         self._observation_is_picture = _is_picture(env.observation_space)
         if not self._observation_is_picture and env.render_mode != "rgb_array":

@@ -14,6 +14,8 @@ same width.
 
 from __future__ import annotations
 
+from typing import Any, cast
+
 import torch
 import torch.nn.functional as F
 from einops import rearrange
@@ -56,7 +58,8 @@ class Dynamics(nn.Module):
         for entrance in (self.enter, self.enter_head):
             nn.init.normal_(entrance.weight, std=(self.config.token_dim / entrance.in_features) ** 0.5)
         # Residual branches begin at zero: at the start every block passes its input on unchanged.
-        for block in [*self.blocks, *self.head]:
+        blocks: list[Any] = [*self.blocks, *self.head]
+        for block in blocks:
             for branch in ("space", "time"):
                 if hasattr(block, branch):
                     nn.init.zeros_(getattr(block, branch).out.weight)
@@ -93,7 +96,8 @@ class Dynamics(nn.Module):
         histories = []
         if tokens_BTN.shape[1]:
             x_BTGD = self._enter(tokens_BTN, actions_BT)
-            for block in self.blocks:
+            blocks: list[Any] = [*self.blocks]
+            for block in blocks:
                 x_BTGD, keys_values = block.prefill(x_BTGD)
                 histories.append(keys_values)
         cache.fill_rows(rows, histories)
@@ -101,8 +105,8 @@ class Dynamics(nn.Module):
     def step(self, cache: KVCache, tokens_BN: torch.Tensor, actions_B: torch.Tensor) -> torch.Tensor:
         """Features [B, G, D] of the present frame, which the cache then remembers. Equal to :meth:`trunk`."""
         x_BGD = self._enter(tokens_BN, actions_B)
-        present = cache.present()
-        for ring, block in zip(cache.rings, self.blocks, strict=True):
+        present, blocks = cache.present(), cast("list[Any]", self.blocks)
+        for ring, block in zip(cache.rings, blocks, strict=True):
             x_BGD = block.step(x_BGD, ring, present)
         cache.advance()
         return x_BGD

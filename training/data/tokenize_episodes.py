@@ -95,8 +95,8 @@ def _manifest(
             f"recorded_actions: expected at most {num_actions} effects, one for each latent action, "
             f"got {len(set(effects))}"
         )
-    inferred = not config.recorded_actions and config.lam_path is not None
-    lam_sha256 = checksum(config.lam_path / WEIGHTS) if inferred else ""
+    lam_path = None if config.recorded_actions else config.lam_path
+    lam_sha256 = "" if lam_path is None else checksum(lam_path / WEIGHTS)
     entries = [
         TokenEntry.from_json({"shard": e.shard, "length": e.length, "split": e.split}) for e in store.manifest.episodes
     ]

@@ -73,8 +73,9 @@ class DynamicsTask:
         self.model = Dynamics(config.model)
         self._tokenizer: Tokenizer | None = None
         if config.video_tokenizer_path is not None:
-            self._tokenizer, _ = load_stage(config.video_tokenizer_path, TokenizerConfig, make_tokenizer)
-            self.model.init_embedding_from_descriptors(self._tokenizer.descriptors())
+            tokenizer, _ = load_stage(config.video_tokenizer_path, TokenizerConfig, make_tokenizer)
+            self.model.init_embedding_from_descriptors(tokenizer.descriptors())
+            self._tokenizer = tokenizer
         if config.start_from is not None:
             self.model.load_state_dict(_earlier(config.start_from, config.model).state_dict())
         self._forward: Forward = torch.compile(head_outputs, dynamic=False) if config.compile else head_outputs

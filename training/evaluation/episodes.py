@@ -9,6 +9,7 @@ import numpy as np
 
 from genie_env.games.sprites import sprite_of
 from genie_env.measurement import WORLD, Measurement, Metric, Subset, with_fields
+from genie_env.models.latent_action import LatentActionModel
 from genie_env.statistics import Interval, block_bootstrap, bootstrap_sums, mean, psnr, ratio
 from training.data.dataset import FrameDataset
 from training.evaluation.array_metrics import perplexity, pixel_errors
@@ -68,7 +69,7 @@ def measure_latent_actions(play: HeldOutPlay, count: int, seed: int) -> list[Mea
     shares_A = np.bincount(codes_M, minlength=play.world.config.dynamics.num_actions) / len(codes_M)
     found += [Measurement.of(Metric.CODE_SHARE, share, subset=f"code {code}") for code, share in enumerate(shares_A)]
     found.append(Measurement.of(Metric.CODE_PERPLEXITY, perplexity(shares_A)))
-    decoder = _decoder_worth(play, count, seed)
+    decoder = _decoder_worth(play.world.latent_action, play, count, seed)
     found.append(Measurement.of(Metric.DECODER_DELTA_PSNR, decoder, subset=Subset.MOVING_PIXELS))
     return with_fields(found, experiment=LATENT_ACTIONS)
 
@@ -115,9 +116,9 @@ def _majority_share(effects_M: np.ndarray) -> float:
     return float(np.bincount(effects_M).max() / len(effects_M))
 
 
-def _decoder_worth(play: HeldOutPlay, count: int, seed: int) -> Interval:
+def _decoder_worth(latent_action: LatentActionModel, play: HeldOutPlay, count: int, seed: int) -> Interval:
     """PSNR in dB that the latent action model's decoder gains by the right code, over batches of transitions."""
-    model = copy.deepcopy(play.world.latent_action).cpu()
+    model = copy.deepcopy(latent_action).cpu()
     transitions, rng = FrameDataset(play.store, "test"), np.random.default_rng(seed)
     batches = [transitions.transitions(rng, 32, model.config.context_frames) for _ in range(max(2, count // 32))]
     return mean(np.array([agreement(model, play.store, [batch])["delta_psnr"] for batch in batches]))
