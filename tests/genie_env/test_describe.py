@@ -7,8 +7,7 @@ from typing import Any
 
 import pytest
 
-from genie_env.bundle import NETWORKS
-from genie_env.config import ActionMapConfig
+from genie_env.config import NETWORKS, ActionMapConfig
 from genie_env.describe import print_world
 from genie_env.measurement import MEASUREMENTS, Measurement, Metric
 from genie_env.world import World
