@@ -125,9 +125,9 @@ def ablate(config: AblationConfig, game: Game | None = None) -> list[Measurement
     updates = _equal_updates(base, config)
     world = load_world(config.world, config.device)
     # The world that lends its other networks may have learned from the other kind of actions.
-    recorded = TokenStore(base.tokens).recorded_actions
-    world = world.replace(config=replace(world.config, recorded_actions=recorded))
-    play = read_held_out(world, store, game or game_for(store.manifest.source.env_id), MAX_FRAMES)
+    tokens = TokenStore(base.tokens)
+    world = world.replace(config=replace(world.config, recorded_actions=tokens.recorded_actions))
+    play = read_held_out(world, store, game or game_for(store.manifest.source.env_id), MAX_FRAMES, tokens)
     clips = play.clips(config.num_clips, world.config.dynamics.window, max(config.horizons), 0)
     dreams: dict[str, list[HorizonScores]] = {name: [] for name in config.variants}
     free: dict[str, list[list[Measurement]]] = {name: [] for name in config.variants}

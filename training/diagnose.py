@@ -7,25 +7,21 @@ how far dreams drift. ``--attention`` draws what the dynamics looks at instead.
 from __future__ import annotations
 
 import dataclasses
-import importlib
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import tyro
 from tqdm import tqdm
 
-from genie_env.bundle import load_world
 from genie_env.command import run
-from genie_env.config import SamplingConfig
-from genie_env.data.episodes import EpisodeStore
 from genie_env.files.atomic import write_json
-from genie_env.games.registry import Game, game_for
-from genie_env.world import World
+from genie_env.games.registry import Game
 from training.evaluation.attention_pictures import draw_attention, most_changed_clip
+from training.evaluation.coverage import count_places
 from training.evaluation.diagnosis_inputs import PASS_FRAMES, DiagnosisInputs
 from training.evaluation.findings import RULE, Finding, table
-from training.evaluation.held_out import Clips, HeldOutPlay, read_held_out
+from training.evaluation.held_out import Clips, HeldOutPlay
+from training.evaluation.held_out_config import HeldOutConfig
 from training.evaluation.plots import plot_curves
 from training.evaluation.theories import THEORIES
 
@@ -35,13 +31,9 @@ DRIFT_PLOT = "drift.png"
 
 
 @dataclass(frozen=True)
-class DiagnoseConfig:
+class DiagnoseConfig(HeldOutConfig):
     """Test ten theories of why a world's dream gets worse with every step."""
 
-    world: tyro.conf.Positional[str]
-    """Bundled name or folder."""
-    data: Path
-    """Recording whose held-out episodes are used."""
     out: Path = Path("report/diagnosis")
     """Folder for the findings."""
     num_tests: int = 64
@@ -56,29 +48,13 @@ class DiagnoseConfig:
     """Draw spatial and temporal attention over a held-out frame, and test nothing."""
     max_frames: int = 12_000
     """Most frames read of the held-out episodes, and of the training episodes."""
-    temperature: float | None = None
-    """Temperature to sample with; default: the world's own."""
-    device: str = "auto"
-    """Torch device, or ``auto``."""
-    module: str = ""
-    """Python module to import first, when importing it registers the real game."""
-    seed: int = 0
-    """Seed of clips, actions and dreams."""
-    quick: bool = False
-    """Test a little of everything, to see that it runs; no verdict then means much."""
 
     def __post_init__(self) -> None:
-        for name in ("num_tests", "steps", "max_frames"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name}: expected a whole number >= 1, got {getattr(self, name)}")
+        self.require_positive("num_tests", "steps", "max_frames")
 
     def sized(self) -> DiagnoseConfig:
         """With small sizes where ``quick`` asks for them."""
         return dataclasses.replace(self, num_tests=4, steps=6, max_frames=600) if self.quick else self
-
-    def sampling(self, own: SamplingConfig) -> SamplingConfig:
-        """The world's own sampling, with this configuration's change."""
-        return own if self.temperature is None else dataclasses.replace(own, temperature=self.temperature)
 
 
 def diagnose(config: DiagnoseConfig, game: Game | None = None) -> list[Finding]:
@@ -92,7 +68,7 @@ def diagnose(config: DiagnoseConfig, game: Game | None = None) -> list[Finding]:
         ValueError: if world, recording or checkpoint cannot be read, or the recording is too short.
     """
     config = config.sized()
-    inputs = make_inputs(_open(config, game, config.max_frames), config)
+    inputs = make_inputs(config.open(game), config)
     findings = [theory(inputs) for theory in tqdm(THEORIES, desc="theories", unit="theory")]
     config.out.mkdir(parents=True, exist_ok=True)
     text = report(inputs.world.config.name, findings, len(inputs.clips.tokens_CTN))
@@ -110,7 +86,7 @@ def attention(config: DiagnoseConfig, game: Game | None = None) -> list[Path]:
         ValueError: as :func:`diagnose`.
     """
     config = config.sized()
-    play = _open(config, game, min(config.max_frames, 2000))
+    play = dataclasses.replace(config, max_frames=min(config.max_frames, 2000)).open(game)
     clips = play.clips(config.num_tests, play.world.config.dynamics.window, 1, config.seed)
     return draw_attention(config.out, play, clips, most_changed_clip(clips, play.game.colours))
 
@@ -128,23 +104,22 @@ def make_inputs(play: HeldOutPlay, config: DiagnoseConfig) -> DiagnosisInputs:
         clips.select(slice(half), config.steps),
         clips.select(slice(half, 2 * half), config.steps),
         _long_clips(play, half, window, config.seed),
-        seen_tokens(play.world, play.store, config.max_frames),
+        seen_tokens(play, config.max_frames),
         config.seed,
         config.test_masking,
         config.dynamics_path,
     )
 
 
-def seen_tokens(world: World, store: EpisodeStore, max_frames: int) -> np.ndarray:
+def seen_tokens(play: HeldOutPlay, max_frames: int) -> np.ndarray:
     """Which token some training frame shows at which place, bool [N, V]."""
-    seen_NV = np.zeros((world.config.tokenizer.num_tokens, world.config.tokenizer.vocab_size), bool)
-    left, episodes = max_frames, len(store.split("train"))
-    for _, arrays in tqdm(store.episodes("train"), desc="training play", unit="episode", total=episodes):
-        tokens_MN = world.encode(np.array(arrays["frames"][:left])[None])[0].cpu().numpy()
-        seen_NV[np.arange(tokens_MN.shape[1]), tokens_MN] = True
-        left -= len(tokens_MN)
-        if left <= 0:
-            break
+    sizes = play.world.config.tokenizer
+    seen_NV, left, entries = np.zeros((sizes.num_tokens, sizes.vocab_size), bool), max_frames, play.store.split("train")
+    for entry in tqdm(entries, desc="training play", unit="episode"):
+        if left > 0:
+            frames = np.array(play.store.array("frames", entry)[:left])
+            seen_NV |= count_places(play.world.encode(frames[None])[0].cpu().numpy(), sizes.vocab_size) > 0
+            left -= len(frames)
     return seen_NV
 
 
@@ -160,13 +135,6 @@ def report(world: str, findings: list[Finding], num_tests: int) -> str:
         "",
     ]
     return "\n".join(lines)
-
-
-def _open(config: DiagnoseConfig, game: Game | None, max_frames: int) -> HeldOutPlay:
-    if config.module:
-        importlib.import_module(config.module)
-    world, store = load_world(config.world, config.device), EpisodeStore(config.data)
-    return read_held_out(world, store, game or game_for(store.manifest.source.env_id), max_frames)
 
 
 def _long_clips(play: HeldOutPlay, count: int, window: int, seed: int) -> Clips | None:

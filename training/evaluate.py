@@ -1,13 +1,12 @@
 """Measure a world on held-out play: ``python -m training.evaluate pong --data data/pong --out report``.
 
-Writes ``metrics.json``, ``report.md`` and pictures. Every figure stands beside what costs nothing (repeating the last
+Writes ``metrics.json``, ``report.md`` and pictures. Every value stands beside what costs nothing (repeating the last
 frame, the median background) or beside the real game played by the same policy.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import importlib
 import math
 import time
 from dataclasses import dataclass
@@ -17,13 +16,11 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 import torch
-import tyro
 
-from genie_env.bundle import find_world, load_world
+from genie_env.bundle import find_world
 from genie_env.command import run
 from genie_env.config import SamplingConfig
-from genie_env.data.episodes import EpisodeStore
-from genie_env.games.registry import Game, game_for
+from genie_env.games.registry import Game
 from genie_env.measurement import WORLD, Measurement, select, with_fields
 from genie_env.model_card import set_measurements
 from genie_env.world import World
@@ -40,7 +37,8 @@ from training.evaluation.free_play import (
     play_real,
     reach_of,
 )
-from training.evaluation.held_out import Clips, HeldOutPlay, predict, read_held_out
+from training.evaluation.held_out import Clips, HeldOutPlay, predict
+from training.evaluation.held_out_config import HeldOutConfig
 from training.evaluation.plots import plot_horizons
 from training.evaluation.report import Pictures, write_report
 from training.evaluation.speed import SPEED, measure_speed
@@ -54,13 +52,9 @@ SWEEP_ROWS, SWEEP_STEPS = 8, 300
 
 
 @dataclass(frozen=True)
-class EvaluateConfig:
+class EvaluateConfig(HeldOutConfig):
     """Measure a world on held-out play."""
 
-    world: tyro.conf.Positional[str]
-    """Bundled name or folder."""
-    data: Path
-    """Recording whose held-out episodes are used."""
     out: Path = Path("report")
     """Folder for the report."""
     num_clips: int = 128
@@ -83,29 +77,11 @@ class EvaluateConfig:
     """Decoding steps of the second sweep."""
     diversities: tuple[float, ...] = (0.0, 0.1, 0.3, 1.0)
     """Action diversities of the third sweep."""
-    max_frames: int = 40_000
-    """Most held-out frames read; clips come from these."""
-    temperature: float | None = None
-    """Temperature to sample with; default: the world's own."""
-    top_p: float | None = None
-    """Nucleus (top-p) to sample with; default: the world's own."""
-    decode_steps: int | None = None
-    """Passes of the decoding head for each frame; default: the world's own."""
-    device: str = "auto"
-    """Torch device, or ``auto``."""
-    module: str = ""
-    """Python module to import first, when importing it registers the real game."""
-    seed: int = 0
-    """Seed of clips, policy and dreams."""
     write_metrics: bool = False
     """Also write this world's measurements into its bundle and model card."""
-    quick: bool = False
-    """Measure a little of everything, to see that it runs; no value then means much."""
 
     def __post_init__(self) -> None:
-        for name in ("num_clips", "context", "num_moments", "num_dreams", "dream_steps", "max_frames"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name}: expected a whole number >= 1, got {getattr(self, name)}")
+        self.require_positive("num_clips", "context", "num_moments", "num_dreams", "dream_steps", "max_frames")
         if not self.horizons or min(self.horizons) < 1:
             raise ValueError(f"horizons: expected whole numbers >= 1, got {self.horizons}")
 
@@ -117,13 +93,8 @@ class EvaluateConfig:
         few = {name: getattr(self, name)[:2] for name in ("temperatures", "decodings", "diversities")}
         return dataclasses.replace(self, horizons=(1, 2, 5), **small, **few)
 
-    def sampling(self, own: SamplingConfig) -> SamplingConfig:
-        """The world's own sampling, with this evaluation's changes."""
-        changes = {"temperature": self.temperature, "top_p": self.top_p, "decode_steps": self.decode_steps}
-        return dataclasses.replace(own, **{k: v for k, v in changes.items() if v is not None})
-
     def options(self) -> dict[str, Any]:
-        """The same changes as options of the environment."""
+        """Sampling and device as options of the environment."""
         return {name: getattr(self, name) for name in ("temperature", "top_p", "decode_steps", "device")}
 
     def settings(self, sampling: SamplingConfig) -> dict[str, Any]:
@@ -143,15 +114,13 @@ def evaluate(config: EvaluateConfig, game: Game | None = None) -> list[Measureme
         ValueError: if the world or the recording cannot be read, or the recording is too short.
     """
     began, config = time.perf_counter(), config.sized()
-    if config.module:
-        importlib.import_module(config.module)
-    world, store = load_world(config.world, config.device), EpisodeStore(config.data)
-    play = read_held_out(world, store, game or game_for(store.manifest.source.env_id), config.max_frames)
+    play = config.open(game)
+    world = play.world
     clips = play.clips(config.num_clips, config.context, max(config.horizons), config.seed)
     config.out.mkdir(parents=True, exist_ok=True)  # better now than after minutes of measuring
     sampling, count = config.sampling(world.config.sampling), 4 * config.num_clips
     dreamed_CHN, forced_CHN = (predict(world, clips, sampling, forced) for forced in (False, True))
-    plays, notes = _play_freely(config, world, store.manifest.source.effects)
+    plays, notes = _play_freely(config, world, play.store.manifest.source.effects)
     reach = reach_of(clips.frames_CTHWC, play.game)
     speed, note = measure_speed(config.world, config.device, 20 if config.quick else 300)
     effects, effect_notes = measure_action_effect(world, config.num_moments, _held(config.horizons), config.seed)
@@ -237,7 +206,7 @@ def _pictures(
 def main(config: EvaluateConfig) -> None:
     """Command line."""
     evaluate(config)
-    print((config.out / "report.md").read_text())
+    print((config.out / "report.md").read_text(encoding="utf-8"))
 
 
 if __name__ == "__main__":

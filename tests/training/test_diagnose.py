@@ -15,6 +15,7 @@ from genie_env.data.episodes import EpisodeStore
 from genie_env.world import World
 from tests.helpers.held_out import TINY
 from training.diagnose import DiagnoseConfig, attention, diagnose, seen_tokens
+from training.evaluation.held_out import HeldOutPlay
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +23,7 @@ def config(world: World, store: EpisodeStore, tmp_path_factory: pytest.TempPathF
     folder = tmp_path_factory.mktemp("command")
     save_world(world, folder / "world")
     return DiagnoseConfig(
-        str(folder / "world"), store.folder, folder / "findings", module="tests.helpers.tiny_game", quick=True
+        str(folder / "world"), store.folder, out=folder / "findings", module="tests.helpers.tiny_game", quick=True
     )
 
 
@@ -50,9 +51,10 @@ def test_flags_are_those_of_the_analysis() -> None:
         DiagnoseConfig("pong", Path("data"), num_tests=0)
 
 
-def test_seen_tokens_are_those_of_training_play(world: World, store: EpisodeStore) -> None:
-    seen_NV = seen_tokens(world, store, 10_000)
-    episode = world.encode(np.array(store.array("frames", store.split("train")[3]))[None])[0]
+def test_seen_tokens_are_those_of_training_play(held_out: HeldOutPlay) -> None:
+    seen_NV = seen_tokens(held_out, 10_000)
+    store = held_out.store
+    episode = held_out.world.encode(np.array(store.array("frames", store.split("train")[3]))[None])[0]
     assert seen_NV[np.arange(64), episode.numpy()].all()
     assert seen_NV.sum() < seen_NV.size / 10
 

@@ -27,7 +27,7 @@ def quick(world: World, store: EpisodeStore, tmp_path_factory: pytest.TempPathFa
     config = EvaluateConfig(
         str(folder / "world"),
         store.folder,
-        folder / "report",
+        out=folder / "report",
         context=6,
         module="tests.helpers.tiny_game",
         quick=True,

@@ -21,8 +21,10 @@ from genie_env.games.sprites import find_sprites
 from genie_env.models.outcome import predict_episode
 from genie_env.world import World
 from training.data.dataset import background, effect_labels
+from training.data.token_store import TokenStore
 
 BATCH = 64  # clips predicted together
+CHECKED_FRAMES = 4  # of each episode whose tokens are read from a token store
 
 
 class HeldOutEpisode(NamedTuple):
@@ -130,17 +132,24 @@ class HeldOutPlay:
         return frames_MHWC, torch.stack([e.tokens_TN[t] for e, t in places])
 
 
-def read_held_out(world: World, store: EpisodeStore, game: Game, max_frames: int) -> HeldOutPlay:
-    """Read held-out episodes, no more than about ``max_frames`` frames in all."""
+def read_held_out(
+    world: World, store: EpisodeStore, game: Game, max_frames: int, tokens: TokenStore | None = None
+) -> HeldOutPlay:
+    """Read held-out episodes, no more than about ``max_frames`` frames in all.
+
+    Raises:
+        ValueError: if there is no held-out episode, or ``tokens`` are of other frames or another tokenizer.
+    """
     episodes: list[HeldOutEpisode] = []
     outcome = copy.deepcopy(world.outcome).cpu()
+    stored = None if tokens is None else _stored_tokens(world, store, tokens)
     with tqdm(total=min(max_frames, sum(e.length for e in store.split("test"))), desc="read", unit="frame") as bar:
-        for entry, arrays in store.episodes("test"):
+        for index, (entry, arrays) in enumerate(store.episodes("test")):
             frames = np.array(arrays["frames"][: max_frames - bar.n])
             steps = len(frames) - 1
             if steps < 1:
                 continue
-            tokens_TN = world.encode(frames[None])[0].cpu()
+            tokens_TN = world.encode(frames[None])[0].cpu() if stored is None else stored[index][: steps + 1]
             actions_T = arrays["actions"][:steps].astype(np.int64)
             codes_T = _codes(world, frames, actions_T)
             episodes.append(
@@ -168,6 +177,19 @@ def _codes(world: World, frames_THWC: np.ndarray, actions_T: np.ndarray) -> np.n
         assert world.config.action_map is not None
         return np.array(world.config.action_map.real_to_latent)[actions_T]
     return world.infer_actions(frames_THWC[None])[0].cpu().numpy()
+
+
+def _stored_tokens(world: World, store: EpisodeStore, tokens: TokenStore) -> list[torch.Tensor]:
+    """Tokens int64 [T, N] of each held-out episode, compared with what the world makes of its first frames."""
+    found = [torch.from_numpy(episode.tokens_TN.astype(np.int64)) for episode in tokens.episodes("test")]
+    entries = store.split("test")
+    if [len(tokens_TN) for tokens_TN in found] != [entry.length for entry in entries]:
+        raise ValueError(f"{tokens.folder}: expected the tokens of {store.folder}; make them with training.tokenize")
+    for entry, tokens_TN in zip(entries, found, strict=True):
+        made_TN = world.encode(np.array(store.array("frames", entry)[:CHECKED_FRAMES])[None])[0].cpu()
+        if not torch.equal(made_TN, tokens_TN[:CHECKED_FRAMES]):
+            raise ValueError(f"{tokens.folder}: expected tokens of the tokenizer of {world.config.name}, got others")
+    return found
 
 
 def served_since(frames_CTHWC: np.ndarray, scored_CH: np.ndarray, game: Game) -> np.ndarray:

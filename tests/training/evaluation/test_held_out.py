@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from genie_env.config import SamplingConfig
+from genie_env.config import SamplingConfig, TokenSpace
 from genie_env.games.registry import Game
 from tests.helpers import tiny_game
-from tests.helpers.held_out import TINY
+from tests.helpers.held_out import TINY, VOCAB
 from tests.helpers.pictures import empty
+from training.data.token_store import TokenEpisode, TokenStore, write_made_up
 from training.evaluation.held_out import Clips, HeldOutPlay, predict, random_actions, read_held_out, served_since
 
 
@@ -112,3 +115,33 @@ def test_too_short_a_recording_is_refused_by_name(held_out: HeldOutPlay) -> None
         held_out.clips(count=1, context=6, steps=100_000, seed=0)
     with pytest.raises(ValueError, match=r"data: expected a held-out episode of at least two frames"):
         read_held_out(held_out.world, held_out.store, held_out.game, max_frames=1)
+
+
+def token_store(held_out: HeldOutPlay, folder: Path, shift: int = 0) -> TokenStore:
+    """Tokens of the held-out episodes; ``shift`` makes other ones of them."""
+    episodes = []
+    for one in held_out.episodes:
+        column = np.zeros(len(one.tokens_TN))
+        tokens_TN = (one.tokens_TN.numpy() + shift) % VOCAB
+        episodes.append(TokenEpisode(tokens_TN, column, column, column, column))
+    return write_made_up(folder, {"test": episodes}, TokenSpace(VOCAB, 8), 3)
+
+
+def test_stored_tokens_are_read_instead_of_made(held_out: HeldOutPlay, tmp_path: Path) -> None:
+    tokens = token_store(held_out, tmp_path / "tokens")
+    blind = copy.deepcopy(held_out.world)
+    encoded: list[int] = []
+    encode = blind.encode
+    blind.encode = lambda frames: encoded.append(frames.shape[1]) or encode(frames)  # type: ignore[method-assign]
+    again = read_held_out(blind, held_out.store, held_out.game, 10_000, tokens)
+    assert max(encoded) <= 4, "a few frames are compared"
+    for one, other in zip(held_out.episodes, again.episodes, strict=True):
+        assert torch.equal(one.tokens_TN, other.tokens_TN) and other.tokens_TN.dtype == torch.int64
+
+
+def test_tokens_of_another_recording_or_tokenizer_are_refused_by_name(held_out: HeldOutPlay, tmp_path: Path) -> None:
+    other = token_store(held_out, tmp_path / "other", shift=1)
+    fewer = token_store(dataclasses.replace(held_out, episodes=held_out.episodes[1:]), tmp_path / "fewer")
+    for tokens, message in ((other, r"other: expected tokens of the tokenizer of"), (fewer, "fewer: expected the tok")):
+        with pytest.raises(ValueError, match=message):
+            read_held_out(held_out.world, held_out.store, held_out.game, 10_000, tokens)
