@@ -176,7 +176,7 @@ def measure_recipe(config: BenchConfig) -> dict[str, Any]:
         "format": FORMAT,
         "machine": {**machine(training_device(config.device)), "precision": config.precision},
         "cores_busy_with_others": others,
-        "valid": others is None or others <= IDLE_CORES,
+        "valid": others <= IDLE_CORES,
         "tables": {"training": rows},
     }
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import torch
 
 import genie_env
@@ -80,22 +81,19 @@ class OtherLoad:
     def __init__(self) -> None:
         self._begin = self._read()
 
-    def cores(self) -> float | None:
-        """Cores busy with others on average; None where the system does not tell."""
-        if self._begin is None or (now := self._read()) is None:
-            return None
-        seconds, busy, own = (after - before for after, before in zip(now, self._begin, strict=True))
+    def cores(self) -> float:
+        """Cores busy with others on average."""
+        pairs = zip(self._read(), self._begin, strict=True)
+        seconds, busy, own = (after - before for after, before in pairs)
         return max(0.0, (busy - own) / max(seconds, 1e-9))
 
     @staticmethod
-    def _read() -> tuple[float, float, float] | None:
+    def _read() -> tuple[float, float, float]:
         """Clock, and seconds that all processes and this one with its children have computed."""
-        try:
-            ticks = [float(x) for x in Path("/proc/stat").read_text().split("\n")[0].split()[1:8]]
-        except OSError:
-            return None
-        busy = (sum(ticks) - ticks[3] - ticks[4]) / os.sysconf("SC_CLK_TCK")
-        return time.perf_counter(), busy, sum(os.times()[:4])
+        spent = psutil.cpu_times()._asdict()
+        # Guests are counted under user as well.
+        idle = sum(spent.get(name, 0.0) for name in ("idle", "iowait", "guest", "guest_nice"))
+        return time.perf_counter(), sum(spent.values()) - idle, sum(os.times()[:4])
 
 
 def machine(device: torch.device) -> dict[str, Any]:
@@ -115,6 +113,7 @@ def machine(device: torch.device) -> dict[str, Any]:
 
 
 def _processor() -> str:
+    """The processor's name; on Linux Python knows the architecture only."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:

@@ -49,11 +49,8 @@ def as_text(report: dict[str, Any]) -> str:
 
 
 def _validity(report: dict[str, Any]) -> str:
-    others = report["cores_busy_with_others"]
-    if others is None:
-        return "Whether anything else ran is not known."
-    said = f"Other processes kept {others:.2f} cores busy."
-    return said if report["valid"] else f"{said} NOT VALID: measure on an idle machine."
+    load = f"Other processes kept {report['cores_busy_with_others']:.2f} cores busy."
+    return load if report["valid"] else f"{load} NOT VALID: measure on an idle machine."
 
 
 def compare(report: dict[str, Any], other: dict[str, Any]) -> str:

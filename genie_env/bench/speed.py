@@ -119,9 +119,9 @@ def measure(
 class CachedDreams:
     """Random play in the rollout engine, nothing leaving the device."""
 
-    def __init__(self, world: World, rows: int) -> None:
+    def __init__(self, world: World, rows: int, sampling: SamplingConfig | None = None) -> None:
         self.world, self.rows = world, rows
-        self.engine = world.engine()
+        self.engine = world.engine(sampling)
         self.state: RolloutState = self.engine.start(*_prompt(world, rows))
 
     def step(self) -> StepOutput:
@@ -139,7 +139,7 @@ class CachedDreams:
 class UncachedDreams:
     """The same dreams without a cache: the reference that a cache must equal within one window, and then beat.
 
-    Every step reads the last ``window`` frames anew. Frames further back, of which a cache still knows through
+    Every step reads the last ``window`` frames again. Frames further back, of which a cache still knows through
     deeper layers, are lost.
     """
 

@@ -82,7 +82,7 @@ def run(
         "compile": compile,
         "machine": {**machine(opened.device), "dtype": str(opened.dynamics.position.dtype).removeprefix("torch.")},
         "cores_busy_with_others": others,
-        "valid": others is None or others <= IDLE_CORES,
+        "valid": others <= IDLE_CORES,
         "tables": tables,
     }
 
@@ -92,7 +92,7 @@ def _warn_if_busy() -> None:
     load = OtherLoad()
     time.sleep(1.0)
     others = load.cores()
-    if others is not None and others > IDLE_CORES:
+    if others > IDLE_CORES:
         print(f"other processes keep {others:.1f} cores busy: the figures will not be valid", file=sys.stderr)
 
 

@@ -1,4 +1,4 @@
-"""What a step must compute and move, counted from shapes, and what the machine could do, measured.
+"""What a step must compute and move, counted, and what the machine could do, measured.
 
 Only useful work counts: matrix products and attention as floating-point operations (a multiply-add is two), and as
 bytes what must come from memory or go to it however good the program is. Activations are taken to stay in caches.
@@ -10,10 +10,13 @@ from typing import NamedTuple
 
 import torch
 from torch import nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.flop_counter import FlopCounterMode
 
 from genie_env.bench.clock import seconds_per_call
+from genie_env.bench.speed import CachedDreams
 from genie_env.config import SamplingConfig
-from genie_env.models.tokenizer import FSQTokenizer
+from genie_env.models.outcome import ROW_BLOCK
 from genie_env.world import World
 
 MATRIX_SIZES = {"cpu": (512, 1024, 2048), "cuda": (4096, 8192)}
@@ -57,62 +60,31 @@ def step_work(world: World, rows: int, sampling: SamplingConfig, pixels: bool = 
         sampling: its passes and drawn tokens.
         pixels: whether tokens are decoded to pictures.
     """
-    flops = _trunk_flops(world) + _draw_flops(world, sampling) + _outcome_flops(world)
-    weights = _size(world.dynamics.blocks) + _size(world.dynamics.enter) + _size(world.outcome)
-    weights += sampling.decode_steps * (_head_size(world) + _size(world.dynamics.embed))
-    c = world.config.dynamics
+    dynamics, c = world.dynamics, world.config.dynamics
+    head = _size(dynamics.enter_head, dynamics.head, dynamics.leave)
+    weights = _size(dynamics.blocks, dynamics.enter, world.outcome)
+    weights += sampling.decode_steps * (head + _size(dynamics.embed))
     ring_entry = c.num_groups * c.width * 2 * c.num_layers
     # The whole ring is read, one entry of it is written.
     moved = ring_entry * (c.window + 1) * 4
     if pixels:
-        flops += _picture_flops(world)
         # Written once; a patch codebook also reads each pixel once.
         moved += 2 * 3 * world.config.tokenizer.image_size**2
-    return Work(rows * flops, 4 * weights + rows * moved)
+    return Work(rows * _flops_per_row(world, sampling, pixels), 4 * weights + rows * moved)
 
 
-def _trunk_flops(world: World) -> float:
-    c, dynamics = world.config.dynamics, world.dynamics
-    matrices = sum(p.numel() for p in dynamics.blocks.parameters() if p.ndim == 2) + dynamics.enter.weight.numel()
-    # Queries against keys and weights against values; a frame's positions among themselves, and each over time.
-    attention = 4 * c.num_layers * c.num_groups * c.width * (c.num_groups + c.window)
-    return 2 * c.num_groups * matrices + attention
+def _flops_per_row(world: World, sampling: SamplingConfig, pixels: bool) -> float:
+    """Operations of a step, counted while it runs."""
+    # In a whole block: rows that the outcome head adds to fill one are no useful work.
+    dreams = CachedDreams(world, ROW_BLOCK, sampling)
+    # PyTorch's counter knows attention only where it is written out as products.
+    with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
+        (dreams.step_with_pixels if pixels else dreams.step)()
+    return counter.get_total_flops() / ROW_BLOCK
 
 
-def _draw_flops(world: World, sampling: SamplingConfig) -> float:
-    c = world.config.dynamics
-    drawn = min(sampling.max_changed, c.num_tokens)
-    attention = 4 * c.head_layers * c.num_groups**2 * c.width
-    vocabulary = 2 * drawn * c.token_dim * c.vocab_size
-    return sampling.decode_steps * (2 * c.num_groups * _head_size(world) + attention + vocabulary)
-
-
-def _head_size(world: World) -> int:
-    """Numbers in the matrices of the decoding head."""
-    parts = (world.dynamics.enter_head, world.dynamics.head, world.dynamics.leave)
-    return sum(p.numel() for part in parts for p in part.parameters() if p.ndim == 2)
-
-
-def _outcome_flops(world: World) -> float:
-    head = world.outcome
-    return 2 * (head.config.num_tokens * head.place.weight.numel() + head.mix.weight.numel() + head.out.weight.numel())
-
-
-def _picture_flops(world: World) -> float:
-    """Convolutions of the decoder; a patch codebook has none."""
-    if not isinstance(world.tokenizer, FSQTokenizer):
-        return 0.0
-    flops, side = 0.0, world.config.tokenizer.side
-    for module in world.tokenizer.decoder.modules():
-        if isinstance(module, nn.Conv2d):
-            flops += 2 * module.weight.numel() * side**2
-        elif isinstance(module, nn.PixelShuffle):
-            side *= module.upscale_factor
-    return flops
-
-
-def _size(module: nn.Module) -> int:
-    return sum(p.numel() for p in module.parameters())
+def _size(*modules: nn.Module) -> int:
+    return sum(p.numel() for module in modules for p in module.parameters())
 
 
 def measure_ceilings(device: torch.device, seconds: float = 1.0) -> Ceilings:
