@@ -166,3 +166,25 @@ def test_person_plays_a_world_in_a_real_window_and_records_it(endless_world: Pat
     frames = np.concatenate([store.array("frames", entry) for entry in store.manifest.episodes])
     assert any(np.array_equal(shown[:256, left : left + 256], upscale(frame, 4)) for frame in frames)
     assert any((store.array("actions", entry) == 1).any() for entry in store.manifest.episodes), "UP was held"
+
+
+@NEEDS_DISPLAY
+def test_environment_shows_itself_in_a_real_window(endless_world: Path, tmp_path: Path) -> None:
+    code = (
+        "import sys, gymnasium as gym, numpy as np, genie_env\n"
+        "env = gym.make('Genie/World-v0', world=sys.argv[1], render_mode='human')\n"
+        "env.reset(seed=0)\n"
+        "np.save(sys.argv[2], env.step(1)[0])\n"
+        "while True: env.render()"
+    )
+    frame = tmp_path / "frame.npy"
+    with virtual_display(tmp_path) as display:
+        where = {k: v for k, v in os.environ.items() if k != "SDL_VIDEODRIVER"} | {"DISPLAY": display}
+        command = [sys.executable, "-W", "error", "-c", code, str(endless_world), str(frame)]
+        program = subprocess.Popen(command, env=where, cwd=ROOT)
+        try:
+            wait_for(frame.exists)
+            wait_for(lambda: shows(tmp_path, upscale(np.load(frame), 8)))
+        finally:
+            program.kill()
+            program.wait()
