@@ -12,7 +12,8 @@ from safetensors import SafetensorError
 from safetensors.numpy import load
 
 from genie_env.files.errors import FileError
-from genie_env.files.reading import parse_json, read_bytes
+from genie_env.files.reading import read_bytes
+from genie_env.files.tensor_header import check_seal, parse_header
 
 
 class Place(NamedTuple):
@@ -54,6 +55,8 @@ def read_tensor_file(
     data = read_bytes(path, max_bytes)
     if sha256 is not None and hashlib.sha256(data).hexdigest() != sha256:
         raise FileError(path, "is truncated or was edited: its sha256 is not the recorded one")
+    header = parse_header(data, len(data), path)
+    check_seal(data, path)
     try:
         arrays = load(data)
     except (SafetensorError, ValueError, KeyError, TypeError) as error:
@@ -63,11 +66,7 @@ def read_tensor_file(
     for name, array in arrays.items():
         if np.issubdtype(array.dtype, np.floating) and not _is_finite(array):
             raise FileError(path, f"{name}: holds values that are not finite, or too large for float16")
-    # Whoever got here has a header that the library read: its offsets are within the file.
-    length = int.from_bytes(data[:8], "little")
-    header = parse_json(data[8 : 8 + length], path, "the header of a safetensors file")
-    begins = {name: entry["data_offsets"][0] for name, entry in header.items() if name != "__metadata__"}
-    places = {name: Place(8 + length + begins[name], array.nbytes) for name, array in arrays.items()}
+    places = {name: Place(entry.offset, entry.length) for name, entry in header.tensors.items()}
     return TensorFile(Path(path), arrays, places)
 
 

@@ -6,26 +6,24 @@ Also what a network and its optimizer are as flat tensors. Knows nothing of worl
 from __future__ import annotations
 
 import hashlib
-import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load, save_file
+from safetensors.torch import load, save
 from torch import nn
 from torch.overrides import TorchFunctionMode
 
 from genie_env.files.atomic import whole_file
 from genie_env.files.errors import FileError
-from genie_env.files.reading import open_regular, parse_json, read_bytes
+from genie_env.files.reading import open_regular, read_bytes
+from genie_env.files.tensor_header import HEADER_BYTES, check_seal, parse_header, sealed
 
 TENSOR_BYTES = 16 * 2**30
 """Largest file of tensors that is read, unless the caller knows better."""
-HEADER_BYTES = 16 * 2**20
-MOST_AXES = 16
 DTYPES = {
     "F64": torch.float64,
     "F32": torch.float32,
@@ -67,11 +65,12 @@ def read_tensors(
     data = read_bytes(path, max_bytes)
     if sha256 is not None and hashlib.sha256(data).hexdigest() != sha256:
         raise FileError(path, "is truncated or was edited: its sha256 is not the recorded one")
-    found = _parse_header(data, len(data), path).tensors
+    found = parse_header(data, len(data), path).tensors
     if shapes is not None:
         _check_names(set(found), set(shapes), path)
         for name, wanted in shapes.items():
-            _check_kind(name, found[name], wanted, path)
+            _check_kind(name, DTYPES[found[name].kind], found[name].shape, wanted, path)
+    check_seal(data, path)
     try:
         tensors = load(data)
     except (SafetensorError, ValueError, RuntimeError) as error:
@@ -89,8 +88,8 @@ def read_metadata(path: Path | str) -> dict[str, str]:
     """
     with open_regular(path) as (file, size):
         head = file.read(8)
-        head += file.read(min(int.from_bytes(head, "little"), HEADER_BYTES))
-        return _parse_header(head, size, path).metadata
+        head += file.read(min(int.from_bytes(head, "little"), HEADER_BYTES, size))
+        return parse_header(head, size, path).metadata
 
 
 def write_tensors(
@@ -102,11 +101,9 @@ def write_tensors(
         OSError: if it cannot be written; names the file.
     """
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    data = sealed(save(plain, None if metadata is None else dict(metadata)))
     with whole_file(path) as temporary:
-        try:
-            save_file(plain, temporary, None if metadata is None else dict(metadata))
-        except SafetensorError as error:
-            raise OSError(str(error)) from None
+        temporary.write_bytes(data)
 
 
 def weights_of(module: nn.Module) -> dict[str, torch.Tensor]:
@@ -132,7 +129,7 @@ def fill_weights(module: nn.Module, tensors: Mapping[str, torch.Tensor], path: P
     _check_names(set(tensors), set(wanted), path)
     for name, tensor in wanted.items():
         got = tensors[name]
-        _check_kind(name, (got.dtype, tuple(got.shape)), tensor, path)
+        _check_kind(name, got.dtype, tuple(got.shape), tensor, path)
         _check_finite(name, got, tensor.dtype, path)
     module.load_state_dict(dict(tensors), strict=False)
 
@@ -198,50 +195,13 @@ class _NoDraws(TorchFunctionMode):
         return (torch.empty if name in ("rand", "randn") else func)(*args, **kwargs)
 
 
-class _Header(NamedTuple):
-    tensors: dict[str, tuple[torch.dtype, tuple[int, ...]]]
-    """Type and shape by name."""
-    metadata: dict[str, str]
-
-
-def _parse_header(head: bytes, size: int, path: Path | str) -> _Header:
-    """What a file of ``size`` bytes holds according to its beginning, if that can be true."""
-    end = 8 + int.from_bytes(head[:8], "little")
-    if len(head) < min(8, size) or not 8 <= end <= min(len(head), 8 + HEADER_BYTES):
-        raise FileError(path, "not a safetensors file (its header is longer than the file)")
-    header = parse_json(head[8:end], path, "the header of a safetensors file")
-    if not isinstance(header, dict):
-        raise FileError(path, "not a safetensors file (its header is no object)")
-    metadata = header.pop("__metadata__", {})
-    if not isinstance(metadata, dict) or not all(isinstance(text, str) for text in metadata.values()):
-        raise FileError(path, "not a safetensors file (its metadata is no text)")
-    tensors, spans = {}, []
-    for name, entry in header.items():
-        try:
-            dtype, shape, (start, stop) = DTYPES[entry["dtype"]], tuple(entry["shape"]), entry["data_offsets"]
-            fits = all(type(n) is int and n >= 0 for n in (*shape, start, stop)) and len(shape) <= MOST_AXES
-            fits = fits and math.prod(shape) * dtype.itemsize == stop - start
-        except (KeyError, TypeError, ValueError):
-            fits = False
-        if not fits:
-            raise FileError(path, f"not a safetensors file (its header says of {name[:80]!r}: {str(entry)[:120]})")
-        tensors[name] = (dtype, shape)
-        spans.append((start, stop))
-    spans.sort()
-    # One after another to the last byte: nothing is read twice, and nothing is hidden between them.
-    if [0, *(stop for _, stop in spans)] != [*(start for start, _ in spans), size - end]:
-        raise FileError(path, f"not a safetensors file (its header does not describe {size - end} bytes of tensors)")
-    return _Header(tensors, metadata)
-
-
 def _check_names(found: set[str], wanted: set[str], path: Path | str) -> None:
     missing, unknown = sorted(wanted - found), sorted(found - wanted)
     if missing or unknown:
         raise FileError(path, f"missing tensors {missing[:3]}, unknown tensors {unknown[:3]}")
 
 
-def _check_kind(name: str, found: tuple[torch.dtype, tuple[int, ...]], wanted: torch.Tensor, path: Path | str) -> None:
-    dtype, shape = found
+def _check_kind(name: str, dtype: torch.dtype, shape: tuple[int, ...], wanted: torch.Tensor, path: Path | str) -> None:
     # Weights may be stored in half precision; everything else must be exactly what it is, for casting would wrap.
     same_kind = dtype.is_floating_point if wanted.is_floating_point() else dtype == wanted.dtype
     if shape != tuple(wanted.shape) or not same_kind:

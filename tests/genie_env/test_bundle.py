@@ -270,7 +270,7 @@ def test_save_is_whole_or_absent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         raise OSError("disk full")
 
     target = tmp_path / "world"
-    for where in ("genie_env.files.tensors.save_file", "json.dumps"):
+    for where in ("genie_env.files.tensors.save", "json.dumps"):
         with monkeypatch.context() as patch:
             patch.setattr(where, fail)
             with pytest.raises(OSError, match="disk full"):

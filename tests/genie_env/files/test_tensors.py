@@ -48,6 +48,7 @@ def forge(path: Path, edit: Callable[[dict[str, Any]], object], body: bytes | No
     data = path.read_bytes()
     length = struct.unpack("<Q", data[:8])[0]
     header = json.loads(data[8 : 8 + length])
+    header["__metadata__"].pop("sha256")
     edit(header)
     text = json.dumps(header).encode()
     path.write_bytes(struct.pack("<Q", len(text)) + text + (data[8 + length :] if body is None else body))
@@ -138,6 +139,25 @@ def test_names_shapes_and_types_are_compared_before_anything_is_built(tmp_path: 
             read_tensors(path, {**wanted, **change})
     with pytest.raises(FileError, match=r"unknown tensors \['b'\]"):
         read_tensors(path, {"a": wanted["a"]})
+
+
+def test_any_byte_that_was_not_written_is_noticed_by_the_seal(tmp_path: Path) -> None:
+    path = file_of(tmp_path / "t")
+    whole = path.read_bytes()
+    # All but the name of the seal itself: without it the file is one of another program.
+    name = whole.index(b"sha256")
+    for place in (*range(8, name), *range(name + 6, len(whole))):
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 2]) + whole[place + 1 :])
+        with pytest.raises(FileError):
+            read_tensors(path)
+    path.write_bytes(whole)
+    assert set(read_tensors(path)) == {"a", "b"}
+
+
+def test_file_of_another_program_that_has_no_seal_is_read(tmp_path: Path) -> None:
+    path = file_of(tmp_path / "t")
+    forge(path, lambda header: None)
+    assert set(read_tensors(path)) == {"a", "b"} and read_metadata(path) == {"step": "7"}
 
 
 def test_edited_file_is_noticed_by_its_checksum(tmp_path: Path) -> None:
