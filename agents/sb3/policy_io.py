@@ -17,20 +17,23 @@ from stable_baselines3 import A2C, DQN, PPO
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.policies import BasePolicy
 
-from agents.sb3.networks import policy_settings
+from agents.sb3.networks import NETWORKS, policy_settings
 from agents.sb3.policy_spec import PolicySpec
 from genie_env.config import WorldConfig
+from genie_env.config.bounds import require_sizes, require_texts
 from genie_env.files.atomic import write_json
 from genie_env.files.errors import FileError
 from genie_env.files.json_config import JsonConfig
 from genie_env.files.reading import checksum, read_json
-from genie_env.files.tensors import fill_weights, read_tensors, weights_of, write_tensors
+from genie_env.files.tensors import fill_weights, read_tensors, uninitialised, weights_of, write_tensors
 
 ALGORITHMS: dict[str, type[BaseAlgorithm]] = {"ppo": PPO, "a2c": A2C, "dqn": DQN}
 FORMAT = "genie-env-policy-2"
 JSON, TENSORS = "policy.json", "policy.safetensors"
 MAX_BYTES = 2**30
 """Largest file of tensors of a policy that is read."""
+EDGES, MOST_TOKENS = (36, 256), 4096
+"""Pictures and tokens for which a network is built: its last layer grows with them."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +60,14 @@ class PolicyConfig(JsonConfig):
             raise ValueError(f"algo: expected one of {sorted(ALGORITHMS)}, got {self.algo!r}")
         if (self.network == "tokens") != (self.spec.obs_type == "tokens"):
             raise ValueError(f"policy: {self.network!r} cannot read obs_type {self.spec.obs_type!r}")
+        if self.network not in NETWORKS:
+            raise ValueError(f"policy: expected one of {list(NETWORKS)}, got {self.network!r}")
+        require_texts("world", [self.world], longest=4096)
+        require_sizes(self)
+        low, high, size = (1, MOST_TOKENS, self.num_tokens) if self.network == "tokens" else (*EDGES, self.image_size)
+        if not low <= size <= high:
+            what = "num_tokens" if self.network == "tokens" else "image_size"
+            raise ValueError(f"{what}: expected {low} to {high} for {self.network!r}, got {size}")
 
 
 def policy_config(config: WorldConfig, world: str, algo: str, network: str, spec: PolicySpec) -> PolicyConfig:
@@ -104,8 +115,9 @@ def load_policy(folder: Path | str) -> tuple[BasePolicy, PolicyConfig]:
         config = PolicyConfig.from_json(content)
     except ValueError as error:
         raise FileError(settings, f"expected the JSON of a policy ({error})") from None
-    tensors = read_tensors(path, sha256=config.sha256, max_bytes=MAX_BYTES)
-    policy = build_policy(config)
+    with uninitialised():
+        policy = build_policy(config)
+    tensors = read_tensors(path, weights_of(policy), config.sha256, max_bytes=MAX_BYTES)
     fill_weights(policy, tensors, path)
     policy.set_training_mode(False)
     return policy, config

@@ -9,9 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from genie_env.config import WorldConfig
+from genie_env.config.bounds import LARGEST_SIZE, LONGEST_LIST, require_number, require_sizes
 from genie_env.files.json_config import JsonConfig
 
 OBS_TYPES = ("grayscale", "rgb", "tokens")
+ACTION_TYPES = ("real", "latent")
 
 
 @dataclass(frozen=True)
@@ -32,10 +34,15 @@ class PolicySpec(JsonConfig):
     def __post_init__(self) -> None:
         if self.obs_type not in OBS_TYPES:
             raise ValueError(f"obs_type: expected one of {list(OBS_TYPES)}, got {self.obs_type!r}")
-        if self.frame_stack < 1:
-            raise ValueError(f"frame_stack: expected a whole number >= 1, got {self.frame_stack}")
+        if self.action_type not in ACTION_TYPES:
+            raise ValueError(f"action_type: expected one of {list(ACTION_TYPES)}, got {self.action_type!r}")
+        require_sizes(self)
         if not self.dream_actions or len(self.dream_actions) != len(self.real_actions):
             raise ValueError("expected as many dream actions as real ones, at least one")
+        if len(self.dream_actions) > LONGEST_LIST:
+            raise ValueError(f"dream_actions: expected at most {LONGEST_LIST}, got {len(self.dream_actions)}")
+        for action in (*self.dream_actions, *self.real_actions):
+            require_number("actions", action, 0, LARGEST_SIZE)
 
     @property
     def num_actions(self) -> int:

@@ -28,6 +28,7 @@ LARGEST = {
     "token_dim": 4096,
     "window": 4096,
     "side": 256,
+    "frame_stack": 64,
     "frame_skip": 1000,
 }
 """The largest value of each size; :data:`LARGEST_SIZE` of those that are not listed."""
@@ -75,7 +76,7 @@ def require_number(name: str, value: float, low: float, high: float, *, open_bel
     _require(fits, f"{name}: expected a number {'>' if open_below else '>='} {low:g} and <= {high:g}, got {value!r}")
 
 
-def require_texts(name: str, texts: Iterable[str]) -> None:
+def require_texts(name: str, texts: Iterable[str], longest: int = LONGEST_TEXT) -> None:
     """Refuse text that is too long, and text that cannot be printed: it could command a terminal.
 
     Raises:
@@ -84,5 +85,5 @@ def require_texts(name: str, texts: Iterable[str]) -> None:
     listed = list(texts)
     _require(len(listed) <= LONGEST_LIST, f"{name}: expected at most {LONGEST_LIST} texts, got {len(listed)}")
     for text in listed:
-        fits = len(text) <= LONGEST_TEXT and text.isprintable()
-        _require(fits, f"{name}: expected up to {LONGEST_TEXT} printable characters, got {text[:LONGEST_TEXT]!r}")
+        fits = len(text) <= longest and text.isprintable()
+        _require(fits, f"{name}: expected up to {longest} printable characters, got {text[:LONGEST_TEXT]!r}")
