@@ -14,7 +14,7 @@ from genie_env.files.reading import open_regular
 
 HEADER = re.compile(
     rb"\x93NUMPY(?:\x01\x00(..)|\x02\x00(....))"
-    rb"(\{'descr': '([^']{2,20})', 'fortran_order': (True|False), "
+    rb"(\{'descr': '([ -&(-~]{2,20})', 'fortran_order': (True|False), "
     rb"'shape': \(((?:[0-9]{1,20}(?:, [0-9]{1,20}){0,15},?)?)\)(?:, )?\} *\n)",
     re.DOTALL,
 )

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from genie_env.files.errors import FileError
-from genie_env.files.reading import parse_json
+from genie_env.files.reading import open_regular, parse_json
 
 HEADER_BYTES = 16 * 2**20
 MOST_AXES = 16
@@ -41,6 +41,18 @@ class Header(NamedTuple):
     metadata: dict[str, str]
     seal: str | None
     """Checksum of everything else in the file."""
+
+
+def read_header(path: Path | str) -> Header:
+    """What a file holds, without reading its tensors.
+
+    Raises:
+        FileError: if it is missing, no such file, or its header does not describe its bytes to the last one.
+    """
+    with open_regular(path) as (file, size):
+        head = file.read(8)
+        head += file.read(min(int.from_bytes(head, "little"), HEADER_BYTES, size))
+    return parse_header(head, size, path)
 
 
 def parse_header(head: bytes, size: int, path: Path | str) -> Header:

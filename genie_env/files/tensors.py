@@ -19,8 +19,8 @@ from torch.overrides import TorchFunctionMode
 
 from genie_env.files.atomic import whole_file
 from genie_env.files.errors import FileError
-from genie_env.files.reading import open_regular, read_bytes
-from genie_env.files.tensor_header import HEADER_BYTES, check_seal, parse_header, sealed
+from genie_env.files.reading import read_bytes
+from genie_env.files.tensor_header import HEADER_BYTES, check_seal, parse_header, read_header, sealed
 
 TENSOR_BYTES = 16 * 2**30
 """Largest file of tensors that is read, unless the caller knows better."""
@@ -86,10 +86,7 @@ def read_metadata(path: Path | str) -> dict[str, str]:
     Raises:
         FileError: if it is missing or damaged.
     """
-    with open_regular(path) as (file, size):
-        head = file.read(8)
-        head += file.read(min(int.from_bytes(head, "little"), HEADER_BYTES, size))
-        return parse_header(head, size, path).metadata
+    return read_header(path).metadata
 
 
 def write_tensors(

@@ -30,6 +30,13 @@ def _make_bundle(folder: Path) -> None:
     make_random_world(folder)
 
 
+def _make_fsq_bundle(folder: Path) -> None:
+    from genie_env.config import TokenizerConfig
+    from tests.helpers.worlds import VOCAB, make_random_world
+
+    make_random_world(folder, tokenizer=TokenizerConfig(kind="fsq", vocab_size=VOCAB, levels=(4, 4, 2), channels=8))
+
+
 def _open_bundle(folder: Path) -> Any:
     import gymnasium as gym
 
@@ -112,10 +119,46 @@ def _use_policy(opened: Any) -> None:
         assert 0 <= int(action[0]) < config.spec.num_actions
 
 
+def _make_tokens(folder: Path) -> None:
+    from genie_env.config import TokenSpace
+    from training.data.token_store import TokenEpisode, write_made_up
+
+    rng = np.random.default_rng(0)
+
+    def episode(length: int) -> TokenEpisode:
+        actions = np.append(rng.integers(0, 3, length - 1), -1)
+        return TokenEpisode(
+            rng.integers(0, 32, (length, 16)), actions, actions, rng.normal(size=length), np.zeros(length, bool)
+        )
+
+    episodes = {"train": [episode(9), episode(4)], "test": [episode(7)]}
+    write_made_up(folder, episodes, TokenSpace(32, 4), num_actions=3)
+
+
+def _open_tokens(folder: Path) -> Any:
+    from training.data.token_store import TokenStore
+
+    return TokenStore(folder)
+
+
+def _use_tokens(store: Any) -> None:
+    from training.data.dataset import TokenDataset
+
+    for split in ("train", "test"):
+        episodes = store.episodes(split)
+        if episodes:
+            longest = max(len(episode.tokens_TN) for episode in episodes)
+            batch = TokenDataset(store, split).clips(np.random.default_rng(0), 4, longest)
+            assert batch.tokens_BTN.shape == (4, longest, store.manifest.tokens.num_tokens)
+    assert store.fingerprint
+
+
 SPECIMENS = {
     "bundle": Specimen(_make_bundle, _open_bundle, _use_bundle, "config.json"),
+    "fsq-bundle": Specimen(_make_fsq_bundle, _open_bundle, _use_bundle, "config.json"),
     "recording": Specimen(_make_recording, _open_recording, _use_recording, "manifest.json"),
     "policy": Specimen(_make_policy, _open_policy, _use_policy, "policy.json"),
+    "tokens": Specimen(_make_tokens, _open_tokens, _use_tokens, "manifest.json"),
 }
 
 
