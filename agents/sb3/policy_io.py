@@ -32,8 +32,8 @@ FORMAT = "genie-env-policy-2"
 JSON, TENSORS = "policy.json", "policy.safetensors"
 MAX_BYTES = 2**30
 """Largest file of tensors of a policy that is read."""
-EDGES, MOST_TOKENS = (36, 256), 4096
-"""Pictures and tokens for which a network is built: its last layer grows with them."""
+SIZES = {"cnn": ("image_size", (36, 256)), "small_cnn": ("image_size", (20, 256)), "tokens": ("num_tokens", (1, 4096))}
+"""What each network is built for, from its first layer to a last one that grows with it."""
 
 
 @dataclass(frozen=True)
@@ -63,11 +63,11 @@ class PolicyConfig(JsonConfig):
         if self.network not in NETWORKS:
             raise ValueError(f"policy: expected one of {list(NETWORKS)}, got {self.network!r}")
         require_texts("world", [self.world], longest=4096)
-        require_sizes(self)
-        low, high, size = (1, MOST_TOKENS, self.num_tokens) if self.network == "tokens" else (*EDGES, self.image_size)
-        if not low <= size <= high:
-            what = "num_tokens" if self.network == "tokens" else "image_size"
-            raise ValueError(f"{what}: expected {low} to {high} for {self.network!r}, got {size}")
+        # A policy that sees pictures may come from a game of which there is no world.
+        require_sizes(self, may_be_zero=("num_tokens", "vocab_size") if self.network != "tokens" else ())
+        what, (low, high) = SIZES[self.network]
+        if not low <= getattr(self, what) <= high:
+            raise ValueError(f"{what}: expected {low} to {high} for {self.network!r}, got {getattr(self, what)}")
 
 
 def policy_config(config: WorldConfig, world: str, algo: str, network: str, spec: PolicySpec) -> PolicyConfig:
