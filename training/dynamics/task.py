@@ -24,6 +24,7 @@ from training.dynamics.loss import TokenLoss, token_loss
 from training.dynamics.scheduled_sampling import ScheduledSamplingConfig, dream_context, dream_last_frames
 from training.engine.distributed import training_device
 from training.engine.loop import LoopConfig, fit
+from training.engine.optimization import seeded
 from training.engine.stages import load_stage, save_stage
 
 
@@ -68,9 +69,9 @@ class DynamicsTask:
     """Loss and evaluation of the dynamics."""
 
     def __init__(self, config: TrainDynamicsConfig) -> None:
-        torch.manual_seed(config.loop.seed)
         self.config = config
-        self.model = Dynamics(config.model)
+        with seeded(config.loop.seed):
+            self.model = Dynamics(config.model)
         self._tokenizer: Tokenizer | None = None
         if config.video_tokenizer_path is not None:
             tokenizer, _ = load_stage(config.video_tokenizer_path, TokenizerConfig, make_tokenizer)

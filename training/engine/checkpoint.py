@@ -1,16 +1,20 @@
 """Where a training stands: weights, averaged weights, optimiser moments and the step; all that a resume needs.
 
-Owns the checkpoint's format; knows nothing of losses, batches or schedules.
+Owns the checkpoint's format; knows nothing of losses, batches or schedules. Nothing that is not finite is ever saved.
 """
 
 from __future__ import annotations
 
 import copy
+import json
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
 
+from genie_env.files.errors import FileError
 from genie_env.files.tensors import (
     fill_moments,
     fill_weights,
@@ -21,6 +25,11 @@ from genie_env.files.tensors import (
     weights_of,
     write_tensors,
 )
+from training.engine.stamp import Change, Stamp, changes, describe
+
+
+class NotFiniteError(ValueError):
+    """A loss, a gradient or a weight is NaN or infinite."""
 
 
 class TrainingState:
@@ -32,10 +41,14 @@ class TrainingState:
         optimizers: each with the moments of its own parameters.
         stamp: the settings that a checkpoint must share to be resumed.
         step: updates so far.
+        precision: in which losses are computed.
     """
 
-    def __init__(self, model: nn.Module, optimizers: list[torch.optim.Optimizer], stamp: str) -> None:
-        self.model, self.optimizers, self.stamp, self.step = model, optimizers, stamp, 0
+    def __init__(
+        self, model: nn.Module, optimizers: list[torch.optim.Optimizer], stamp: Stamp, precision: str = "float32"
+    ) -> None:
+        self.model, self.optimizers, self.stamp, self.precision = model, optimizers, stamp, precision
+        self.step = 0
         self.average = copy.deepcopy(model).requires_grad_(False)
 
     @torch.no_grad()
@@ -50,27 +63,60 @@ class TrainingState:
             kept.copy_(fresh)
 
     def save(self, path: Path) -> None:
-        """Write a checkpoint, whole or not at all."""
-        tensors = {f"model.{k}": v for k, v in weights_of(self.model).items()}
-        tensors |= {f"average.{k}": v for k, v in weights_of(self.average).items()}
-        for which, optimizer in enumerate(self.optimizers):
-            tensors |= {f"optimizer.{which}.{k}": v for k, v in moments_of(optimizer).items()}
-        write_tensors(path, tensors, {"step": str(self.step), "stamp": self.stamp})
-
-    def load(self, path: Path) -> None:
-        """Go on from a checkpoint.
+        """Write a checkpoint, whole or not at all.
 
         Raises:
-            ValueError: if it was made with other settings, is damaged, or does not fit; names the file.
+            NotFiniteError: if a value is not finite; an earlier checkpoint stays.
         """
-        metadata, tensors = read_metadata(path), read_tensors(path)
-        if metadata.get("stamp") != self.stamp:
-            raise ValueError(
-                f"{path}: was made with {metadata.get('stamp')}, this run has {self.stamp}; "
-                "use another --out or remove it"
-            )
+        tensors = dict(self._tensors())
+        for name, tensor in tensors.items():
+            if tensor.is_floating_point() and not bool(tensor.isfinite().all()):
+                raise NotFiniteError(f"{name} is not finite")
+        metadata = {"step": str(self.step), "precision": self.precision, "stamp": json.dumps(self.stamp)}
+        write_tensors(path, tensors, metadata)
+
+    def load(self, path: Path, may_change: frozenset[str] = frozenset()) -> list[Change]:
+        """Go on from a checkpoint.
+
+        Args:
+            path: of the checkpoint.
+            may_change: settings that may be others than those of the checkpoint.
+
+        Returns:
+            those of ``may_change`` that are others.
+
+        Raises:
+            ValueError: if the checkpoint was made with other settings, is damaged, or does not fit; names the file.
+        """
+        metadata = _Metadata(path)
+        found = changes(metadata.stamp, self.stamp)
+        refused = [change for change in found if change.name not in may_change]
+        if refused:
+            raise ValueError(f"{path}: was made with {describe(refused)}; use another --out or remove the old one")
+        tensors = read_tensors(path)
         fill_weights(self.model, under(tensors, "model."), path)
         fill_weights(self.average, under(tensors, "average."), path)
         for which, optimizer in enumerate(self.optimizers):
             fill_moments(optimizer, under(tensors, f"optimizer.{which}."), path)
-        self.step = int(metadata["step"])
+        self.step, self.precision = metadata.step, metadata.precision
+        return found
+
+    def _tensors(self) -> Iterator[tuple[str, torch.Tensor]]:
+        yield from ((f"model.{k}", v) for k, v in weights_of(self.model).items())
+        yield from ((f"average.{k}", v) for k, v in weights_of(self.average).items())
+        for which, optimizer in enumerate(self.optimizers):
+            yield from ((f"optimizer.{which}.{k}", v) for k, v in moments_of(optimizer).items())
+
+
+class _Metadata:
+    """What a checkpoint says about itself."""
+
+    def __init__(self, path: Path) -> None:
+        found: Mapping[str, str] = read_metadata(path)
+        try:
+            self.step, self.precision = int(found["step"]), found["precision"]
+            self.stamp: dict[str, Any] = json.loads(found["stamp"])
+            if self.step < 0 or self.precision not in ("float32", "bfloat16") or not isinstance(self.stamp, dict):
+                raise ValueError
+        except (KeyError, ValueError, RecursionError):
+            raise FileError(path, "expected a checkpoint of training; use another --out or remove it") from None

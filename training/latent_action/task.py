@@ -17,6 +17,7 @@ from genie_env.frames import grid, to_float, to_uint8
 from genie_env.models.latent_action import LatentActionModel
 from training.data.dataset import FrameDataset, Transitions, effect_labels
 from training.engine.loop import LoopConfig, fit
+from training.engine.optimization import seeded
 from training.engine.stages import is_done, load_stage, save_stage
 from training.latent_action.agreement import accuracy_after, hungarian_accuracy, normalised_mutual_information
 from training.latent_action.code_assignment import assign
@@ -66,9 +67,9 @@ class LatentActionTask:
     """Loss and evaluation of the latent action model, before anything says what its codes mean."""
 
     def __init__(self, config: TrainLatentActionConfig) -> None:
-        torch.manual_seed(config.loop.seed)
         self.config = config
-        self.model = LatentActionModel(config.model)
+        with seeded(config.loop.seed):
+            self.model = LatentActionModel(config.model)
         store = EpisodeStore(config.data)
         self._store = store
         self._train, self._test = FrameDataset(store, "train"), FrameDataset(store, "test")

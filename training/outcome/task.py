@@ -19,6 +19,7 @@ from training.data.dataset import ClipBatch, TokenDataset
 from training.data.token_store import TokenStore
 from training.dynamics.corruption import corrupt_context
 from training.engine.loop import LoopConfig, fit
+from training.engine.optimization import seeded
 from training.engine.stages import load_stage, save_stage
 from training.outcome.clips import OutcomeClips, dream_clips
 from training.outcome.event_scores import EventScores
@@ -73,9 +74,9 @@ class OutcomeTask:
     """Loss and evaluation of the outcome head."""
 
     def __init__(self, config: TrainOutcomeConfig) -> None:
-        torch.manual_seed(config.loop.seed)
         self.config, context = config, config.model.context_frames
-        self.model: nn.Module = OutcomeHead(config.model)
+        with seeded(config.loop.seed):
+            self.model: nn.Module = OutcomeHead(config.model)
         self._nothing = config.model.rewards.index(0.0) if 0.0 in config.model.rewards else None
         store = TokenStore(config.tokens)
         self._train, self._test = TokenDataset(store, "train"), TokenDataset(store, "test")

@@ -17,6 +17,7 @@ from genie_env.frames import grid, to_float
 from genie_env.models.tokenizer import FSQTokenizer, PatchCodebook, Tokenizer, to_patches, unique_rows
 from training.data.dataset import FrameDataset, background
 from training.engine.loop import LoopConfig, fit
+from training.engine.optimization import seeded
 from training.engine.stages import save_stage
 from training.tokenizer.losses import density_weights, foreground, weighted_l1_l2
 
@@ -58,8 +59,8 @@ class FSQTask:
     """Loss and evaluation of the convolutional tokenizer."""
 
     def __init__(self, config: TrainTokenizerConfig, store: EpisodeStore) -> None:
-        torch.manual_seed(config.loop.seed)
-        self.model: nn.Module = FSQTokenizer(config.model)
+        with seeded(config.loop.seed):
+            self.model: nn.Module = FSQTokenizer(config.model)
         self._batch_size = config.loop.batch_size
         self._train, self._test = FrameDataset(store, "train"), FrameDataset(store, "test")
         self._background = to_float(torch.from_numpy(background(store)))
