@@ -18,19 +18,17 @@ import numpy as np
 
 from genie_env.bundle import load_world, save_world
 from genie_env.command import run
-from genie_env.config import DynamicsConfig
 from genie_env.data.episodes import EpisodeStore
 from genie_env.files.atomic import claim_folder, write_json
 from genie_env.games.registry import Game, game_for
 from genie_env.measurement import Measurement, Metric, Subset, select, with_fields
-from genie_env.models.dynamics import Dynamics
 from genie_env.world import World
 from training.bench import Clocked
 from training.data.token_store import TokenStore
 from training.dynamics.scheduled_sampling import ScheduledSamplingConfig
-from training.dynamics.task import DynamicsTask, TrainDynamicsConfig, train
+from training.dynamics.task import STAGE, DynamicsTask, TrainDynamicsConfig, train
 from training.engine.loop import LoopConfig, fit
-from training.engine.stages import is_done, load_stage
+from training.engine.stage import load_network
 from training.evaluation.dreams import DREAM, HorizonScores
 from training.evaluation.free_play import FREE_PLAY, measure_play, play_dream
 from training.evaluation.held_out import predict, read_held_out
@@ -120,7 +118,7 @@ def ablate(config: AblationConfig, game: Game | None = None) -> list[Measurement
     base = _base(config)
     store = EpisodeStore(config.data or Path("data") / config.recipe)
     claim_folder(config.out / SETTINGS, {name: str(getattr(config, name)) for name in SETTLED})
-    if config.parent is None and not is_done(config.out / "parent"):
+    if config.parent is None and not STAGE.is_done(config.out / "parent"):
         _warm_up(base, config)
     updates = _equal_updates(base, config)
     world = load_world(config.world, config.device)
@@ -147,7 +145,7 @@ def ablate(config: AblationConfig, game: Game | None = None) -> list[Measurement
 
 def train_variant(base: TrainDynamicsConfig, name: str, folder: Path, n_updates: int, seed: int) -> None:
     """Train one variant from the parent, unless that is done."""
-    if is_done(folder):
+    if STAGE.is_done(folder):
         return
     loop = replace(base.loop, n_updates=n_updates, seed=seed)
     train(replace(base, out=folder, loop=loop, **VARIANTS[name]))
@@ -155,7 +153,7 @@ def train_variant(base: TrainDynamicsConfig, name: str, folder: Path, n_updates:
 
 def _put_dynamics(world: World, folder: Path) -> None:
     """Give the world the dynamics in ``folder``, and leave a bundle there that can be played."""
-    world.dynamics.load_state_dict(load_stage(folder, DynamicsConfig, Dynamics)[0].state_dict())
+    world.dynamics.load_state_dict(load_network(folder, "dynamics")[0].state_dict())
     save_world(world, folder / "world", replace=True)
 
 

@@ -1,4 +1,4 @@
-"""Make a world from nothing: ``python -m training.train --recipe pong``.
+"""Make a world from nothing: ``python -m training.train --recipe pong``, or ``--recipe my_game.toml``.
 
 Stage by stage: record, tokenizer, latent_action, tokenize, dynamics, outcome, export. A stage that is finished is
 skipped, one that was killed goes on from its last checkpoint; run the same command again at any time.
@@ -7,16 +7,18 @@ skipped, one that was killed goes on from its last checkpoint; run the same comm
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from genie_env.command import run
-from genie_env.config import LatentActionConfig
-from training import export, record, train_dynamics, train_latent_action, train_outcome, train_tokenizer
-from training.data.tokenize_episodes import TokenizeConfig, tokenize
-from training.engine.stages import is_done
-from training.recipes import RECIPES, Recipe
+from genie_env.command import import_modules, run
+from training import export, record
+from training.engine.stage import Stage, changed_settings
+from training.engine.stamp import describe
+from training.recipes import Recipe, find_recipe
+from training.stages import STAGES
+
+PIPELINE = (record.STAGE, *STAGES, export.STAGE)
 
 
 @dataclass(frozen=True)
@@ -24,7 +26,7 @@ class TrainConfig:
     """Make a world by a recipe."""
 
     recipe: str = "pong"
-    """Name of the recipe (see training/recipes.py)."""
+    """Name of a recipe, or a TOML file that is one."""
     data: Path | None = None
     """Recording; the default is data/<recipe>."""
     run: Path | None = None
@@ -32,125 +34,63 @@ class TrainConfig:
     out: Path | None = None
     """World bundle to make; the default is worlds/<recipe>."""
     only: str = ""
-    """Run no further than this stage."""
+    """Stage to stop after; empty: make the whole world."""
     compile: bool = False
     """Compile the dynamics while it trains: half a minute at the start, a tenth faster on a CPU."""
+    module: tuple[str, ...] = ()
+    """Python modules to import first: of games, networks and recipes of your own."""
 
 
 def make_world(recipe: Recipe, data: Path, run: Path, out: Path, last: str = "", compile: bool = False) -> None:
     """Run every stage of ``recipe`` that is not finished yet, in order, up to ``last``.
 
+    Args:
+        recipe: settings of the stages.
+        data: recording.
+        run: folder of the stages' folders.
+        out: world bundle.
+        last: name of the last stage to run; empty: all.
+        compile: compile the dynamics while it trains.
+
     Raises:
-        ValueError: if ``last`` names no stage, or a stage cannot run.
-        Interrupted: on Ctrl-C or SIGTERM during training, after a checkpoint.
+        ValueError: if ``last`` names no stage, a stage cannot run, or a finished one was made by another recipe.
+        Interrupted: on Ctrl-C, SIGTERM or SIGHUP during training, after a checkpoint.
     """
-    stages = _stages(recipe, data, run, out, compile)
-    if last and last not in [name for name, _, _ in stages]:
-        raise ValueError(f"only: expected one of {[name for name, _, _ in stages]}, got {last!r}")
-    for name, done, work in stages:
-        if done():
-            print(f"{name}: done before, skipped", flush=True)
+    names = [stage.name for stage in PIPELINE]
+    if last and last not in names:
+        raise ValueError(f"only: expected one of {names}, got {last!r}")
+    folders = {stage.name: stage.folder(run) for stage in STAGES} | {"record": data, "export": out}
+    for stage in PIPELINE:
+        config = recipe.configure(stage, folders, {"compile": compile} if stage.name == "dynamics" else {})
+        if _is_finished(stage, folders[stage.name], config):
+            print(f"{stage.name}: done before, skipped", flush=True)
         else:
             start = time.perf_counter()
-            work()
-            print(f"{name}: finished in {(time.perf_counter() - start) / 60:.1f} min", flush=True)
-        if name == last:
+            stage.train(config)
+            print(f"{stage.name}: finished in {(time.perf_counter() - start) / 60:.1f} min", flush=True)
+        if stage.name == last:
             return
 
 
-def _stages(
-    recipe: Recipe, data: Path, run: Path, out: Path, compile: bool
-) -> list[tuple[str, Callable[[], bool], Callable[[], object]]]:
-    tokens, lam_path = run / "tokens", run / "latent_action" if recipe.latent_action is not None else None
-
-    return [
-        (
-            "record",
-            data.exists,
-            lambda: record.record(
-                record.RecordConfig(
-                    out=data,
-                    env=recipe.env,
-                    steps=recipe.steps,
-                    env_kwargs=recipe.env_kwargs,
-                    module=recipe.module,
-                    image_size=recipe.tokenizer.image_size,
-                    **recipe.record,
-                )
-            ),
-        ),
-        (
-            "tokenizer",
-            lambda: is_done(run / "tokenizer"),
-            lambda: train_tokenizer.train(
-                train_tokenizer.TrainTokenizerConfig(data, run / "tokenizer", recipe.tokenizer, recipe.tokenizer_loop)
-            ),
-        ),
-        (
-            "latent_action",
-            lambda: lam_path is None or is_done(lam_path),
-            lambda: train_latent_action.train(
-                train_latent_action.TrainLatentActionConfig(
-                    data,
-                    run / "latent_action",
-                    recipe.latent_action or LatentActionConfig(),
-                    recipe.latent_action_loop,
-                    recipe.label_fraction,
-                    **recipe.latent_action_training,
-                )
-            ),
-        ),
-        (
-            "tokenize",
-            tokens.exists,
-            lambda: tokenize(TokenizeConfig(data, tokens, run / "tokenizer", lam_path, recipe.recorded_actions)),
-        ),
-        (
-            "dynamics",
-            lambda: is_done(run / "dynamics"),
-            lambda: train_dynamics.train(
-                train_dynamics.TrainDynamicsConfig(
-                    tokens=tokens,
-                    out=run / "dynamics",
-                    model=recipe.dynamics_config(),
-                    loop=recipe.dynamics_loop,
-                    video_tokenizer_path=run / "tokenizer",
-                    data=data,
-                    compile=compile,
-                    **recipe.dynamics_training,
-                )
-            ),
-        ),
-        (
-            "outcome",
-            lambda: is_done(run / "outcome"),
-            lambda: train_outcome.train(
-                train_outcome.TrainOutcomeConfig(
-                    tokens,
-                    run / "outcome",
-                    recipe.outcome_config(),
-                    recipe.outcome_loop,
-                    dynamics=run / "dynamics",
-                    sampling=recipe.sampling,
-                )
-            ),
-        ),
-        (
-            "export",
-            lambda: (out / "config.json").exists(),
-            lambda: export.export(export.ExportConfig(data, run, out, sampling=recipe.sampling)),
-        ),
-    ]
+def _is_finished(stage: Stage, folder: Path, config: Any) -> bool:
+    """Whether a stage was finished by these settings; a finished training may be made longer."""
+    if not stage.is_done(folder):
+        return False
+    changed = changed_settings(folder, config)
+    refused = [change for change in changed if change.name != "n_updates"]
+    if refused:
+        raise ValueError(f"{folder}: was made with {describe(refused)}; remove it or use another --run")
+    return not changed
 
 
 def main(config: TrainConfig) -> None:
-    """Command line."""
-    if config.recipe not in RECIPES:
-        raise ValueError(f"recipe: expected one of {sorted(RECIPES)}, got {config.recipe!r}")
-    data = config.data or Path("data") / config.recipe
-    folder = config.run or Path("runs") / config.recipe
-    out = config.out or Path("worlds") / config.recipe
-    make_world(RECIPES[config.recipe], data, folder, out, config.only, config.compile)
+    """Make the world."""
+    import_modules(config.module)
+    recipe = find_recipe(config.recipe)
+    name = Path(config.recipe).stem
+    data = config.data or Path("data") / name
+    folder = config.run or Path("runs") / name
+    make_world(recipe, data, folder, config.out or Path("worlds") / name, config.only, config.compile)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from genie_env.config.networks import (
     DYNAMICS_KINDS,
+    NETWORKS,
     TOKENIZER_KINDS,
     DynamicsConfig,
     DynamicsShape,

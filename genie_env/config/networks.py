@@ -232,3 +232,12 @@ class OutcomeConfig(OutcomeShape):
     """Tokens that there are."""
     num_tokens: int = 64
     """Tokens of one frame."""
+
+
+NETWORKS: dict[str, type[JsonConfig]] = {
+    "tokenizer": TokenizerConfig,
+    "latent_action": LatentActionConfig,
+    "dynamics": DynamicsConfig,
+    "outcome": OutcomeConfig,
+}
+"""The networks of a world by their names in it, each with the class of its configuration."""

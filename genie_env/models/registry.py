@@ -14,6 +14,8 @@ from torch import nn
 
 from genie_env.config import DYNAMICS_KINDS, TOKENIZER_KINDS, DynamicsConfig, TokenizerConfig
 from genie_env.models.dynamics import Dynamics
+from genie_env.models.latent_action import LatentActionModel
+from genie_env.models.outcome import OutcomeHead
 from genie_env.models.tokenizer import FSQTokenizer, PatchCodebook
 
 
@@ -83,6 +85,17 @@ def make_tokenizer(config: TokenizerConfig) -> Any:
 def make_dynamics(config: DynamicsConfig) -> Any:
     """Build the dynamics that ``config`` describes: a :class:`~genie_env.models.protocols.TokenWorldModel`."""
     return DYNAMICS[config.kind].model(config)
+
+
+def make_network(name: str, config: Any) -> Any:
+    """Build one of the networks of a world, named as in ``genie_env.config.NETWORKS``, from its configuration."""
+    makers = {
+        "tokenizer": make_tokenizer,
+        "latent_action": LatentActionModel,
+        "dynamics": make_dynamics,
+        "outcome": OutcomeHead,
+    }
+    return makers[name](config)
 
 
 def _require_name_and_class(kind: str, config: type, base: type) -> None:

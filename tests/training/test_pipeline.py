@@ -32,7 +32,7 @@ from training.data.tokenize_episodes import TokenizeConfig, tokenize
 from training.dynamics.task import DynamicsTask, TrainDynamicsConfig
 from training.dynamics.task import train as train_dynamics
 from training.engine.loop import CHECKPOINT, LoopConfig, fit
-from training.engine.stages import save_stage
+from training.engine.stage import save_network
 from training.evaluation.held_out import read_held_out
 from training.latent_action.agreement import hungarian_accuracy
 from training.outcome.event_scores import event_counts, f1
@@ -232,7 +232,7 @@ def test_recorded_actions_are_given_in_place_of_inferred_ones(
 
 def test_recorded_actions_need_a_code_each(tiny_world: TinyWorld, world: World, tmp_path: Path) -> None:
     few = LatentActionModel(replace(world.config.latent_action, num_actions=2, prototypes=()))
-    save_stage(tmp_path / "few", few, few.config)
+    save_network(tmp_path / "few", few, few.config, {})
     with pytest.raises(ValueError, match="expected at most 2 effects, one for each latent action, got 3"):
         tokenize(tokenizing(tiny_world, tmp_path / "new", tmp_path / "few"))
     assert [path.name for path in tmp_path.iterdir()] == ["few"]

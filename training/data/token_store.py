@@ -12,7 +12,7 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -23,6 +23,7 @@ from genie_env.files.errors import FileError
 from genie_env.files.json_config import JsonConfig
 from genie_env.files.reading import checksum, read_json
 
+C = TypeVar("C", bound=JsonConfig)
 FORMAT = "genie-env-tokens-1"
 MANIFEST = "manifest.json"
 MANIFEST_BYTES = 64 * 2**20
@@ -186,12 +187,13 @@ class TokenStore:
 class TokenWriter:
     """Writes a token store shard by shard and publishes it with :meth:`finish`. One process at a time."""
 
-    def __init__(self, folder: Path | str, manifest: TokenManifest) -> None:
+    def __init__(self, folder: Path | str, manifest: TokenManifest, settings: Mapping[str, Any] | None = None) -> None:
         """Prepare ``<folder>.partial``.
 
         Args:
             folder: of the store.
             manifest: all of it but the checksums.
+            settings: what decided what is written; it stays beside the manifest.
 
         Raises:
             ValueError: if ``folder`` exists, or the tokens of other settings were begun there.
@@ -200,7 +202,7 @@ class TokenWriter:
         refuse_existing(self.folder)
         self._partial = partial_folder(self.folder)
         self._partial.mkdir(parents=True, exist_ok=True)
-        claim_folder(self._partial / "settings.json", {k: v for k, v in manifest.to_json().items() if k != "episodes"})
+        claim_folder(self._partial / "settings.json", dict(settings or {}))
 
     def has_shard(self, shard: int) -> bool:
         """Whether a shard was finished before."""
@@ -228,12 +230,36 @@ class TokenWriter:
         write_json(self._partial / MANIFEST, manifest.to_json())
         for shard in range(manifest.num_shards):
             self._shard_json(shard).unlink()
-        (self._partial / "settings.json").unlink()
         publish_folder(self._partial, self.folder)
         return TokenStore(self.folder)
 
     def _shard_json(self, shard: int) -> Path:
         return self._partial / f"{shard:05d}.json"
+
+
+def sized(model: JsonConfig, config_class: type[C], store: TokenStore) -> C:
+    """The configuration of a network that reads these tokens.
+
+    Args:
+        model: what a person chose; sizes that it states must be those of the tokens.
+        config_class: of the network.
+        store: the tokens.
+
+    Raises:
+        ValueError: if a size is stated that the tokens do not have; names both.
+    """
+    manifest, given = store.manifest, model.to_json()
+    facts = {
+        "vocab_size": manifest.vocab_size,
+        "side": manifest.side,
+        "num_tokens": manifest.tokens.num_tokens,
+        "num_actions": manifest.num_actions,
+    }
+    sizes = {name: facts[name] for name in config_class.__dataclass_fields__ if name in facts}
+    wrong = [f"{k} {given[k]} for the model, {v} in the tokens" for k, v in sizes.items() if given.get(k, v) != v]
+    if wrong:
+        raise ValueError(f"{store.folder}: expected equal sizes, got {'; '.join(wrong)}")
+    return config_class.from_json({**given, **sizes})
 
 
 def write_made_up(

@@ -14,16 +14,14 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from genie_env.config import LatentActionConfig, TokenizerConfig
 from genie_env.data.episodes import NO_ACTION, EpisodeEntry, EpisodeStore
-from genie_env.files.atomic import hold_folder
 from genie_env.files.json_config import JsonConfig
 from genie_env.files.reading import checksum, read_bytes
 from genie_env.games.registry import merged_effects
 from genie_env.models.latent_action import LatentActionModel
 from genie_env.models.protocols import VideoTokenizer
-from genie_env.models.registry import make_tokenizer
 from training.data.token_store import (
+    MANIFEST,
     MANIFEST_BYTES,
     TokenEntry,
     TokenEpisode,
@@ -32,7 +30,8 @@ from training.data.token_store import (
     TokenWriter,
     partial_folder,
 )
-from training.engine.stages import WEIGHTS, load_stage
+from training.engine.stage import WEIGHTS, Stage, alone_in, changed_settings, load_network, settings_of
+from training.engine.stamp import describe
 
 
 @dataclass(frozen=True)
@@ -61,15 +60,15 @@ def tokenize(config: TokenizeConfig) -> TokenStore:
             than latent actions.
     """
     store = EpisodeStore(config.data)
-    tokenizer, _ = load_stage(config.video_tokenizer_path, TokenizerConfig, make_tokenizer)
+    tokenizer, _ = load_network(config.video_tokenizer_path, "tokenizer")
     if config.lam_path is None and not config.recorded_actions:
         raise ValueError("lam_path: expected a latent action model to infer actions with, or recorded_actions")
     lam = None
     if config.lam_path is not None:
-        lam, _ = load_stage(config.lam_path, LatentActionConfig, LatentActionModel)
+        lam, _ = load_network(config.lam_path, "latent_action")
     manifest = _manifest(config, store, tokenizer, lam)
-    with hold_folder(partial_folder(config.out)):
-        writer = TokenWriter(config.out, manifest)
+    with alone_in(partial_folder(config.out)):
+        writer = TokenWriter(config.out, manifest, settings_of(config))
         shards: dict[int, list[EpisodeEntry]] = defaultdict(list)
         for entry in store.manifest.episodes:
             shards[entry.shard].append(entry)
@@ -83,6 +82,20 @@ def tokenize(config: TokenizeConfig) -> TokenStore:
                     bar.update()
                 writer.write_shard(shard, episodes)
         return writer.finish()
+
+
+def tokenize_once(config: TokenizeConfig) -> TokenStore:
+    """Open the token store in ``config.out``, made now where there is none.
+
+    Raises:
+        ValueError: if it was made with other settings; names them.
+    """
+    if not STAGE.is_done(config.out):
+        return tokenize(config)
+    changed = changed_settings(config.out, config)
+    if changed:
+        raise ValueError(f"{config.out}: was made with {describe(changed)}; remove it or use another folder")
+    return TokenStore(config.out)
 
 
 def _manifest(
@@ -129,3 +142,13 @@ def _tokenized(
         actions = lam.infer(frames[None])[0].numpy() if len(frames) > 1 else np.zeros(0)
     rewards, terminated = store.array("rewards", entry), store.array("terminated", entry)
     return TokenEpisode(tokens.numpy(), np.append(actions, NO_ACTION), real, rewards, terminated)
+
+
+STAGE = Stage(
+    "tokenize",
+    TokenizeConfig,
+    tokenize,
+    {"data": "record", "video_tokenizer_path": "tokenizer", "lam_path": "latent_action"},
+    proof=MANIFEST,
+    folder_name="tokens",
+)

@@ -1,43 +1,52 @@
-"""What the training loop learns when it makes a dynamics model."""
+"""What the training loop learns when it makes a dynamics model, and what trains each kind of it.
+
+A kind of your own is trained by the function that it was registered with: it is given the settings, whose ``model`` has
+the sizes of the tokens, and the tokens, and returns the trained network. It may hand a task of its own to
+:func:`training.engine.loop.fit`.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
 from tyro.conf import OmitArgPrefixes
 
-from genie_env.config import DynamicsConfig, TokenizerConfig
+from genie_env.config import DynamicsConfig, DynamicsShape
 from genie_env.data.episodes import EpisodeStore
+from genie_env.files.json_config import JsonConfig
 from genie_env.frames import grid
 from genie_env.models.dynamics import Dynamics, head_outputs, parallel_log_probs
-from genie_env.models.registry import make_tokenizer
-from genie_env.models.tokenizer import Tokenizer
+from genie_env.models.protocols import VideoTokenizer
+from genie_env.models.registry import DYNAMICS
 from training.data.dataset import ClipBatch, TokenDataset
-from training.data.token_store import TokenStore
+from training.data.token_store import TokenStore, sized
+from training.data.tokenize_episodes import TokenizeConfig, tokenize_once
 from training.dynamics.corruption import corrupt_context
 from training.dynamics.loss import TokenLoss, token_loss
 from training.dynamics.scheduled_sampling import ScheduledSamplingConfig, dream_context, dream_last_frames
 from training.engine.distributed import training_device
 from training.engine.loop import LoopConfig, fit
 from training.engine.optimization import seeded
-from training.engine.stages import load_stage, save_stage
+from training.engine.stage import Stage, load_network, run_stage, trainer_of
 
 
 @dataclass(frozen=True)
-class TrainDynamicsConfig:
+class TrainDynamicsConfig(JsonConfig):
     """Learn to predict the next frame's tokens from past tokens and latent actions."""
 
-    tokens: Path
-    """Folder of tokenized episodes."""
-    out: Path
+    tokens: Path | None = None
+    """Tokens to learn from, made by ``training.tokenize``; None makes them from the recording, in ``out``, with the
+    tokenizer and the latent action model."""
+    out: Path = Path("runs/dynamics")
     """Folder for checkpoint, logs and the finished model."""
-    model: OmitArgPrefixes[DynamicsConfig] = DynamicsConfig()
-    """Size of the network."""
+    model: OmitArgPrefixes[DynamicsShape] = DynamicsShape()
+    """Kind and size of the network; vocabulary, tokens of a frame and actions are those of the tokens."""
     loop: OmitArgPrefixes[LoopConfig] = LoopConfig(
         n_updates=12_500, batch_size=4, learning_rate=3e-3, muon_rate=0.02, warmup=100, decay_share=0.4, ema=0.999
     )
@@ -55,6 +64,8 @@ class TrainDynamicsConfig:
     video_tokenizer_path: Path | None = None
     """Finished tokenizer whose tokens' looks the embeddings begin from; without it they begin at random, and no
     pictures are drawn."""
+    lam_path: Path | None = None
+    """Finished latent action model, which infers the actions where there are no tokens yet."""
     data: Path | None = None
     """Recording that the tokens were made from: adds the real frames to the pictures."""
     start_from: Path | None = None
@@ -69,18 +80,20 @@ class DynamicsTask:
     """Loss and evaluation of the dynamics."""
 
     def __init__(self, config: TrainDynamicsConfig) -> None:
-        self.config = config
+        if config.tokens is None:
+            raise ValueError("tokens: expected a folder made by training.tokenize")
+        self.config, store = config, TokenStore(config.tokens)
+        size = sized(config.model, DynamicsConfig, store)
         with seeded(config.loop.seed):
-            self.model = Dynamics(config.model)
-        self._tokenizer: Tokenizer | None = None
+            self.model = Dynamics(size)
+        self._tokenizer: VideoTokenizer | None = None
         if config.video_tokenizer_path is not None:
-            tokenizer, _ = load_stage(config.video_tokenizer_path, TokenizerConfig, make_tokenizer)
+            tokenizer, _ = load_network(config.video_tokenizer_path, "tokenizer")
             self.model.init_embedding_from_descriptors(tokenizer.descriptors())
             self._tokenizer = tokenizer
         if config.start_from is not None:
-            self.model.load_state_dict(_earlier(config.start_from, config.model).state_dict())
+            self.model.load_state_dict(_earlier(config.start_from, size).state_dict())
         self._forward: Forward = torch.compile(head_outputs, dynamic=False) if config.compile else head_outputs
-        store = TokenStore(config.tokens)
         self._train, self._test = TokenDataset(store, "train"), TokenDataset(store, "test")
         self._device = training_device(config.device)
         self.model.to(self._device)
@@ -90,7 +103,7 @@ class DynamicsTask:
         config = self.config
         clip = self._train.clips(rng, config.loop.batch_size, config.clip_length + 1).to(self._device)
         real_BTN = clip.tokens_BTN[:, :-1]
-        context_BTN = corrupt_context(real_BTN, config.corruption, config.model.vocab_size, generator)
+        context_BTN = corrupt_context(real_BTN, config.corruption, self.model.config.vocab_size, generator)
         progress, figures = step / config.loop.n_updates, {}
         if config.scheduled_sampling.teacher_forcing_ratio(progress) < 1:
             dream = dream_context(self.model, real_BTN, clip.actions_BT, config.scheduled_sampling, progress, generator)
@@ -118,7 +131,7 @@ class DynamicsTask:
             return figures, {}
         return figures, {"dynamics/real_reconstructed_dreamed": self._strip(model, self._tokenizer)}
 
-    def _strip(self, model: Dynamics, tokenizer: Tokenizer, num_clips: int = 3, every: int = 2) -> np.ndarray:
+    def _strip(self, model: Dynamics, tokenizer: VideoTokenizer, num_clips: int = 3, every: int = 2) -> np.ndarray:
         """Held-out clips as rows of pictures: real frames, their tokens decoded, and a dream from the first third."""
         length = self.config.clip_length
         prompt, sampling = max(1, length // 3), self.config.scheduled_sampling.sampling
@@ -138,7 +151,7 @@ class DynamicsTask:
 
 
 def _earlier(folder: Path, size: DynamicsConfig) -> Dynamics:
-    model, found = load_stage(folder, DynamicsConfig, Dynamics)
+    model, found = load_network(folder, "dynamics")
     if found != size:
         raise ValueError(f"start_from: expected a dynamics of the size {size}, found {found} in {folder}")
     return model
@@ -173,9 +186,40 @@ def next_frame_loss(
     )
 
 
-def train(config: TrainDynamicsConfig) -> Dynamics:
-    """Train, or resume, and save the finished model in ``config.out``."""
-    model = fit(DynamicsTask(config), config.loop, config.out, "dynamics")
-    assert isinstance(model, Dynamics)
-    save_stage(config.out, model, config.model)
-    return model
+def train_transformer(config: TrainDynamicsConfig, store: TokenStore) -> nn.Module:
+    """Train the transformer, or go on."""
+    return fit(DynamicsTask(config), config.loop, config.out, "dynamics", config)
+
+
+TRAINERS: dict[str, Callable[[TrainDynamicsConfig, TokenStore], nn.Module]] = {"transformer": train_transformer}
+"""How each kind of this project is trained; others bring their trainer with them."""
+
+
+def train(config: TrainDynamicsConfig) -> Any:
+    """Train, or resume, and save the finished model in ``config.out``.
+
+    Raises:
+        ValueError: if an input cannot be read, a stated size is not that of the tokens, or nothing trains this kind.
+    """
+    store = TokenStore(config.tokens) if config.tokens is not None else tokenize_once(_tokenizing(config))
+    size = sized(config.model, DynamicsConfig, store)
+    trainer, settings = trainer_of("dynamics", size.kind, DYNAMICS, TRAINERS), replace(config, model=size)
+    return run_stage(settings, lambda: (trainer(replace(settings, tokens=store.folder), store), size))
+
+
+def _tokenizing(config: TrainDynamicsConfig) -> TokenizeConfig:
+    data, tokenizer, lam = config.data, config.video_tokenizer_path, config.lam_path
+    if data is None or tokenizer is None or lam is None:
+        raise ValueError("tokens: expected --tokens, or what makes them: --data, --video-tokenizer-path, --lam-path")
+            "tokens: expected --tokens, or --data, --video-tokenizer-path and --lam-path to make them from"
+        )
+    return TokenizeConfig(data, config.out / "tokens", tokenizer, lam)
+
+
+STAGE = Stage(
+    "dynamics",
+    TrainDynamicsConfig,
+    train,
+    {"tokens": "tokenize", "video_tokenizer_path": "tokenizer", "data": "record"},
+    network="dynamics",
+)

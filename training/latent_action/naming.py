@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
@@ -16,6 +17,7 @@ import numpy as np
 import torch
 from scipy.optimize import linear_sum_assignment
 
+from genie_env.files.json_config import JsonConfig
 from genie_env.frames import to_float
 from genie_env.models.latent_action import LatentActionModel
 from training.data.dataset import FrameDataset
@@ -49,6 +51,17 @@ class Round(NamedTuple):
     explained: float
 
 
+@dataclass(frozen=True)
+class NamingSettings(JsonConfig):
+    """What decides which names are learned, beside the loop."""
+
+    learned: Path
+    """Folder of the model without names."""
+    data: Path
+    labels: Path | None
+    label_fraction: float
+
+
 def align(
     model: LatentActionModel,
     data: FrameDataset,
@@ -57,6 +70,7 @@ def align(
     loop: LoopConfig,
     rounds: int,
     folder: Path,
+    settings: NamingSettings,
 ) -> Round:
     """Name transitions and learn the names, up to ``rounds`` times, while the names explain more on held-out play.
 
@@ -68,6 +82,7 @@ def align(
         loop: how long and how fast each round trains.
         rounds: most rounds.
         folder: for the checkpoint of each round.
+        settings: what a checkpoint must share.
 
     Returns:
         The best of ``model`` and the rounds, always one of the rounds where there are labels.
@@ -90,7 +105,7 @@ def align(
         # Averaged weights, which training delivers, ask for no gradients.
         copied = copy.deepcopy(best.model).requires_grad_(True)
         task = NamedTask(copied, data, named, labels, loop.batch_size)
-        candidate = fit(task, loop, folder / f"round_{number}", f"names, round {number}")
+        candidate = fit(task, loop, folder / f"round_{number}", f"names, round {number}", settings)
         assert isinstance(candidate, LatentActionModel)
         share = explained(encoder_codes(candidate, held_out, indices), reference_MF)
         print(f"alignment: after round {number}, codes explain {share:.3f}", flush=True)

@@ -13,22 +13,34 @@ from tyro.conf import OmitArgPrefixes
 
 from genie_env.config import LatentActionConfig
 from genie_env.data.episodes import EpisodeStore
+from genie_env.files.json_config import JsonConfig
 from genie_env.frames import grid, to_float, to_uint8
 from genie_env.models.latent_action import LatentActionModel
 from training.data.dataset import FrameDataset, Transitions, effect_labels
 from training.engine.loop import LoopConfig, fit
 from training.engine.optimization import seeded
-from training.engine.stages import is_done, load_stage, save_stage
+from training.engine.stage import (
+    CONFIG,
+    Stage,
+    changed_settings,
+    load_network,
+    run_stage,
+    save_network,
+    settings_of,
+)
 from training.latent_action.agreement import accuracy_after, hungarian_accuracy, normalised_mutual_information
 from training.latent_action.code_assignment import assign
 from training.latent_action.named_task import Labels
-from training.latent_action.naming import align
+from training.latent_action.naming import NamingSettings, align
 from training.latent_action.pictures import calm_weights, moving_weights
 from training.latent_action.prototypes import measure_prototypes
 
+LEARNED = "learned"
+"""Folder of the model whose codes have no meaning yet."""
+
 
 @dataclass(frozen=True)
-class TrainLatentActionConfig:
+class TrainLatentActionConfig(JsonConfig):
     """Learn which of a few discrete actions turned one frame into the next."""
 
     data: Path
@@ -148,25 +160,29 @@ def _strip(model: LatentActionModel, batch: Transitions) -> np.ndarray:
 
 def train(config: TrainLatentActionConfig) -> LatentActionModel:
     """Train, or resume, and save the finished model in ``config.out``: codes first, then what they are to mean."""
-    labels = _labels(config)
-    model = _learned(config)
-    data = FrameDataset(EpisodeStore(config.data), "train")
-    if config.rounds:
-        held_out = FrameDataset(EpisodeStore(config.data), "test")
-        loop = replace(config.loop, n_updates=config.round_updates, decay_share=0.6, warmup=50)
-        model = align(model, data, held_out, labels, loop, config.rounds, config.out).model
-    save_stage(config.out, model, replace(config.model, prototypes=measure_prototypes(model, data)))
-    return model
+
+    def make() -> tuple[LatentActionModel, LatentActionConfig]:
+        labels = _labels(config)
+        model = _learned(config)
+        data = FrameDataset(EpisodeStore(config.data), "train")
+        if config.rounds:
+            held_out = FrameDataset(EpisodeStore(config.data), "test")
+            loop = replace(config.loop, n_updates=config.round_updates, decay_share=0.6, warmup=50)
+            settings = NamingSettings(config.out / LEARNED, config.data, config.labels, config.label_fraction)
+            model = align(model, data, held_out, labels, loop, config.rounds, config.out, settings).model
+        return model, replace(config.model, prototypes=measure_prototypes(model, data))
+
+    return run_stage(config, make)
 
 
 def _learned(config: TrainLatentActionConfig) -> LatentActionModel:
     """The model whose codes mean whatever draws best, made before or now."""
-    folder = config.out / "learned"
-    if is_done(folder):
-        return load_stage(folder, LatentActionConfig, LatentActionModel)[0]
-    model = fit(LatentActionTask(config), config.loop, folder, "latent action")
+    folder = config.out / LEARNED
+    if (folder / CONFIG).exists() and not changed_settings(folder, config):
+        return load_network(folder, "latent_action")[0]
+    model = fit(LatentActionTask(config), config.loop, folder, "latent action", config)
     assert isinstance(model, LatentActionModel)
-    save_stage(folder, model, config.model)
+    save_network(folder, model, config.model, settings_of(config))
     return model
 
 
@@ -187,3 +203,6 @@ def _labels(config: TrainLatentActionConfig) -> Labels | None:
     if count > config.model.num_actions:
         raise ValueError(f"labels name {count} effects, the model has only {config.model.num_actions} codes")
     return Labels(data, indices, effect_labels(store, data.at(indices, 1).actions_B))
+
+
+STAGE = Stage("latent_action", TrainLatentActionConfig, train, {"data": "record"}, network="latent_action")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,15 +12,15 @@ import torch.nn.functional as F
 from torch import nn
 from tyro.conf import OmitArgPrefixes
 
-from genie_env.config import DynamicsConfig, OutcomeConfig, SamplingConfig
-from genie_env.models.dynamics import Dynamics
+from genie_env.config import OutcomeConfig, OutcomeShape, SamplingConfig
+from genie_env.files.json_config import JsonConfig
 from genie_env.models.outcome import OutcomeHead, outcome_chances
 from training.data.dataset import ClipBatch, TokenDataset
-from training.data.token_store import TokenStore
+from training.data.token_store import TokenStore, sized
 from training.dynamics.corruption import corrupt_context
 from training.engine.loop import LoopConfig, fit
 from training.engine.optimization import seeded
-from training.engine.stages import load_stage, save_stage
+from training.engine.stage import Stage, load_network, run_stage
 from training.outcome.clips import OutcomeClips, dream_clips
 from training.outcome.event_scores import EventScores
 
@@ -29,14 +29,14 @@ WINDOWS = 5
 
 
 @dataclass(frozen=True)
-class TrainOutcomeConfig:
+class TrainOutcomeConfig(JsonConfig):
     """Learn to read reward and termination from tokens."""
 
     tokens: Path
     """Folder of tokenized episodes."""
     out: Path
     """Folder for checkpoint, logs and the finished model."""
-    model: OmitArgPrefixes[OutcomeConfig] = OutcomeConfig()
+    model: OmitArgPrefixes[OutcomeShape] = OutcomeShape()
     """Size of the head, and the reward of each class."""
     loop: OmitArgPrefixes[LoopConfig] = LoopConfig(n_updates=2500, batch_size=64, learning_rate=1e-3, weight_decay=0.05)
     """How long and how fast to train; a batch counts clips of several transitions."""
@@ -49,7 +49,7 @@ class TrainOutcomeConfig:
     frozen: float = 0.5
     """Highest share of places that are shown without change. A point is then read from all that tells of it, the
     ball's leaving too, and not from the score alone, which is what a dream draws worst."""
-    dynamics: Path | None = None
+    dynamics_path: Path | None = None
     """Finished stage of the dynamics, whose dreams are learned from too; None: recorded frames only."""
     dreamed_share: float = 0.3
     """Share of clips whose last frames are dreamed."""
@@ -74,18 +74,19 @@ class OutcomeTask:
     """Loss and evaluation of the outcome head."""
 
     def __init__(self, config: TrainOutcomeConfig) -> None:
-        self.config, context = config, config.model.context_frames
-        with seeded(config.loop.seed):
-            self.model: nn.Module = OutcomeHead(config.model)
-        self._nothing = config.model.rewards.index(0.0) if 0.0 in config.model.rewards else None
         store = TokenStore(config.tokens)
+        size = sized(config.model, OutcomeConfig, store)
+        self.config, self._vocab_size, context = config, size.vocab_size, size.context_frames
+        with seeded(config.loop.seed):
+            self.model: nn.Module = OutcomeHead(size)
+        self._nothing = config.model.rewards.index(0.0) if 0.0 in config.model.rewards else None
         self._train, self._test = TokenDataset(store, "train"), TokenDataset(store, "test")
         shape = (context + WINDOWS - 1, max(0, context - 2), config.event_share, WINDOWS - 1)
         self._clips = OutcomeClips(self._train, *shape)
         self._reward_offset, self._end_offset = self._prior_offsets()
         self._dreamed = self._dreamed_test = None
-        if config.dynamics is not None:
-            dynamics, _ = load_stage(config.dynamics, DynamicsConfig, Dynamics)
+        if config.dynamics_path is not None:
+            dynamics, _ = load_network(config.dynamics_path, "dynamics")
             rng = np.random.default_rng(2)
             self._dreamed = dream_clips(dynamics, config.sampling, self._clips, rng, config.dreams, config.tolerance)
             held_out = OutcomeClips(self._test, *shape)
@@ -99,7 +100,7 @@ class OutcomeTask:
         clip = self._batch(rng)
         windows_BWCN, labels = self._windows(clip)
         windows_BWCN = self._disguise(windows_BWCN, generator)
-        windows_MCN = corrupt_context(windows_BWCN.flatten(0, 1), config.corruption, config.model.vocab_size, generator)
+        windows_MCN = corrupt_context(windows_BWCN.flatten(0, 1), config.corruption, self._vocab_size, generator)
         logits = self.model(windows_MCN)
         # Events are drawn more often than they happen. Training with the logarithm of that ratio added to the logits
         # leaves the head itself calibrated to how often they really happen (logit adjustment, arXiv 2007.07314).
@@ -150,7 +151,7 @@ class OutcomeTask:
 
     def _disguise(self, windows_BWCN: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
         """Give some places another clip's tokens, rename those of others, and let some stand still."""
-        rows, vocab, places = len(windows_BWCN), self.config.model.vocab_size, windows_BWCN.shape[-1]
+        rows, vocab, places = len(windows_BWCN), self._vocab_size, windows_BWCN.shape[-1]
 
         def chosen(highest: float) -> torch.Tensor:
             rate_B111 = highest * torch.rand(rows, 1, 1, 1, generator=generator)
@@ -214,7 +215,16 @@ def reward_classes(rewards_B: torch.Tensor, rewards: tuple[float, ...]) -> torch
 
 def train(config: TrainOutcomeConfig) -> OutcomeHead:
     """Train, or resume, and save the finished head in ``config.out``."""
-    model = fit(OutcomeTask(config), config.loop, config.out, "outcome")
-    assert isinstance(model, OutcomeHead)
-    save_stage(config.out, model, config.model)
-    return model
+    config = replace(config, model=sized(config.model, OutcomeConfig, TokenStore(config.tokens)))
+    return run_stage(
+        config, lambda: (fit(OutcomeTask(config), config.loop, config.out, "outcome", config), config.model)
+    )
+
+
+STAGE = Stage(
+    "outcome",
+    TrainOutcomeConfig,
+    train,
+    {"tokens": "tokenize", "dynamics_path": "dynamics"},
+    network="outcome",
+)

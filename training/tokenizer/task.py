@@ -1,9 +1,15 @@
-"""What the training loop learns when it makes a video tokenizer."""
+"""What the training loop learns when it makes a video tokenizer, and what trains each kind of it.
+
+A kind of your own is trained by the function that it was registered with: it is given the settings and the recording,
+and returns the trained network. It may hand a task of its own to :func:`training.engine.loop.fit`.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,17 +19,19 @@ from tyro.conf import OmitArgPrefixes
 
 from genie_env.config import TokenizerConfig
 from genie_env.data.episodes import EpisodeStore
+from genie_env.files.json_config import JsonConfig
 from genie_env.frames import grid, to_float
+from genie_env.models.registry import TOKENIZERS
 from genie_env.models.tokenizer import FSQTokenizer, PatchCodebook, Tokenizer, to_patches, unique_rows
 from training.data.dataset import FrameDataset, background
 from training.engine.loop import LoopConfig, fit
 from training.engine.optimization import seeded
-from training.engine.stages import save_stage
+from training.engine.stage import Stage, run_stage, trainer_of
 from training.tokenizer.losses import density_weights, foreground, weighted_l1_l2
 
 
 @dataclass(frozen=True)
-class TrainTokenizerConfig:
+class TrainTokenizerConfig(JsonConfig):
     """Learn to turn frames into discrete tokens and back."""
 
     data: Path
@@ -92,13 +100,27 @@ def _psnr(mse: torch.Tensor) -> float:
     return float(10 * torch.log10(255.0**2 / mse.clamp_min(1e-9)))
 
 
-def train(config: TrainTokenizerConfig) -> Tokenizer:
-    """Train, or resume, and save the finished tokenizer in ``config.out``."""
-    store = EpisodeStore(config.data)
-    if config.model.kind == "codebook":
-        tokenizer: nn.Module = fit_codebook(store, config.model)
-    else:
-        tokenizer = fit(FSQTask(config, store), config.loop, config.out, "tokenizer")
-    assert isinstance(tokenizer, Tokenizer)
-    save_stage(config.out, tokenizer, config.model)
-    return tokenizer
+def train_fsq(config: TrainTokenizerConfig, store: EpisodeStore) -> nn.Module:
+    """Train the convolutional tokenizer, or go on."""
+    return fit(FSQTask(config, store), config.loop, config.out, "tokenizer", config)
+
+
+TRAINERS: dict[str, Callable[[TrainTokenizerConfig, EpisodeStore], nn.Module]] = {
+    "codebook": lambda config, store: fit_codebook(store, config.model),
+    "fsq": train_fsq,
+}
+"""How each kind of this project is trained; others bring their trainer with them."""
+
+
+def train(config: TrainTokenizerConfig) -> Any:
+    """Train, or resume, and save the finished tokenizer in ``config.out``.
+
+    Raises:
+        ValueError: if the recording cannot be read, or nothing trains this kind of tokenizer.
+    """
+    config = replace(config, model=TokenizerConfig.from_json(config.model.to_json()))
+    trainer = trainer_of("tokenizer", config.model.kind, TOKENIZERS, TRAINERS)
+    return run_stage(config, lambda: (trainer(config, EpisodeStore(config.data)), config.model))
+
+
+STAGE = Stage("tokenizer", TrainTokenizerConfig, train, {"data": "record"}, network="tokenizer")

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from training.engine.stages import load_stage
 
 from genie_env.config import LatentActionConfig, SourceConfig
 from genie_env.data.episodes import Episode, EpisodeStore, EpisodeWriter
@@ -16,7 +17,6 @@ from genie_env.frames import to_float
 from genie_env.models.latent_action import LatentActionModel
 from training.data.dataset import FrameDataset
 from training.engine.loop import LoopConfig
-from training.engine.stages import load_stage
 from training.latent_action.code_assignment import assign
 from training.latent_action.task import LatentActionTask, TrainLatentActionConfig, train
 
