@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from genie_env.config import FORMAT_VERSION, NETWORKS, WorldConfig
+from genie_env.config import FORMAT_VERSION, WorldConfig
 from genie_env.files.atomic import recover_folder, whole_folder, write_json, write_text
 from genie_env.files.errors import FileError
 from genie_env.files.reading import checksum, read_json

@@ -7,6 +7,7 @@ Owns parsing, error lines and statuses; knows nothing of what a command does. A 
 from __future__ import annotations
 
 import contextlib
+import importlib
 import io
 import os
 import signal
@@ -87,6 +88,19 @@ def run(
     except KeyboardInterrupt:
         return KILLED + signal.SIGINT
     return 0
+
+
+def import_modules(names: Sequence[str]) -> None:
+    """Import modules that a user named: those that register games, networks or recipes of their own.
+
+    Raises:
+        ValueError: if one cannot be imported; names it.
+    """
+    for name in names:
+        try:
+            importlib.import_module(name)
+        except ImportError as error:
+            raise ValueError(f"module {name!r}: cannot be imported ({error})") from error
 
 
 class StopRequest:

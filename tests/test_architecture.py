@@ -38,7 +38,7 @@ FLOORS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("engine",),
         ("data",),
         ("tokenizer", "latent_action", "dynamics", "outcome"),
-        ("recipes",),
+        ("recipes", "stages"),
         ("evaluation", "planning"),
         ("COMMANDS",),
     ),

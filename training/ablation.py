@@ -123,7 +123,7 @@ def ablate(config: AblationConfig, game: Game | None = None) -> list[Measurement
     updates = _equal_updates(base, config)
     world = load_world(config.world, config.device)
     # The world that lends its other networks may have learned from the other kind of actions.
-    tokens = TokenStore(base.tokens)
+    tokens = TokenStore(_tokens(config))
     world = world.replace(config=replace(world.config, recorded_actions=tokens.recorded_actions))
     play = read_held_out(world, store, game or game_for(store.manifest.source.env_id), MAX_FRAMES, tokens)
     clips = play.clips(config.num_clips, world.config.dynamics.window, max(config.horizons), 0)
@@ -184,10 +184,14 @@ def _beginning(config: AblationConfig) -> str:
     return f"{config.parent_updates:,} updates of teacher forcing" if config.parent is None else f"`{config.parent}`"
 
 
+def _tokens(config: AblationConfig) -> Path:
+    return (config.run or Path("runs") / config.recipe) / "tokens"
+
+
 def _base(config: AblationConfig) -> TrainDynamicsConfig:
     recipe, run = RECIPES[config.recipe], config.run or Path("runs") / config.recipe
     return TrainDynamicsConfig(
-        tokens=run / "tokens",
+        tokens=_tokens(config),
         out=config.out,
         model=recipe.dynamics_config(),
         loop=replace(recipe.dynamics_loop, eval_every=10**9),

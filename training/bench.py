@@ -139,7 +139,7 @@ def measure(config: TrainDynamicsConfig, steps: int, dreamed: bool, warm_up: int
     seconds = (begins[-1, 0] - begins[0, 0]) / (len(begins) - 1)
     in_loss = float((ends - begins)[:-1].sum(1).mean())
     flops = counter.get_total_flops() * loop.accumulate
-    tokens = loop.batch_size * loop.accumulate * everyone.count * config.clip_length * config.model.num_tokens
+    tokens = loop.batch_size * loop.accumulate * everyone.count * config.clip_length * task.model.config.num_tokens
     return TrainingSpeed(
         "dreamed" if dreamed else "real",
         loop.batch_size * loop.accumulate * everyone.count,

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,46 +15,49 @@ from genie_env.bundle import CARD, save_world
 from genie_env.command import run
 from genie_env.config import (
     ActionMapConfig,
-    DynamicsConfig,
-    LatentActionConfig,
-    OutcomeConfig,
     SamplingConfig,
-    TokenizerConfig,
     WorldConfig,
 )
 from genie_env.data.episodes import EpisodeStore
 from genie_env.data.fit_action_map import fit_action_map
+from genie_env.files.json_config import JsonConfig
 from genie_env.model_card import model_card
 from genie_env.world import Prompts, World
 from training.data.token_store import TokenEpisode, TokenStore
-from training.engine.stages import is_done
+from training.engine.stage import Stage, load_network
+from training.stages import STAGES
 
-STAGES = {
-    "tokenizer": TokenizerConfig,
-    "latent_action": LatentActionConfig,
-    "dynamics": DynamicsConfig,
-    "outcome": OutcomeConfig,
-}
+NETWORK_STAGES = tuple(stage for stage in STAGES if stage.network)
 
 
 @dataclass(frozen=True)
-class ExportConfig:
+class ExportConfig(JsonConfig):
     """Bundle the stages of a run."""
 
     data: Path
     """Recording the stages were trained on."""
-    run: Path
-    """Folder with the stages' folders."""
     out: Path
     """Bundle to make."""
+    run: Path | None = None
+    """Folder with the folders of all stages."""
+    video_tokenizer_path: Path | None = None
+    """Finished tokenizer, where it is not the run's."""
+    lam_path: Path | None = None
+    """Finished latent action model, where it is not the run's; not needed where actions were recorded."""
+    tokens: Path | None = None
+    """Tokens that the dynamics learned from, where they are not the run's."""
+    dynamics_path: Path | None = None
+    """Finished dynamics, where it is not the run's."""
+    outcome_path: Path | None = None
+    """Finished outcome head, where it is not the run's."""
     name: str = ""
     """Name of the world; the default is the folder's."""
     sampling: SamplingConfig = SamplingConfig()
     """Sampling defaults of the world."""
     num_labels: int = 200
-    """Labelled transitions for the action map (0: no map, latent actions only)."""
+    """Labelled transitions for the map of inferred actions (0: no map, latent actions only)."""
     num_starts: int = 128
-    """Start prompts."""
+    """Number of start prompts."""
     start_frames: int = 8
     """Frames of a prompt."""
     replace: bool = False
@@ -66,23 +68,20 @@ def export(config: ExportConfig) -> Path:
     """Write the bundle.
 
     Raises:
-        ValueError: if a stage is missing, or the bundle exists and ``replace`` is not set.
+        ValueError: if a stage is missing or damaged, or the bundle exists and ``replace`` is not set.
     """
-    store, tokens = EpisodeStore(config.data), TokenStore(config.run / "tokens")
-    stages = [name for name in STAGES if is_done(config.run / name)]
-    for name in STAGES:
+    store, folders = EpisodeStore(config.data), _folders(config)
+    tokens = TokenStore(folders["tokenize"])
+    found = {
+        stage.network: load_network(folders[stage.name], stage.network)
+        for stage in NETWORK_STAGES
         # A dynamics of recorded actions says itself which action a clip shows.
-        if name not in stages and not (name == "latent_action" and tokens.recorded_actions):
-            raise ValueError(f"{config.run / name}: stage is not finished; run it first")
-    episodes = tokens.episodes("train")
-    parts = {
-        name: kind.from_json(json.loads((config.run / name / "config.json").read_text()))
-        for name, kind in STAGES.items()
-        if name in stages
+        if stage.network != "latent_action" or not tokens.recorded_actions or stage.is_done(folders[stage.name])
     }
+    episodes = tokens.episodes("train")
     world_config = WorldConfig(
         name=config.name or config.out.name,
-        **{"latent_action": None, **parts},
+        **{"latent_action": None, **{name: size for name, (_, size) in found.items()}},
         source=store.manifest.source,
         sampling=config.sampling,
         action_map=_action_map(config, store, tokens),
@@ -90,11 +89,36 @@ def export(config: ExportConfig) -> Path:
         metrics={"frames": sum(len(e.tokens_TN) for e in episodes), "players": store.manifest.settings},
     )
     world = World(world_config, starts(episodes, config.num_starts, config.start_frames))
-    for name in stages:
-        from safetensors.torch import load_file
-
-        getattr(world, name).load_state_dict(load_file(config.run / name / "model.safetensors"))
+    for name, (network, _) in found.items():
+        getattr(world, name).load_state_dict(network.state_dict())
     return save_world(world, config.out, card=model_card(world), replace=config.replace)
+
+
+def _folders(config: ExportConfig) -> dict[str, Path]:
+    """Folder of each stage of a run, by its name."""
+    folders = {}
+    for stage in STAGES:
+        name = next(name for name, source in STAGE.inputs.items() if source == stage.name)
+        folder = getattr(config, name) or (config.run and stage.folder(config.run))
+        if folder is None and stage.network != "latent_action":
+            raise ValueError(f"{name}: expected a folder, or --run with those of all stages")
+        folders[stage.name] = folder or Path("no latent action model")
+    return folders
+
+
+STAGE = Stage(
+    "export",
+    ExportConfig,
+    export,
+    {
+        "data": "record",
+        "video_tokenizer_path": "tokenizer",
+        "lam_path": "latent_action",
+        "tokens": "tokenize",
+        "dynamics_path": "dynamics",
+        "outcome_path": "outcome",
+    },
+)
 
 
 def starts(episodes: list[TokenEpisode], count: int, length: int) -> Prompts:

@@ -20,14 +20,16 @@ from genie_env.config import SourceConfig
 from genie_env.data.description import describe
 from genie_env.data.episode_builder import EpisodeBuilder
 from genie_env.data.episodes import Episode, EpisodeStore, EpisodeWriter
+from genie_env.files.json_config import JsonConfig
 from genie_env.games.recorded_source import json_object, recorded_source
 from genie_env.games.registry import Game, game_for
 from genie_env.games.source_game import SourceGame, make_source_game
 from training.data.player_mixture import check_mixture, default_mixture, make_player
+from training.engine.stage import Stage
 
 
 @dataclass(frozen=True)
-class RecordConfig:
+class RecordConfig(JsonConfig):
     """Record real gameplay into a folder that the training stages read."""
 
     out: Path
@@ -100,6 +102,9 @@ def record(config: RecordConfig, game: Game | None = None) -> EpisodeStore:
             for _ in _run(jobs, min(config.workers, len(jobs))):
                 bar.update()
         return writer.finish(num_shards)
+
+
+STAGE = Stage("record", RecordConfig, record, proof="manifest.json")
 
 
 def _run(jobs: list[Any], workers: int) -> Any:

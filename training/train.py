@@ -59,9 +59,13 @@ def make_world(recipe: Recipe, data: Path, run: Path, out: Path, last: str = "",
     names = [stage.name for stage in PIPELINE]
     if last and last not in names:
         raise ValueError(f"only: expected one of {names}, got {last!r}")
-    folders = {stage.name: stage.folder(run) for stage in STAGES} | {"record": data, "export": out}
-    for stage in PIPELINE:
-        config = recipe.configure(stage, folders, {"compile": compile} if stage.name == "dynamics" else {})
+    given = {"dynamics": {"compile": compile}}
+    stages = [stage for stage in PIPELINE if stage.network != "latent_action" or recipe.latent_action is not None]
+    folders = {stage.name: stage.folder(run) for stage in stages} | {"record": data, "export": out}
+    # All of them before any work: what is wrong with the recipe shows at once.
+    configs = {stage.name: recipe.configure(stage, folders, **given.get(stage.name, {})) for stage in stages}
+    for stage in stages:
+        config = configs[stage.name]
         if _is_finished(stage, folders[stage.name], config):
             print(f"{stage.name}: done before, skipped", flush=True)
         else:

@@ -12,7 +12,7 @@ from genie_env.config.networks import (
     TokenizerConfig,
     TokenSpace,
 )
-from genie_env.config.world import FORMAT_VERSION, NETWORKS, ActionMapConfig, SamplingConfig, SourceConfig, WorldConfig
+from genie_env.config.world import FORMAT_VERSION, ActionMapConfig, SamplingConfig, SourceConfig, WorldConfig
 
 __all__ = [
     "DYNAMICS_KINDS",

@@ -10,6 +10,7 @@ from typing import Any
 
 from genie_env.config.bounds import LARGEST_SIZE, require_memory, require_number, require_sizes, require_texts
 from genie_env.config.networks import (
+    NETWORKS,
     DynamicsConfig,
     LatentActionConfig,
     OutcomeConfig,
@@ -18,7 +19,6 @@ from genie_env.config.networks import (
 from genie_env.files.json_config import JsonConfig, _require
 
 FORMAT_VERSION = 1
-NETWORKS = ("tokenizer", "latent_action", "dynamics", "outcome")
 """Networks that a world may have, in the order in which they are trained."""
 
 

@@ -87,12 +87,16 @@ def test_flags_of_the_seed_document_are_understood(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """They parse, and it is the missing tokens that are refused."""
+    """They parse, and it is the missing recording that is refused."""
     monkeypatch.chdir(tmp_path)
-    flags = {"--n-updates": "5000", "--batch-size": "16", "--learning-rate": "1e-4", "--video-tokenizer-path": "none"}
-    line = " ".join(f"{spelling(flag)} {value}" for flag, value in flags.items())
-    assert start("training.train_dynamics", f"--tokens missing --out new {line}", monkeypatch) == 2
-    assert "error: none: expected a finished stage" in capsys.readouterr().err
+    flags = {"--n-updates": "5000", "--batch-size": "16", "--learning-rate": "1e-4"}
+    folders = {"--video-tokenizer-path": "none", "--lam-path": "none", "--data": "missing"}
+    line = " ".join(f"{spelling(flag)} {value}" for flag, value in {**flags, **folders}.items())
+    assert start("training.train_dynamics", line, monkeypatch) == 2
+    assert "error: missing: expected a recording" in capsys.readouterr().err
+    line = " ".join(f"{spelling(flag)} none" for flag in ("--dynamics-path", "--lam-path", "--video-tokenizer-path"))
+    assert start("training.export", f"--data missing --out new {line}", monkeypatch) == 2
+    assert "error: missing: expected a recording" in capsys.readouterr().err
 
 
 # The runner by itself.

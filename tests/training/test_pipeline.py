@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,11 +16,10 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
-from torch import nn
 
 from genie_env.bundle import load_world
-from genie_env.command import STOP_SIGNALS, Interrupted
-from genie_env.config import DynamicsConfig
+from genie_env.command import Interrupted
+from genie_env.config import DynamicsConfig, DynamicsShape
 from genie_env.data.episodes import NO_ACTION, EpisodeStore, EpisodeWriter
 from genie_env.games.registry import game_for
 from genie_env.models.dynamics import parallel_log_probs
@@ -25,13 +27,14 @@ from genie_env.models.latent_action import LatentActionModel
 from genie_env.models.outcome import predict_episode
 from genie_env.world import World
 from tests.helpers import tiny_game
+from tests.helpers.paths import ROOT
 from tests.helpers.worlds import TINY_RECIPE, TinyWorld
 from training import record as record_module
 from training.data.token_store import TokenStore
 from training.data.tokenize_episodes import TokenizeConfig, tokenize
 from training.dynamics.task import DynamicsTask, TrainDynamicsConfig
 from training.dynamics.task import train as train_dynamics
-from training.engine.loop import CHECKPOINT, LoopConfig, fit
+from training.engine.loop import CHECKPOINT, LoopConfig
 from training.engine.stage import save_network
 from training.evaluation.held_out import read_held_out
 from training.latent_action.agreement import hungarian_accuracy
@@ -243,93 +246,6 @@ def test_recorded_actions_need_a_code_each(tiny_world: TinyWorld, world: World, 
 # Killed and resumed.
 
 
-class Slope:
-    """A task of two weights that needs its random numbers, its optimiser and its averaged weights to resume."""
-
-    def __init__(self, stop_at: int = -1, how: Any = None) -> None:
-        torch.manual_seed(0)
-        self.model: nn.Module = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.Linear(4, 1))
-        self.stop_at, self.how, self.steps = stop_at, how, 0
-
-    def loss(self, step: int, rng: np.random.Generator, generator: torch.Generator) -> tuple[torch.Tensor, dict]:
-        if step == self.stop_at:
-            self.how()
-        self.steps += 1
-        x = torch.from_numpy(rng.normal(size=(8, 3))).float() + torch.rand(8, 3, generator=generator)
-        return (self.model(x)[:, 0] - x.sum(1)).square().mean(), {}
-
-    def evaluate(self, model: nn.Module) -> tuple[dict[str, float], dict[str, np.ndarray]]:
-        return {"weight": float(model[0].weight[0, 0])}, {"picture": np.zeros((4, 4, 3), np.uint8)}
-
-
-LOOP = LoopConfig(n_updates=12, warmup=3, eval_every=4, checkpoint_every=5, precision="float32")
-
-
-def assert_same_weights(one: nn.Module, other: nn.Module) -> None:
-    for name, tensor in one.state_dict().items():
-        assert torch.equal(tensor, other.state_dict()[name]), name
-
-
-def interrupt(signum: int) -> Any:
-    return lambda: os.kill(os.getpid(), signum)
-
-
-@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-@pytest.mark.parametrize("stop_at", [0, 4, 6, 10])
-def test_interrupted_training_resumes_to_identical_weights(tmp_path: Path, signum: int, stop_at: int) -> None:
-    handlers = [signal.getsignal(s) for s in STOP_SIGNALS]
-    whole = Slope()
-    expected = fit(whole, LOOP, tmp_path / "whole", "slope")
-    with pytest.raises(Interrupted, match=f"stopped at step {stop_at + 1}") as stopped:
-        fit(Slope(stop_at, interrupt(signum)), LOOP, tmp_path / "killed", "slope")
-    assert stopped.value.signum == signum
-    resumed = Slope()
-    assert_same_weights(fit(resumed, LOOP, tmp_path / "killed", "slope"), expected)
-    assert_same_weights(resumed.model, whole.model)
-    assert resumed.steps == LOOP.n_updates - stop_at - 1, "only the missing steps were played"
-    assert handlers == [signal.getsignal(s) for s in STOP_SIGNALS]
-
-
-def test_crashed_training_resumes_from_its_last_checkpoint(tmp_path: Path) -> None:
-    def crash() -> None:
-        raise RuntimeError("out of memory")
-
-    expected = fit(Slope(), LOOP, tmp_path / "whole", "slope")
-    with pytest.raises(RuntimeError, match="out of memory"):
-        fit(Slope(8, crash), LOOP, tmp_path / "crashed", "slope")
-    resumed = Slope()
-    assert_same_weights(fit(resumed, LOOP, tmp_path / "crashed", "slope"), expected)
-    assert resumed.steps == LOOP.n_updates - 5
-
-
-def test_finished_training_is_read_back_without_a_step(tmp_path: Path) -> None:
-    expected = fit(Slope(), LOOP, tmp_path, "slope")
-    again = Slope()
-    assert_same_weights(fit(again, LOOP, tmp_path, "slope"), expected)
-    assert again.steps == 0
-
-
-def test_checkpoint_of_other_settings_is_refused(tmp_path: Path) -> None:
-    fit(Slope(), LOOP, tmp_path, "slope")
-    other = LoopConfig(n_updates=12, learning_rate=0.5, precision="float32")
-    with pytest.raises(ValueError, match=f"{CHECKPOINT}.*learning_rate"):
-        fit(Slope(), other, tmp_path, "slope")
-
-
-def test_loss_that_is_not_finite_stops_the_training(tmp_path: Path) -> None:
-    task = Slope()
-    with torch.no_grad():
-        task.model[2].bias.fill_(float("nan"))  # type: ignore[index]
-    with pytest.raises(ValueError, match="loss became nan"):
-        fit(task, LOOP, tmp_path, "slope")
-
-
-@pytest.mark.parametrize("precision", ["float64", ""])
-def test_unknown_precision_is_named(tmp_path: Path, precision: str) -> None:
-    with pytest.raises(ValueError, match=f"precision.*{precision!r}"):
-        fit(Slope(), LoopConfig(n_updates=1, precision=precision), tmp_path, "slope")
-
-
 def test_interrupted_dynamics_resumes_to_identical_weights(
     tiny_world: TinyWorld, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -408,3 +324,63 @@ def test_recording_does_not_depend_on_the_order_of_its_shards(tmp_path: Path, mo
     monkeypatch.setattr(record_module, "_run", lambda jobs, workers: map(one_shard, reversed(jobs)))
     record(recording(tmp_path / "other"))
     same_files(tmp_path / "one", tmp_path / "other")
+
+
+# What a run is made of.
+
+
+def test_stage_that_was_finished_by_another_recipe_is_not_skipped(tiny_world: TinyWorld) -> None:
+    before = contents(tiny_world.bundle.parent)
+    wider = replace(TINY_RECIPE, dynamics={**TINY_RECIPE.dynamics, "width": 32})
+    with pytest.raises(ValueError, match=r"dynamics: was made with width 64, now 32; remove it or use another --run"):
+        make_world(wider, *tiny_world)
+    relabelled = replace(TINY_RECIPE, label_fraction=0.5)
+    with pytest.raises(ValueError, match=r"latent_action: was made with label_fraction 0\.3, now 0\.5"):
+        make_world(relabelled, *tiny_world)
+    assert contents(tiny_world.bundle.parent) == before
+
+
+def test_sizes_that_the_tokens_do_not_have_are_named(tiny_world: TinyWorld, tmp_path: Path) -> None:
+    size = DynamicsConfig(vocab_size=512, side=8, num_actions=4)
+    config = TrainDynamicsConfig(tiny_world.run / "tokens", tmp_path / "new", size)
+    with pytest.raises(ValueError, match="vocab_size 512 for the model, 256 in the tokens; num_actions 4 for the"):
+        train_dynamics(config)
+    assert not list(tmp_path.iterdir())
+
+
+def test_dynamics_takes_its_sizes_from_the_tokens_that_it_makes_itself(tiny_world: TinyWorld, tmp_path: Path) -> None:
+    loop = LoopConfig(n_updates=1, batch_size=2, precision="float32")
+    config = TrainDynamicsConfig(
+        out=tmp_path / "dynamics",
+        model=DynamicsShape(width=16, num_layers=1, num_heads=2),
+        loop=loop,
+        clip_length=4,
+        data=tiny_world.data,
+        video_tokenizer_path=tiny_world.run / "tokenizer",
+        lam_path=tiny_world.run / "latent_action",
+    )
+    model = train_dynamics(config)
+    assert (model.config.vocab_size, model.config.side, model.config.num_actions) == (256, 8, 3)
+    made, known = (TokenStore(path / "tokens").manifest for path in (tmp_path / "dynamics", tiny_world.run))
+    assert made.sha256 == known.sha256
+    train_dynamics(config)
+    with pytest.raises(ValueError, match="expected --tokens, or what makes them"):
+        train_dynamics(replace(config, lam_path=None))
+
+
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_command_that_is_stopped_says_so_by_its_status_and_keeps_a_checkpoint(
+    tiny_world: TinyWorld, tmp_path: Path, signum: int
+) -> None:
+    flags = f"--data {tiny_world.data} --out {tmp_path / 'run'} --n-updates 100000 --batch-size 2 --channels 8"
+    command = [sys.executable, "-m", "training.train_latent_action", *flags.split(), "--precision", "float32"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=ROOT) as process:
+        while not (tmp_path / "run" / "log.jsonl").exists() or not (tmp_path / "run" / "log.jsonl").stat().st_size:
+            assert process.poll() is None
+            time.sleep(0.05)
+        process.send_signal(signum)
+        assert process.stderr is not None
+        last = process.stderr.read().splitlines()[-1]
+    assert process.returncode == 128 + signum
+    assert last.startswith("training.train_latent_action: latent action: stopped at step ")
+    assert (tmp_path / "run" / CHECKPOINT).exists()

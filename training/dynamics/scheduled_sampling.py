@@ -21,12 +21,13 @@ from typing import Literal, NamedTuple
 import torch
 
 from genie_env.config import SamplingConfig
+from genie_env.files.json_config import JsonConfig
 from genie_env.models.dynamics import Dynamics
 from genie_env.rollout.engine import RolloutEngine, draw_frame
 
 
 @dataclass(frozen=True)
-class ScheduledSamplingConfig:
+class ScheduledSamplingConfig(JsonConfig):
     """When and how contexts are dreamed."""
 
     method: Literal["none", "self_rollout", "two_pass"] = "self_rollout"

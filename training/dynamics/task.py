@@ -211,8 +211,6 @@ def _tokenizing(config: TrainDynamicsConfig) -> TokenizeConfig:
     data, tokenizer, lam = config.data, config.video_tokenizer_path, config.lam_path
     if data is None or tokenizer is None or lam is None:
         raise ValueError("tokens: expected --tokens, or what makes them: --data, --video-tokenizer-path, --lam-path")
-            "tokens: expected --tokens, or --data, --video-tokenizer-path and --lam-path to make them from"
-        )
     return TokenizeConfig(data, config.out / "tokens", tokenizer, lam)
 
 

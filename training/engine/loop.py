@@ -48,7 +48,7 @@ class Task(Protocol):
 
     @property
     def model(self) -> nn.Module:
-        """May have a method ``hidden_matrices`` that lists the parameters meant for Muon."""
+        """What learns. It may have a method ``hidden_matrices`` that lists the parameters meant for Muon."""
         ...
 
     def loss(self, step: int, rng: np.random.Generator, generator: torch.Generator) -> tuple[torch.Tensor, dict]:

@@ -108,8 +108,9 @@ def alone_in(folder: Path) -> Iterator[None]:
         try:
             yield
         finally:
-            if not was_there and not any(folder.iterdir()):
-                folder.rmdir()
+            if not was_there:
+                with contextlib.suppress(OSError):  # Not empty: something was made; or gone: it has another name now.
+                    folder.rmdir()
 
 
 def trainer_of(network: str, kind: str, kinds: Mapping[str, Kind], own: Mapping[str, Trainer]) -> Trainer:

@@ -21,6 +21,8 @@ FREE = frozenset(
 )
 """Settings that may change within a run: where it lies and on what it runs, how long it is and what it reports. How
 many parts a batch has is decided by ``accumulate`` and the number of processes together."""
+SIZES = frozenset({"vocab_size", "side", "num_tokens", "num_actions"})
+"""Settings that the tokens decide, where a stage reads tokens."""
 MARKS = ("manifest.json", "config.json", "model.safetensors")
 """Files that say what a recording, a token store or a finished stage holds; the first two hold checksums or sizes."""
 
@@ -48,7 +50,8 @@ def stamp_of(config: JsonConfig) -> Stamp:
             stamp |= inner if name in FLAT else {f"{name}.{key}": value for key, value in inner.items()}
         else:
             stamp[name] = fingerprint(value) if isinstance(value, Path) else value
-    return {name: value for name, value in _flat(stamp).items() if name not in FREE}
+    left_out = FREE | (SIZES if hasattr(config, "tokens") else frozenset())
+    return {name: value for name, value in _flat(stamp).items() if name not in left_out}
 
 
 def changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[Change]:

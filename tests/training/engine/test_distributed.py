@@ -20,7 +20,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 from genie_env.command import Interrupted
-from genie_env.config import DynamicsConfig
+from genie_env.config import DynamicsConfig, DynamicsShape
 from genie_env.models.dynamics import Dynamics
 from training.data.dataset import ClipBatch, TokenDataset
 from training.data.token_store import TokenEpisode, TokenStore, write_made_up
@@ -237,10 +237,10 @@ def test_accelerate_launch_resumes_on_two_processes_what_one_began(tokens: Path,
             return super().loss(step, rng, generator)
 
     with pytest.raises(RuntimeError, match="power cut"):
-        fit(Dying(settings), replace(settings.loop, checkpoint_every=2), begun, "dynamics")
+        fit(Dying(settings), replace(settings.loop, checkpoint_every=2), begun, "dynamics", settings)
     (begun / "log.jsonl").unlink()
     launch = "accelerate.commands.launch --multi_gpu --num_machines 1 --num_processes 2 --main_process_port 0"
-    sizes = {f"--{name}": getattr(SIZE, name) for name in SIZE.__dataclass_fields__}
+    sizes = {f"--{name}": getattr(SIZE, name) for name in DynamicsShape.__dataclass_fields__}
     loops = {f"--{name}": getattr(LOOP, name) for name in LOOP.__dataclass_fields__}
     flags = sizes | loops | {"--tokens": tokens, "--out": begun, "--clip-length": 5}
     arguments = [text for name, value in flags.items() for text in (name.replace("_", "-"), str(value))]
