@@ -17,13 +17,11 @@ import numpy as np
 import torch
 
 from genie_env.command import run
-from genie_env.config import LatentActionConfig
 from genie_env.data.episodes import EpisodeStore
 from genie_env.frames import to_float, to_uint8
-from genie_env.models.latent_action import LatentActionModel
 from genie_env.tables import markdown_table
 from training.data.dataset import FrameDataset
-from training.engine.stages import load_stage
+from training.engine.stage import load_network
 from training.latent_action.ceiling import supervised_codes
 from training.latent_action.observer import observer_codes
 from training.latent_action.scoring import Codes, delta_psnr, read_codes, read_transitions, score, write_codes
@@ -95,7 +93,7 @@ def score_latent_actions(config: ScoreConfig) -> str:
 @torch.no_grad()
 def infer_codes(lam_path: Path, store: EpisodeStore, split: str) -> Codes:
     """Codes of all transitions of a split by a model of this project, and drawings of some of them."""
-    model, config = load_stage(lam_path, LatentActionConfig, LatentActionModel)
+    model, config = load_network(lam_path, "latent_action")
     data, codes = FrameDataset(store, split), []
     for entry in data.entries:
         frames_BTHWC = torch.from_numpy(np.array(store.array("frames", entry)))[None]

@@ -374,8 +374,9 @@ def test_command_that_is_stopped_says_so_by_its_status_and_keeps_a_checkpoint(
 ) -> None:
     flags = f"--data {tiny_world.data} --out {tmp_path / 'run'} --n-updates 100000 --batch-size 2 --channels 8"
     command = [sys.executable, "-m", "training.train_latent_action", *flags.split(), "--precision", "float32"]
+    folder = tmp_path / "run" / "learned"
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=ROOT) as process:
-        while not (tmp_path / "run" / "log.jsonl").exists() or not (tmp_path / "run" / "log.jsonl").stat().st_size:
+        while not (folder / "log.jsonl").exists() or not (folder / "log.jsonl").stat().st_size:
             assert process.poll() is None
             time.sleep(0.05)
         process.send_signal(signum)
@@ -383,4 +384,4 @@ def test_command_that_is_stopped_says_so_by_its_status_and_keeps_a_checkpoint(
         last = process.stderr.read().splitlines()[-1]
     assert process.returncode == 128 + signum
     assert last.startswith("training.train_latent_action: latent action: stopped at step ")
-    assert (tmp_path / "run" / CHECKPOINT).exists()
+    assert (folder / CHECKPOINT).exists()

@@ -36,7 +36,7 @@ class FrameDataset:
             ValueError: if the split has no transitions.
         """
         self.store = store
-        self.entries = store.split(split)
+        self.entries = [entry for entry in store.split(split) if entry.length > 1]
         try:
             self._places = ClipPlaces([entry.length for entry in self.entries], length=2)
         except ValueError:

@@ -7,16 +7,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from training.engine.stages import load_stage
 
 from genie_env.config import LatentActionConfig, SourceConfig
 from genie_env.data.episodes import Episode, EpisodeStore, EpisodeWriter
 from genie_env.effect_names import effect_names
 from genie_env.files.reading import read_json
 from genie_env.frames import to_float
-from genie_env.models.latent_action import LatentActionModel
 from training.data.dataset import FrameDataset
 from training.engine.loop import LoopConfig
+from training.engine.stage import load_network
 from training.latent_action.code_assignment import assign
 from training.latent_action.task import LatentActionTask, TrainLatentActionConfig, train
 
@@ -88,7 +87,7 @@ def test_actions_are_found_without_labels_and_mean_the_same_everywhere(recording
     config = _config(recording, tmp_path / "lam", 700)
     model = train(config)
     task = LatentActionTask(config)
-    learned = load_stage(tmp_path / "lam" / "learned", LatentActionConfig, LatentActionModel)[0]
+    learned = load_network(tmp_path / "lam" / "learned", "latent_action")[0]
     before, after = (task.evaluate(m)[0] for m in (learned, model))
     # Chance is 0.39.
     assert after["hungarian_accuracy"] > max(0.75, before["hungarian_accuracy"])
@@ -104,7 +103,7 @@ def test_without_labels_no_recorded_action_is_read(recording: Path, tmp_path: Pa
     np.save(poisoned / "00000.actions.npy", np.where(actions >= 0, (actions * 7 + 1) % 3, actions).astype(np.int16))
     for data, out in ((recording, tmp_path / "a"), (poisoned, tmp_path / "b")):
         train(_config(data, out, 30))
-        store, model = EpisodeStore(data), load_stage(out, LatentActionConfig, LatentActionModel)[0]
+        store, model = EpisodeStore(data), load_network(out, "latent_action")[0]
         frames = torch.from_numpy(np.array(store.array("frames", store.split("test")[0])))[None]
         np.save(out / "codes.npy", model.infer(frames).numpy())
     for name in ("model.safetensors", "config.json", "codes.npy"):
