@@ -7,6 +7,7 @@ there are, and which actions the dynamics is given; stages take their sizes from
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
@@ -255,7 +256,7 @@ def sized(model: JsonConfig, config_class: type[C], store: TokenStore) -> C:
         "num_tokens": manifest.tokens.num_tokens,
         "num_actions": manifest.num_actions,
     }
-    sizes = {name: facts[name] for name in config_class.__dataclass_fields__ if name in facts}
+    sizes = {field.name: facts[field.name] for field in dataclasses.fields(config_class) if field.name in facts}
     wrong = [f"{k} {given[k]} for the model, {v} in the tokens" for k, v in sizes.items() if given.get(k, v) != v]
     if wrong:
         raise ValueError(f"{store.folder}: expected equal sizes, got {'; '.join(wrong)}")

@@ -5,6 +5,7 @@ A stamp is flat and JSON-plain: names of settings as on the command line, to the
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 from collections.abc import Mapping
 from pathlib import Path
@@ -41,7 +42,7 @@ class Change(NamedTuple):
 def stamp_of(config: JsonConfig) -> Stamp:
     """The stamp of a stage's settings; a folder that it reads counts by what it holds, not by its name."""
     stamp: Stamp = {}
-    for name in config.__dataclass_fields__:
+    for name in (field.name for field in dataclasses.fields(config)):
         value = getattr(config, name)
         if name in FREE:
             continue

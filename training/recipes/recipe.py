@@ -202,7 +202,7 @@ def _of_record(table: dict[str, Any], recipe: Recipe) -> dict[str, Any]:
 
 def _of_network(name: str, table: dict[str, Any], recipe: Recipe) -> dict[str, Any]:
     """Fields of a recipe, from the table of a stage that trains a network."""
-    of_model, of_loop = NETWORKS[name].class_for(table).__dataclass_fields__, LoopConfig.__dataclass_fields__
+    of_model, of_loop = _fields(NETWORKS[name].class_for(table)), _fields(LoopConfig)
     model = {key: value for key, value in table.items() if key in of_model}
     loop = {key: value for key, value in table.items() if key in of_loop}
     rest = {key: value for key, value in table.items() if key not in {*model, *loop}}
@@ -221,6 +221,10 @@ def _of_network(name: str, table: dict[str, Any], recipe: Recipe) -> dict[str, A
     else:
         found[f"{name}_training"] = {**getattr(recipe, f"{name}_training"), **rest}
     return found
+
+
+def _fields(config_class: type[JsonConfig]) -> set[str]:
+    return {each.name for each in dataclasses.fields(config_class)}
 
 
 def _require_none(table: str, rest: dict[str, Any]) -> None:

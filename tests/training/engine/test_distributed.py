@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import queue
 import signal
@@ -79,6 +80,10 @@ class BareTask:
 
     def evaluate(self, model: nn.Module) -> tuple[dict[str, float], dict[str, np.ndarray]]:
         return {}, {}
+
+
+def names(config_class: type) -> list[str]:
+    return [each.name for each in dataclasses.fields(config_class)]
 
 
 def last_loss(folder: Path) -> float:
@@ -240,8 +245,8 @@ def test_accelerate_launch_resumes_on_two_processes_what_one_began(tokens: Path,
         fit(Dying(settings), replace(settings.loop, checkpoint_every=2), begun, "dynamics", settings)
     (begun / "log.jsonl").unlink()
     launch = "accelerate.commands.launch --multi_gpu --num_machines 1 --num_processes 2 --main_process_port 0"
-    sizes = {f"--{name}": getattr(SIZE, name) for name in DynamicsShape.__dataclass_fields__}
-    loops = {f"--{name}": getattr(LOOP, name) for name in LOOP.__dataclass_fields__}
+    sizes = {f"--{name}": getattr(SIZE, name) for name in names(DynamicsShape)}
+    loops = {f"--{name}": getattr(LOOP, name) for name in names(LoopConfig)}
     flags = sizes | loops | {"--tokens": tokens, "--out": begun, "--clip-length": 5}
     arguments = [text for name, value in flags.items() for text in (name.replace("_", "-"), str(value))]
     command = [sys.executable, "-m", *launch.split(), "-m", "training.train_dynamics", *arguments]

@@ -51,7 +51,7 @@ def test_file_says_what_the_flags_of_the_stages_say(tmp_path: Path) -> None:
                 [latent_action]
                 num_actions = 4
                 label_fraction = 0.5
-                entropy_weight = 0.2
+                even = 0.2
                 batch_size = 3
                 [tokenize]
                 recorded_actions = true
@@ -80,7 +80,7 @@ def test_file_says_what_the_flags_of_the_stages_say(tmp_path: Path) -> None:
     assert found["tokenizer"].model == TokenizerConfig("fsq", vocab_size=60, levels=(5, 4, 3))
     assert found["tokenizer"].loop == LoopConfig(n_updates=7, batch_size=32)
     assert found["latent_action"].model.num_actions == 4 and found["latent_action"].loop.batch_size == 3
-    assert (found["latent_action"].label_fraction, found["latent_action"].entropy_weight) == (0.5, 0.2)
+    assert (found["latent_action"].label_fraction, found["latent_action"].even) == (0.5, 0.2)
     assert found["tokenize"].recorded_actions
     assert (found["dynamics"].model.width, found["dynamics"].model.vocab_size) == (32, 60)
     assert found["dynamics"].model.num_actions == 4 and found["dynamics"].loop.learning_rate == 1e-4
@@ -135,7 +135,7 @@ def test_bad_file_is_one_line_that_names_it(tmp_path: Path, text: str, message: 
         ("[dynamics]\nwidht = 3", "dynamics", "unknown fields .*'widht'"),
         ("[dynamics]\nclip_length = 'long'", "dynamics", "clip_length: expected int, got 'long'"),
         ("[record]\nframe_skip = 1.5", "record", "frame_skip: expected int"),
-        ("[outcome]\nrewards = []", "outcome", "at least one class"),
+        ("[outcome]\nrewards = []", "outcome", "rewards: expected 1 to"),
         ("[dynamics]\nwidth = 33", "dynamics", "width 33 must be a multiple"),
     ],
 )
