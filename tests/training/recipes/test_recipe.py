@@ -102,6 +102,16 @@ def test_file_may_begin_with_a_known_recipe(tmp_path: Path) -> None:
     assert recipe.env == pong.env and recipe.steps == 9 and recipe.label_fraction == pong.label_fraction
 
 
+def test_file_may_do_without_a_latent_action_model(tmp_path: Path) -> None:
+    path = toml(tmp_path, f"latent_action = false\n{GAME}[tokenize]\nrecorded_actions = true")
+    recipe = read_recipe(path, RECIPES)
+    folders = {name: folder for name, folder in FOLDERS.items() if name != "latent_action"}
+    assert recipe.configure(STAGE["tokenize"], folders).lam_path is None
+    assert not hasattr(recipe.configure(STAGE["dynamics"], folders).model, "vocab_size"), "known once there are tokens"
+    with pytest.raises(FileError, match="recorded_actions is off"):
+        read_recipe(toml(tmp_path, f"latent_action = false\n{GAME}"), RECIPES)
+
+
 GAME = '[record]\nenv = "G-v0"\nsteps = 9\n'
 
 
