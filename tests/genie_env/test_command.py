@@ -34,6 +34,7 @@ WRONG: dict[str, str] = {
     "training.diagnose": "missing --data missing --out new",
     "training.ablation": "--data missing --run missing --out new",
     "training.score_latent_actions": "--data missing --codes missing.npz",
+    "training.verify": "missing",
     "training.bench": "--compare missing.json",
     "agents.record_learner": "--env NoSuchGame-v0 --out new",
     "agents.train_ppo": "--env Genie/World-v0 --world missing --out new",

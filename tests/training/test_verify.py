@@ -18,7 +18,7 @@ from genie_env.config import OutcomeConfig
 from genie_env.models.outcome import OutcomeHead
 from tests.helpers.specimens import SPECIMENS
 from training.engine.checkpoint import TrainingState
-from training.engine.stages import save_stage
+from training.engine.stage import save_network
 from training.verify import verify
 
 
@@ -28,10 +28,10 @@ def make_run(folder: Path) -> None:
     optimizer = torch.optim.AdamW(model.parameters())
     nn.functional.mse_loss(model.embed.weight, torch.zeros_like(model.embed.weight)).backward()
     optimizer.step()
-    save_stage(folder / "outcome", model, model.config)
+    save_network(folder / "outcome", model, model.config, {})
     for stage in ("outcome", "dynamics"):
         (folder / stage).mkdir(exist_ok=True)
-        TrainingState(model, [optimizer], "{}").save(folder / stage / "checkpoint.safetensors")
+        TrainingState(model, [optimizer], {}).save(folder / stage / "checkpoint.safetensors")
 
 
 MAKERS = {name: specimen.make for name, specimen in SPECIMENS.items()} | {"run": make_run}
