@@ -16,7 +16,7 @@ def to_real(
     latent_M: np.ndarray,
     before_M: np.ndarray | None = None,
 ) -> np.ndarray:
-    """Real action for each latent one, told apart where that is needed and what tells is given.
+    """Real action for each latent one; by the action before where the map has tables for it and it is given.
 
     Args:
         mapped: the map.

@@ -45,7 +45,7 @@ class GenieVectorEnv(DreamEnv, gym.vector.VectorEnv[np.ndarray, np.ndarray, np.n
             world: bundled name or folder.
             num_envs: rows.
             max_episode_steps: rows truncate by themselves after so many steps; None, or Gymnasium's -1, never does.
-            autoreset_mode: when rows that ended begin anew; by its name (``"NextStep"``, ``"SameStep"``,
+            autoreset_mode: when rows that ended restart; by its name (``"NextStep"``, ``"SameStep"``,
                 ``"Disabled"``) it leaves ``spec`` JSON-plain.
             render_mode: None or ``"rgb_array"``.
             options: fields of :class:`~genie_env.envs.options.EnvOptions`.

@@ -1,7 +1,7 @@
-"""Who plays when nobody learns: random, sticky random, diverse, one that follows the ball, one that foresees it.
+"""Scripted and random players used for recording and as baselines: random, sticky, biased, diverse, ball-following.
 
-Each has a generator of its own. They act on what they are told is seen, places by name (``ball_y``); whether those
-come from a console's memory or from a picture is the caller's business, and the random ones do not look at all.
+Each has a generator of its own. They act on places by name (``ball_y``); whether those come from a console's memory or
+from a picture is the caller's business, and the random players do not look at all.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class RandomPlayer:
 
 
 class StickyRandomPlayer:
-    """Repeats a random action for a while; the mean length of the repeats is drawn anew each episode."""
+    """Repeats a random action for a while; the mean length of the repeats is drawn for each episode."""
 
     def __init__(self, num_actions: int, rng: np.random.Generator) -> None:
         self._num_actions, self._rng = num_actions, rng
@@ -145,7 +145,7 @@ class DiversePlayer:
 class FollowPlayer:
     """Follows the ball, aims with a changing part of the paddle, and errs at a rate.
 
-    The aim is drawn anew whenever the ball is away, so that balls leave at all angles and both sides score.
+    The aim is drawn again whenever the ball is away, so that balls leave at all angles and both sides score.
     """
 
     def __init__(self, follow: Follow, rng: np.random.Generator, mistakes: float = 0.0, reach: float = 0.0) -> None:
@@ -183,7 +183,7 @@ class FollowPlayer:
 
 
 class AimPlayer:
-    """Goes where the ball will arrive, and hits it with a part of the paddle drawn anew for every ball.
+    """Goes where the ball will arrive, and hits it with a part of the paddle drawn for every ball.
 
     With the edge a ball leaves fast and steep: unlike :class:`FollowPlayer` this one wins rallies. It learns where the
     walls are from the places it has seen the ball in.

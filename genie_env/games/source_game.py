@@ -1,7 +1,7 @@
 """The real game, seen exactly as a world sees it.
 
 Owns the way from a Gymnasium env's picture to a frame: frame skip, crop, resize. Recording, evaluation and the
-real-game twin all go through it, so that world and game never disagree about a pixel.
+real game beside a dream all go through it, so that world and game never disagree about a pixel.
 """
 
 from __future__ import annotations

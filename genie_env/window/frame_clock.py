@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-# A loop this late (a dragged window, a slow disk) goes on from now: nobody wants the lost frames in a rush.
+# A loop this late (a dragged window, a slow disk) goes on from now instead of catching up in a rush.
 STALL_SECONDS = 0.25
 
 

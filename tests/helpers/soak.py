@@ -1,18 +1,19 @@
 """Step a vector environment for long and watch what the process holds: ``python -m tests.helpers.soak --world pong``.
 
-After a warm-up, memory may grow by less than one in a hundred and open files not at all. Linux only.
+Prints what it holds after a warm-up and at the end: memory may grow by less than one in a hundred, and open files not
+at all. POSIX only.
 """
 
 from __future__ import annotations
 
 import gc
-import os
 import sys
+import time
 from dataclasses import dataclass
-from pathlib import Path
 from typing import NamedTuple
 
 import gymnasium as gym
+import psutil
 import tyro
 from tqdm import tqdm
 
@@ -36,7 +37,9 @@ class SoakConfig:
     max_episode_steps: int = 500
     """Short episodes, so that resets are soaked too."""
     obs_type: str = "rgb"
-    """Kind of observation."""
+    """Kind of observations: rgb, grayscale or tokens."""
+    minutes: float = float("inf")
+    """Time limit in minutes; fewer steps are made where they would take longer."""
 
 
 class Held(NamedTuple):
@@ -47,16 +50,19 @@ class Held(NamedTuple):
     files: int
     """Open file descriptors."""
 
+    def __str__(self) -> str:
+        return f"memory {self.memory / 2**20:.1f} MiB, open files {self.files}"
+
 
 def held() -> Held:
     """What this process holds now."""
     gc.collect()
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return Held(pages * os.sysconf("SC_PAGE_SIZE"), len(os.listdir("/proc/self/fd")))
+    process = psutil.Process()
+    return Held(process.memory_info().rss, process.num_fds())
 
 
-def soak(config: SoakConfig) -> tuple[Held, Held]:
-    """What the process holds after the warm-up, and at the end."""
+def soak(config: SoakConfig) -> tuple[int, Held, Held]:
+    """Environment steps made after the warm-up, and what the process holds at their start and end."""
     envs = gym.make_vec(
         "Genie/World-v0",
         num_envs=config.rows,
@@ -67,26 +73,27 @@ def soak(config: SoakConfig) -> tuple[Held, Held]:
     )
     envs.action_space.seed(0)
     envs.reset(seed=0)
-    first = None
-    total = (config.warm_up + config.steps) // config.rows
-    for step in tqdm(range(total), desc="soak", unit="step", disable=None):
-        if first is None and step * config.rows >= config.warm_up:
-            first = held()
+    for _ in range(config.warm_up // config.rows):
         envs.step(envs.action_space.sample())
+    first, steps, deadline = held(), 0, time.monotonic() + 60 * config.minutes
+    print(f"start: {first}", flush=True)
+    with tqdm(total=config.steps, desc="soak", unit="step", disable=None) as bar:
+        while steps < config.steps and time.monotonic() < deadline:
+            envs.step(envs.action_space.sample())
+            steps += config.rows
+            bar.update(config.rows)
     last = held()
+    print(f"end:   {last}", flush=True)
     envs.close()
-    return first or last, last
+    return steps, first, last
 
 
 def main() -> int:
     """Command line; the exit status says whether the process stayed as it was."""
     config = tyro.cli(SoakConfig, description=__doc__)
-    first, last = soak(config)
+    steps, first, last = soak(config)
     growth = last.memory / first.memory - 1
-    print(
-        f"{config.steps} steps at {config.rows} rows: memory {first.memory >> 20} MiB, growth {growth:+.3%}; ", end=""
-    )
-    print(f"open files {first.files}, then {last.files}")
+    print(f"{steps:,} steps at {config.rows} rows: memory {growth:+.3%}, open files {last.files - first.files:+d}")
     return int(growth >= MAX_GROWTH or last.files > first.files)
 
 
