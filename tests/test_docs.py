@@ -18,8 +18,10 @@ from pathlib import Path
 import pytest
 
 import genie_env.cli
+from genie_env.games.registry import known_games
 from tests.helpers.paths import ROOT
 from tests.test_architecture import FLOORS
+from training.recipes import find_recipe
 
 CARDS = sorted((ROOT / "genie_env" / "worlds").glob("*/README.md"))
 GUIDES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -178,6 +180,18 @@ def test_the_tree_in_the_architecture_has_a_line_for_every_room(package: str) ->
 
 def _exists(package: str, room: str) -> bool:
     return (ROOT / package / room).is_dir() or (ROOT / package / f"{room}.py").is_file()
+
+
+def test_the_new_game_that_the_architecture_shows_is_a_recipe_and_a_game(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = (ROOT / "docs" / "architecture.md").read_text()
+    for kind in ("toml", "python"):
+        (block,) = re.findall(rf"```{kind}\n(.*?)```", text, re.DOTALL)
+        (tmp_path / f"game.{kind}").write_text(block)
+    monkeypatch.setattr("genie_env.games.registry._GAMES", {})
+    runpy.run_path(str(tmp_path / "game.python"))
+    assert known_games() == [find_recipe(str(tmp_path / "game.toml")).env]
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=name_of)
