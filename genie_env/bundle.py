@@ -173,17 +173,16 @@ def save_world(world: World, folder: str | Path, card: str = "", replace: bool =
     """Write a bundle; weights are stored in half precision.
 
     Raises:
-        ValueError: if ``folder`` exists and ``replace`` is not set.
+        ValueError: if ``folder`` exists and ``replace`` is not set, or a weight is not finite in half precision.
+        OSError: if it cannot be written, on a full disk for example; an older world stays as it was.
     """
     import torch
 
-    from genie_env.files.tensors import weights_of, write_tensors
+    from genie_env.files.tensors import write_tensors
 
     with whole_folder(folder, replace) as partial:
         for network in world.config.networks:
-            state = weights_of(getattr(world, network))
-            halved = {k: v.half() if v.is_floating_point() else v for k, v in state.items()}
-            write_tensors(partial / f"{network}.safetensors", halved)
+            write_tensors(partial / f"{network}.safetensors", _halved(world, network))
         starts = {"tokens": world.starts.tokens_SPN, "actions": world.starts.actions_SP}
         write_tensors(partial / STARTS, {k: v.to(torch.int16) for k, v in starts.items()})
         write_text(partial / CARD, card)
@@ -195,6 +194,20 @@ def save_world(world: World, folder: str | Path, card: str = "", replace: bool =
         }
         write_json(partial / "config.json", manifest)
     return Path(folder)
+
+
+def _halved(world: World, network: str) -> dict[str, torch.Tensor]:
+    """Weights of a network in half precision, other tensors as they are."""
+    from genie_env.files.tensors import weights_of
+
+    halved = {k: v.half() if v.is_floating_point() else v for k, v in weights_of(getattr(world, network)).items()}
+    for name, tensor in halved.items():
+        if tensor.is_floating_point() and not bool(tensor.isfinite().all()):
+            raise ValueError(
+                f"{network}: {name}: holds values that are not finite in half precision; "
+                "go back to an earlier checkpoint, or train with a lower learning rate"
+            )
+    return halved
 
 
 def _read_manifest(folder: Path) -> dict[str, Any]:

@@ -115,7 +115,7 @@ def machine(device: torch.device) -> dict[str, Any]:
 def _processor() -> str:
     """The processor's name; on Linux Python knows the architecture only."""
     try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:
         return platform.processor()
     names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from genie_env.files.atomic import whole_file
+from genie_env.files.atomic import write_json
+from genie_env.files.errors import FileError
+from genie_env.files.reading import read_json
 
 FORMAT = 1
 # Columns that say what a row of a table is about; the others are figures.
@@ -19,14 +20,11 @@ def read_report(path: Path) -> dict[str, Any]:
     """Read the JSON of an earlier run.
 
     Raises:
-        ValueError: if it is none.
+        FileError: if it is none.
     """
-    try:
-        report = json.loads(path.read_text())
-    except json.JSONDecodeError as error:
-        raise ValueError(f"{path}: expected the JSON of an earlier benchmark, got {error}") from None
+    report = read_json(path, "the JSON of an earlier benchmark")
     if not isinstance(report, dict) or report.get("format") != FORMAT:
-        raise ValueError(f"{path}: expected the JSON of an earlier benchmark in format {FORMAT}")
+        raise FileError(path, f"expected the JSON of an earlier benchmark in format {FORMAT}")
     return report
 
 
@@ -36,8 +34,7 @@ def publish(report: dict[str, Any], other: dict[str, Any] | None, path: Path | N
     if other is not None:
         print(compare(report, other))
     if path is not None:
-        with whole_file(path) as temporary:
-            temporary.write_text(json.dumps(report, indent=2) + "\n")
+        write_json(path, report)
 
 
 def as_text(report: dict[str, Any]) -> str:

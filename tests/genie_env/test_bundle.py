@@ -294,6 +294,18 @@ def test_save_refuses_to_overwrite(tmp_path: Path) -> None:
         save_world(random_world(), folder)
 
 
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), 70_000.0])
+def test_world_that_could_not_be_opened_again_is_not_saved(tmp_path: Path, value: float) -> None:
+    folder = make_random_world(tmp_path / "world")
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    world = random_world()
+    world.dynamics.bias_V[3] = value
+    with pytest.raises(ValueError, match="dynamics: bias_V: holds values that are not finite in half precision"):
+        save_world(world, folder, replace=True)
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+    assert [path.name for path in tmp_path.iterdir()] == ["world"]
+
+
 def test_unknown_world_and_device_are_named(random_world: Path, tmp_path: Path) -> None:
     for world in ("no_such_world", tmp_path):
         for use in (find_world, read_config, load_world):
