@@ -181,7 +181,8 @@ def main(config: ActionMapSettings) -> None:
     fitted = fit(world, labelled, held_out)
     print(markdown(fitted))
     if config.write:
-        save_world(world.replace(config=fitted.config), folder, card=(folder / CARD).read_text(encoding="utf-8"), replace=True)
+        card = (folder / CARD).read_text(encoding="utf-8")
+        save_world(world.replace(config=fitted.config), folder, card=card, replace=True)
 
 
 if __name__ == "__main__":

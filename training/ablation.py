@@ -7,7 +7,6 @@ trained under several seeds and judged on the same held-out clips. Run the same 
 
 from __future__ import annotations
 
-import json
 import tempfile
 import time
 from dataclasses import dataclass, replace
@@ -19,7 +18,7 @@ import numpy as np
 from genie_env.bundle import load_world, save_world
 from genie_env.command import run
 from genie_env.data.episodes import EpisodeStore
-from genie_env.files.atomic import claim_folder, write_json
+from genie_env.files.atomic import claim_folder, read_json, write_json
 from genie_env.games.registry import Game, game_for
 from genie_env.measurement import Measurement, Metric, Subset, select, with_fields
 from genie_env.world import World
@@ -211,7 +210,7 @@ def _warm_up(base: TrainDynamicsConfig, config: AblationConfig) -> None:
 def _equal_updates(base: TrainDynamicsConfig, config: AblationConfig) -> dict[str, int]:
     """Updates of each variant that cost as much processor time as the budget; measured once and kept."""
     path = config.out / "cost.json"
-    cost: dict[str, float] = json.loads(path.read_text()) if path.exists() else {}
+    cost: dict[str, float] = read_json(path) if path.exists() else {}
     for name in config.variants:
         if name not in cost:
             cost[name] = _seconds_per_update(replace(base, **VARIANTS[name]))
