@@ -51,6 +51,11 @@ class SourceConfig(JsonConfig):
         )
         require_texts("action_meanings", self.action_meanings)
         require_texts("keys", self.keys)
+        # A game whose actions have no names yet is one that has not been recorded.
+        num_actions = len(self.action_meanings) or LARGEST_SIZE
+        num_effects = len(self.effects) if not self.action_meanings else num_actions
+        _require_table("effects", self.effects, num_effects if self.effects else 0, num_actions)
+        _require_table("keys", tuple(self.keys.values()), len(self.keys), num_actions)
         if self.crop is not None:
             top, bottom, left, right = self.crop
             _require(
@@ -167,9 +172,8 @@ class WorldConfig(JsonConfig):
         changed = min(self.sampling.max_changed, most)
         require_memory("sampling.max_changed * vocab_size", changed, self.tokenizer.vocab_size)
         num_real, num_latent = len(self.source.action_meanings), self.dynamics.num_actions
-        _require_table("source.keys", tuple(self.source.keys.values()), len(self.source.keys), num_real)
-        effects = self.source.effects
-        _require_table("source.effects", effects, num_real if effects else 0, num_real)
+        named = num_real > 0 or not (self.source.keys or self.source.effects)
+        _require(named, "source.action_meanings: expected a name for each action that keys and effects belong to")
         if self.action_map is not None:
             _require_map(self.action_map, num_real, num_latent)
 

@@ -99,7 +99,9 @@ def sticky_probability(source: SourceConfig) -> float:
     installed: all ids of its fifth version begin at 0.25 (Machado et al. 2018).
     """
     if STICKY in source.env_kwargs:
-        return float(source.env_kwargs[STICKY] or 0.0)
+        given = source.env_kwargs[STICKY]
+        # A recording may come from anywhere, and its arguments hold anything.
+        return float(given) if isinstance(given, (int, float)) and 0 <= given <= 1 else 0.0
     if source.env_id in gym.registry:
         return _own_sticky(source.env_id)
     return 0.25 if source.env_id.startswith("ALE/") and source.env_id.endswith("-v5") else 0.0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 from collections.abc import Callable
@@ -25,9 +26,11 @@ class Specimen(NamedTuple):
 
 
 def _make_bundle(folder: Path) -> None:
+    from genie_env.measurement import MEASUREMENTS, Measurement, Metric
     from tests.helpers.worlds import make_random_world
 
-    make_random_world(folder)
+    rows = [Measurement(Metric.PSNR, 30.0, horizon=horizon).to_json() for horizon in (1, 10)]
+    make_random_world(folder, metrics={MEASUREMENTS: rows, "nested": {"frames": 3}})
 
 
 def _make_fsq_bundle(folder: Path) -> None:
@@ -48,19 +51,32 @@ def _open_bundle(folder: Path) -> Any:
 
 
 def _use_bundle(env: Any) -> None:
+    from genie_env.describe import describe
+
     for _ in range(3):
         obs, reward, _, _, _ = env.step(env.action_space.sample())
         assert obs.dtype == np.uint8 and np.isfinite(reward)
     world = env.unwrapped.world
     world.infer_actions(np.stack([obs, obs])[None])
+    # Figures of a world are looked at when they are shown, and may be refused then.
+    with contextlib.suppress(ValueError):
+        list(describe(world))
     env.close()
 
 
 def _make_recording(folder: Path) -> None:
+    from genie_env.config import SourceConfig
     from genie_env.data.episodes import Episode, EpisodeWriter
-    from tests.genie_env.data.test_episodes import SOURCE
 
-    rng, writer = np.random.default_rng(0), EpisodeWriter(folder, SOURCE, ("x", "y"))
+    source = SourceConfig(
+        "ALE/Pong-v5",
+        env_kwargs={"repeat_action_probability": 0.0},
+        crop=(0, 8, 0, 8),
+        action_meanings=("A", "B", "C"),
+        effects=(0, 1, 2),
+        keys={"up": 1},
+    )
+    rng, writer = np.random.default_rng(0), EpisodeWriter(folder, source, ("x", "y"))
     for shard in range(2):
         episodes = [
             Episode(
@@ -83,6 +99,7 @@ def _open_recording(folder: Path) -> Any:
 
 
 def _use_recording(store: Any) -> None:
+    from genie_env.data.description import describe
     from training.data.dataset import FrameDataset, effect_labels
 
     for split in ("train", "test"):
@@ -92,7 +109,7 @@ def _use_recording(store: Any) -> None:
             batch = FrameDataset(store, split).transitions(np.random.default_rng(0), 4, context=3)
             assert batch.frames_BTHWC.shape[:2] == (4, 4)
             effect_labels(store, batch.actions_B)
-    store.summary()
+    assert store.summary() and describe(store).text()
 
 
 def _make_policy(folder: Path) -> None:

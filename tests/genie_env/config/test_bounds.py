@@ -118,13 +118,19 @@ def test_settings_of_which_no_network_can_be_built_are_refused(fields: dict[str,
         ({"latent_action": LatentActionConfig(image_size=128)}, "latent_action.image_size"),
         ({"latent_action": LatentActionConfig(image_size=48)}, "latent_action.image_size"),
         ({"sampling": SamplingConfig(decode_steps=65)}, "decode_steps"),
-        ({"source": SourceConfig(action_meanings=("A", "B", "C"), effects=(0, 1))}, "source.effects"),
-        ({"source": SourceConfig(action_meanings=("A", "B", "C"), effects=(0, 1, 3))}, "source.effects"),
     ],
 )
 def test_parts_that_cannot_work_together_are_refused(overrides: dict[str, Any], word: str) -> None:
     with pytest.raises(ValueError, match=word):
         random_config(**overrides)
+
+
+@pytest.mark.parametrize(
+    "fields", [{"effects": (0, 1)}, {"effects": (0, 1, 3)}, {"effects": (0, 1, -1)}, {"keys": {"up": 3}}]
+)
+def test_tables_that_do_not_fit_the_actions_of_a_game_are_refused(fields: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=next(iter(fields))):
+        SourceConfig(action_meanings=("A", "B", "C"), **fields)
 
 
 @pytest.mark.parametrize("crop", [(-1, 5, 0, 5), (5, 5, 0, 5), (0, 5, 5, 4), (0, 10**9, 0, 5)])
