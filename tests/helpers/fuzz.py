@@ -38,7 +38,7 @@ MEMORY = 2**30
 class FuzzConfig:
     """Open damaged folders and count what happens."""
 
-    what: Literal["bundle", "fsq-bundle", "recording", "policy", "tokens"] = "bundle"
+    what: Literal["bundle", "fsq-bundle", "recording", "tokens", "policy", "run"] = "bundle"
     """Kind of folder to damage; ``fsq-bundle`` is one with the other kind of tokenizer."""
     mutations: int = 1000
     """Number of damaged folders."""

@@ -170,11 +170,54 @@ def _use_tokens(store: Any) -> None:
     assert store.fingerprint
 
 
+def _trained(network: Any, steps: int) -> Any:
+    import torch
+
+    from training.engine.checkpoint import TrainingState
+
+    optimizer = torch.optim.AdamW(network.requires_grad_(True).parameters())
+    state = TrainingState(network, [optimizer], {"seed": 0})
+    for _ in range(steps):
+        network(torch.zeros(2, network.config.context_frames, 4).long()).terminated_B.sum().backward()
+        optimizer.step()
+        state.step += 1
+    return state
+
+
+def _make_run(folder: Path) -> None:
+    from genie_env.config import OutcomeConfig
+    from genie_env.models.outcome import OutcomeHead
+    from training.engine.stage import save_network
+
+    network = OutcomeHead(OutcomeConfig(vocab_size=8, num_tokens=4))
+    save_network(folder / "outcome", network, network.config, {})
+    _trained(network, 1).save(folder / "outcome" / "checkpoint.safetensors")
+
+
+def _open_run(folder: Path) -> Any:
+    from training.engine.stage import load_network
+
+    network, _ = load_network(folder / "outcome", "outcome")
+    state = _trained(network, 0)
+    state.load(folder / "outcome" / "checkpoint.safetensors")
+    return state
+
+
+def _use_run(state: Any) -> None:
+    import torch
+
+    network = state.model
+    output = network(torch.zeros(2, network.config.context_frames, network.config.num_tokens).long())
+    output.terminated_B.sum().backward()
+    state.optimizers[0].step()
+
+
 SPECIMENS = {
     "bundle": Specimen(_make_bundle, _open_bundle, _use_bundle, "config.json"),
     "fsq-bundle": Specimen(_make_fsq_bundle, _open_bundle, _use_bundle, "config.json"),
     "recording": Specimen(_make_recording, _open_recording, _use_recording, "manifest.json"),
     "policy": Specimen(_make_policy, _open_policy, _use_policy, "policy.json"),
+    "run": Specimen(_make_run, _open_run, _use_run, "config.json"),
     "tokens": Specimen(_make_tokens, _open_tokens, _use_tokens, "manifest.json"),
 }
 

@@ -11,37 +11,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
-from torch import nn
 
-from genie_env.config import OutcomeConfig
-from genie_env.models.outcome import OutcomeHead
 from tests.helpers.specimens import SPECIMENS
-from training.engine.checkpoint import TrainingState
-from training.engine.stage import save_network
 from training.verify import verify
 
 
-def make_run(folder: Path) -> None:
-    """A finished stage with its checkpoint, beside one of nothing but a checkpoint."""
-    model = OutcomeHead(OutcomeConfig(vocab_size=8, num_tokens=4))
-    optimizer = torch.optim.AdamW(model.parameters())
-    nn.functional.mse_loss(model.embed.weight, torch.zeros_like(model.embed.weight)).backward()
-    optimizer.step()
-    save_network(folder / "outcome", model, model.config, {})
-    for stage in ("outcome", "dynamics"):
-        (folder / stage).mkdir(exist_ok=True)
-        TrainingState(model, [optimizer], {}).save(folder / stage / "checkpoint.safetensors")
-
-
-MAKERS = {name: specimen.make for name, specimen in SPECIMENS.items()} | {"run": make_run}
-
-
-@pytest.fixture(scope="module", params=MAKERS)
+@pytest.fixture(scope="module", params=SPECIMENS)
 def sound(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An undamaged folder of each kind."""
     folder = tmp_path_factory.mktemp("sound") / request.param
-    MAKERS[request.param](folder)
+    SPECIMENS[request.param].make(folder)
     return folder
 
 
