@@ -6,7 +6,9 @@ Owns parsing, error lines and statuses; knows nothing of what a command does. A 
 
 from __future__ import annotations
 
+import argparse
 import contextlib
+import dataclasses
 import importlib
 import io
 import os
@@ -15,13 +17,14 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import gymnasium.error
 import tyro
 
 WRONG_INPUT = (ValueError, ImportError, OSError, gymnasium.error.Error)
 """What a user can mend; every other exception is a bug and keeps its traceback."""
+MODULES = "``--module NAME`` imports a Python module first, which may register games, networks and recipes."
 REFUSED = 2
 """Exit status after wrong input."""
 KILLED = 128
@@ -49,6 +52,9 @@ def run(
 ) -> int:
     """Parse a command line, call ``function`` with the configuration and return the exit status.
 
+    Every command takes ``--module NAME``, once or several times: the Python modules are imported before anything else,
+    so that games, networks and recipes of one's own are known to it.
+
     Args:
         function: the command; what it returns is ignored.
         config_class: dataclass whose fields are the flags, or a union of dataclasses, one for each subcommand.
@@ -65,8 +71,11 @@ def run(
     """
     _print_what_the_console_can()
     name = prog or _started_as()
-    config = tyro.cli(config_class, prog=name, description=description, args=argv)
+    arguments = list(sys.argv[1:] if argv is None else argv)
     try:
+        arguments = _import_modules(arguments, keep="module" in _field_names(config_class))
+        about = "\n\n".join(part for part in (description, MODULES) if part)
+        config = tyro.cli(config_class, prog=name, description=about, args=arguments)
         function(config)
         sys.stdout.flush()
     except BrokenPipeError:
@@ -90,17 +99,26 @@ def run(
     return 0
 
 
-def import_modules(names: Sequence[str]) -> None:
-    """Import modules that a user named: those that register games, networks or recipes of their own.
-
-    Raises:
-        ValueError: if one cannot be imported; names it.
-    """
-    for name in names:
+def _import_modules(arguments: list[str], keep: bool) -> list[str]:
+    """Import what ``--module`` names, and return the other arguments; all of them if ``keep``."""
+    flags = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
+    flags.add_argument("--module", action="append", default=[])
+    try:
+        named, others = flags.parse_known_args(arguments)
+    except argparse.ArgumentError:
+        raise ValueError("module: expected the name of a Python module after --module") from None
+    for name in named.module:
         try:
             importlib.import_module(name)
         except ImportError as error:
             raise ValueError(f"module {name!r}: cannot be imported ({error})") from error
+    return arguments if keep else others
+
+
+def _field_names(config_class: Any) -> set[str]:
+    """Names of the fields of a dataclass, or of all those of a union."""
+    classes = [config_class, *get_args(config_class)]
+    return {field.name for each in classes if dataclasses.is_dataclass(each) for field in dataclasses.fields(each)}
 
 
 class StopRequest:

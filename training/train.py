@@ -7,11 +7,12 @@ skipped, one that was killed goes on from its last checkpoint; run the same comm
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from genie_env.command import import_modules, run
+from genie_env.command import run
+from genie_env.games.registry import game_for, register_game
 from training import export, record
 from training.engine.stage import Stage, changed_settings
 from training.engine.stamp import describe
@@ -37,8 +38,8 @@ class TrainConfig:
     """Stage to stop after; empty: make the whole world."""
     compile: bool = False
     """Compile the dynamics while it trains: half a minute at the start, a tenth faster on a CPU."""
-    module: tuple[str, ...] = ()
-    """Python modules to import first: of games, networks and recipes of your own."""
+    module: str = ""
+    """Python module to import first, also by the processes that record; name it last where there are several."""
 
 
 def make_world(recipe: Recipe, data: Path, run: Path, out: Path, last: str = "", compile: bool = False) -> None:
@@ -59,6 +60,8 @@ def make_world(recipe: Recipe, data: Path, run: Path, out: Path, last: str = "",
     names = [stage.name for stage in PIPELINE]
     if last and last not in names:
         raise ValueError(f"only: expected one of {names}, got {last!r}")
+    if recipe.game is not None:
+        register_game(replace(game_for(recipe.env), source=recipe.game))
     given = {"dynamics": {"compile": compile}}
     stages = [stage for stage in PIPELINE if stage.network != "latent_action" or recipe.latent_action is not None]
     folders = {stage.name: stage.folder(run) for stage in stages} | {"record": data, "export": out}
@@ -89,8 +92,9 @@ def _is_finished(stage: Stage, folder: Path, config: Any) -> bool:
 
 def main(config: TrainConfig) -> None:
     """Make the world."""
-    import_modules(config.module)
     recipe = find_recipe(config.recipe)
+    if config.module:
+        recipe = replace(recipe, module=config.module)
     name = Path(config.recipe).stem
     data = config.data or Path("data") / name
     folder = config.run or Path("runs") / name

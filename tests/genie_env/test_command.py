@@ -128,6 +128,25 @@ def test_flags_fill_the_configuration() -> None:
     assert seen == [Outer(Inner(4), Inner(3))]
 
 
+def test_modules_are_imported_before_flags_are_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("one_of_mine", "other_of_mine"):
+        (tmp_path / f"{name}.py").write_text(f"print({name!r})")
+    monkeypatch.syspath_prepend(tmp_path)
+    seen: list[Outer] = []
+    line = "--module one_of_mine --size 3 --module=other_of_mine"
+    assert run(seen.append, Outer, argv=line.split(), prog="x") == 0
+    assert seen == [Outer(loop=Inner(3))] and capsys.readouterr().out == "one_of_mine\nother_of_mine\n"
+
+
+@pytest.mark.parametrize("line", ["--module no_such_module", "--module"])
+def test_module_that_is_not_there_is_one_line(line: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(print, Outer, argv=line.split(), prog="x") == 2
+    printed = capsys.readouterr()
+    assert printed.err.startswith("x: error: module") and printed.err.count("\n") == 1 and not printed.out
+
+
 def test_unknown_flag_is_status_2(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         run(print, Outer, argv=["--sise", "3"], prog="x")

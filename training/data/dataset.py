@@ -116,7 +116,9 @@ class TokenDataset:
 
         def stack(name: str) -> np.ndarray:
             rows = zip(picks[:, 0], times_BT, strict=True)
-            return np.stack([getattr(self.episodes[e], name)[times_T.clip(0)] for e, times_T in rows])
+            found = [getattr(self.episodes[e], name)[times_T.clip(0)] for e, times_T in rows]
+            any_TX = getattr(self.episodes[0], name)
+            return np.stack(found) if found else np.zeros((0, length, *any_TX.shape[1:]), any_TX.dtype)
 
         def happened(name: str) -> torch.Tensor:
             values_BT = stack(name)

@@ -20,6 +20,7 @@ from genie_env.config import (
     LatentActionConfig,
     OutcomeConfig,
     SamplingConfig,
+    SourceConfig,
     TokenizerConfig,
 )
 from genie_env.files.errors import FileError
@@ -29,7 +30,7 @@ from training.engine.loop import LoopConfig
 from training.engine.stage import Stage
 
 TOML_BYTES = 2**20
-TABLES = ("record", "tokenizer", "latent_action", "tokenize", "dynamics", "outcome", "export", "sampling")
+TABLES = ("game", "record", "tokenizer", "latent_action", "tokenize", "dynamics", "outcome", "export", "sampling")
 """Tables of a recipe's file: the stages, each with the flags of its command, and how dreams are drawn."""
 
 
@@ -67,6 +68,8 @@ class Recipe:
     sampling: SamplingConfig = SamplingConfig()
     record: dict[str, Any] = field(default_factory=dict)
     """Fields of ``RecordConfig`` that differ."""
+    game: SourceConfig | None = None
+    """What is known of a game that is not registered: crop, rate, names, effects and keys of its actions."""
     export: dict[str, Any] = field(default_factory=dict)
     """Fields of ``ExportConfig`` that differ."""
 
@@ -187,6 +190,8 @@ def _updated(base: Recipe, tables: dict[str, dict[str, Any]], without_latent_act
     changes["recorded_actions"] = tokenize.pop("recorded_actions")
     _require_none("tokenize", tokenize)
     changes["sampling"] = SamplingConfig.from_json({**base.sampling.to_json(), **tables.get("sampling", {})})
+    if "game" in tables:
+        changes["game"] = SourceConfig.from_json({"env_id": changes.get("env", base.env), **tables["game"]})
     changes["export"] = {**base.export, **tables.get("export", {})}
     return dataclasses.replace(base, **changes)
 

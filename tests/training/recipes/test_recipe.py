@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from genie_env.config import SamplingConfig, TokenizerConfig
+from genie_env.config import SamplingConfig, SourceConfig, TokenizerConfig
 from genie_env.files.errors import FileError
 from training.dynamics.scheduled_sampling import ScheduledSamplingConfig
 from training.engine.loop import LoopConfig
@@ -110,6 +110,13 @@ def test_file_may_do_without_a_latent_action_model(tmp_path: Path) -> None:
     assert not hasattr(recipe.configure(STAGE["dynamics"], folders).model, "vocab_size"), "known once there are tokens"
     with pytest.raises(FileError, match="recorded_actions is off"):
         read_recipe(toml(tmp_path, f"latent_action = false\n{GAME}"), RECIPES)
+
+
+def test_file_says_what_is_known_of_a_game(tmp_path: Path) -> None:
+    table = '[game]\naction_meanings = ["LEFT", "RIGHT"]\neffects = [0, 1]\nkeys = { a = 0, d = 1 }\nfps = 20\n'
+    assert read_recipe(toml(tmp_path, table + GAME), RECIPES).game == SourceConfig(
+        "G-v0", action_meanings=("LEFT", "RIGHT"), effects=(0, 1), keys={"a": 0, "d": 1}, fps=20.0
+    )
 
 
 GAME = '[record]\nenv = "G-v0"\nsteps = 9\n'
