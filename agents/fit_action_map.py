@@ -1,9 +1,9 @@
 """Fit a world's action map from a few labelled transitions: ``python -m agents.fit_action_map worlds/my_game``.
 
-The labels come from a recording, or from a few seconds of diverse random play in the real game. Reported are the
-purity of each latent action, which effects are covered, and how often the map names the right effect on transitions
-that it was not fitted on. With ``--write`` the map is stored in the bundle, whose dreams then take the game's own
-actions.
+The labels come from a recording, or from a few seconds of diverse random play in the real game. The report has the
+purity of each latent action, the share of effects that are covered, and how often the map names the right effect on
+transitions that it was not fitted to. With ``--write`` the map is stored in the bundle, whose dreams then take the
+game's own actions.
 """
 
 from __future__ import annotations
@@ -25,11 +25,12 @@ from genie_env.data.clips import draw_clips
 from genie_env.data.episodes import EpisodeStore
 from genie_env.data.fit_action_map import fit_action_map, infer_effects
 from genie_env.games.players import DiversePlayer
+from genie_env.tables import markdown_table
 from genie_env.world import World
 
 
 @dataclass(frozen=True)
-class ActionMapSettings:
+class FitActionMapConfig:
     """Fit a world's action map."""
 
     world: tyro.conf.Positional[str]
@@ -37,13 +38,13 @@ class ActionMapSettings:
     data: Path | None = None
     """Recording to take labels from; without one the real game is played at random."""
     labels: int = 200
-    """Labelled transitions."""
+    """Labelled transitions to fit the map to."""
     held_out: int = 1000
     """Further transitions to measure the map on."""
     write: bool = False
     """Store the map in the bundle."""
     seed: int = 0
-    """Of the draw, or of the play."""
+    """Seed of the draw from a recording, or of the play."""
 
 
 class Labelled(NamedTuple):
@@ -56,10 +57,10 @@ class Labelled(NamedTuple):
 
 
 class Fitted(NamedTuple):
-    """A map and what it is worth."""
+    """A map and how often it is right."""
 
     config: WorldConfig
-    """The world's, with the map."""
+    """Configuration of the world with the map."""
     mapped: ActionMapConfig
     held_out: float
     """Share of held-out transitions whose effect the map names."""
@@ -77,9 +78,9 @@ def fit(world: World, labelled: Labelled, held_out: Labelled) -> Fitted:
         effects = infer_effects(labelled.latent_M, labelled.real_M, num_real, num_latent)
         source = dataclasses.replace(source, effects=effects)
     mapped = fit_action_map(labelled.latent_M, labelled.real_M, source.effects, num_latent, labelled.before_M)
-    said_M = to_real(mapped, held_out.latent_M, held_out.before_M)
+    named_M = to_real(mapped, held_out.latent_M, held_out.before_M)
     effect_of = np.array(source.effects)
-    right = float((effect_of[said_M] == effect_of[held_out.real_M]).mean())
+    right = float((effect_of[named_M] == effect_of[held_out.real_M]).mean())
     return Fitted(dataclasses.replace(world.config, source=source, action_map=mapped), mapped, right)
 
 
@@ -121,7 +122,7 @@ def played_labels(world: World, count: int, seed: int) -> Labelled:
     """
     game, rng = make_real_env(world), np.random.default_rng(seed)
     lead = _lead(world)
-    # Actions that take turns keep a paddle in the middle, where every one of them shows: at a wall none does.
+    # Actions in turn keep a paddle in the middle, where each of them has a visible effect; at a wall none has.
     player = DiversePlayer(len(world.config.source.action_meanings), rng, weight=1.0)
     frames = [game.reset(seed=seed)[0]]
     clips, real, before = [], [], []
@@ -149,27 +150,28 @@ def _label(world: World, clips_MTHWC: np.ndarray, real_M: np.ndarray, before_M: 
 
 
 def markdown(fitted: Fitted) -> str:
-    """The map and its figures."""
+    """The map and how well it names effects."""
     names, mapped = fitted.config.source.action_meanings, fitted.mapped
-    lines = ["| latent action | stands for | purity |", "|---|---|---|"]
-    for code, (real, purity) in enumerate(zip(mapped.latent_to_real, mapped.purity, strict=True)):
-        lines.append(f"| {code} | {names[real]} | {purity:.2f} |")
-    lines += ["", "| real action | latent action |", "|---|---|"]
-    lines += [f"| {name} | {code} |" for name, code in zip(names, mapped.real_to_latent, strict=True)]
-    if mapped.real_to_latent_after:
-        lines += ["", "| after | " + " | ".join(names) + " |", "|---|" + "---|" * len(names)]
-        rows = zip(names, mapped.real_to_latent_after, strict=True)
-        lines += [f"| {name} | " + " | ".join(map(str, row)) + " |" for name, row in rows]
-    agreement = "–" if mapped.agreement is None else f"{mapped.agreement:.3f}"
-    lines += [
-        "",
-        f"{mapped.num_labels} labels; effects covered {mapped.coverage:.2f}; agreement {agreement} on labels left out, "
-        f"{fitted.held_out:.3f} on held-out transitions.",
+    codes = [
+        (code, names[real], f"{purity:.2f}")
+        for code, (real, purity) in enumerate(zip(mapped.latent_to_real, mapped.purity, strict=True))
     ]
-    return "\n".join(lines) + "\n"
+    tables = [
+        markdown_table(("latent action", "stands for", "purity"), codes),
+        markdown_table(("real action", "latent action"), zip(names, mapped.real_to_latent, strict=True)),
+    ]
+    if mapped.real_to_latent_after:
+        rows = [(name, *row) for name, row in zip(names, mapped.real_to_latent_after, strict=True)]
+        tables.append(markdown_table(("after", *names), rows))
+    agreement = "–" if mapped.agreement is None else f"{mapped.agreement:.3f}"
+    summary = (
+        f"{mapped.num_labels} labels; effects covered {mapped.coverage:.2f}; agreement {agreement} on labels left out, "
+        f"{fitted.held_out:.3f} on held-out transitions.\n"
+    )
+    return "\n".join([*tables, summary])
 
 
-def main(config: ActionMapSettings) -> None:
+def main(config: FitActionMapConfig) -> None:
     """Command line."""
     folder, world = find_world(config.world), load_world(config.world, "cpu")
     if config.data is not None:
@@ -186,4 +188,4 @@ def main(config: ActionMapSettings) -> None:
 
 
 if __name__ == "__main__":
-    raise SystemExit(run(main, ActionMapSettings, description=__doc__))
+    raise SystemExit(run(main, FitActionMapConfig, description=__doc__))

@@ -1,4 +1,4 @@
-"""The real game twin: the source game of a world, made to look and act exactly like the dream."""
+"""The source game of a world, with exactly the observations and actions of the dream."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def make_real_env(world: World | str | Path, render_mode: str | None = None) -> 
 
     Args:
         world: an opened world, a bundled name, or a folder.
-        render_mode: of the game itself; observations need none.
+        render_mode: render mode of the game itself; observations need none.
 
     Raises:
         ImportError: if the game's package is not installed; the message names the extra.

@@ -1,4 +1,4 @@
-"""Policies that need no learning, all with one interface: ``act(obs) -> action``, and a generator of their own.
+"""Policies that need no learning: each has a generator of its own and ``act(obs) -> action``.
 
 An observation is a frame of the dream or of the real game, uint8 [64, 64, 3]: the scripted player finds ball and
 paddle in the picture, so it plays both. The players themselves are those that recordings are made with.

@@ -2,7 +2,7 @@
 
 All begin from one parent, by default one that only ever saw real frames, and go on for equal compute: the time of
 ``budget`` updates of plain teacher forcing, by the mean cost of an update of each kind, measured first. Every way is
-trained under several seeds and judged on the same held-out clips. Run the same command again to go on after a stop.
+trained under several seeds and measured on the same held-out clips. Run the same command again to go on after a stop.
 """
 
 from __future__ import annotations
@@ -83,9 +83,9 @@ class AblationConfig:
     seeds: tuple[int, ...] = (1, 2)
     """Seeds of what follows the parent."""
     variants: tuple[str, ...] = tuple(VARIANTS)
-    """Which to train; plain teacher forcing is always compared with."""
+    """Variants to train; plain teacher forcing must be among them."""
     num_clips: int = 192
-    """Held-out clips that dreams are judged on."""
+    """Held-out clips that are dreamed from."""
     horizons: tuple[int, ...] = (1, 5, 10, 20, 50)
     """Steps after which a dream is compared with what really came."""
     play_rows: int = 8
@@ -93,7 +93,7 @@ class AblationConfig:
     play_steps: int = 500
     """Steps of free play."""
     device: str = "auto"
-    """``auto`` or a torch device."""
+    """Torch device, or ``auto``."""
 
     def __post_init__(self) -> None:
         if self.recipe not in RECIPES:
@@ -208,7 +208,7 @@ def _warm_up(base: TrainDynamicsConfig, config: AblationConfig) -> None:
 
 
 def _equal_updates(base: TrainDynamicsConfig, config: AblationConfig) -> dict[str, int]:
-    """Updates of each variant that cost as much processor time as the budget; measured once and kept."""
+    """Updates of each variant that cost as much processor time as the budget; measured once."""
     path = config.out / "cost.json"
     cost: dict[str, float] = read_json(path) if path.exists() else {}
     for name in config.variants:

@@ -16,8 +16,8 @@ from tqdm import tqdm
 from genie_env.command import run
 from genie_env.files.atomic import write_json
 from genie_env.games.registry import Game
+from training.evaluation.array_metrics import count_places
 from training.evaluation.attention_pictures import draw_attention, most_changed_clip
-from training.evaluation.coverage import count_places
 from training.evaluation.diagnosis_inputs import PASS_FRAMES, DiagnosisInputs
 from training.evaluation.findings import RULE, Finding, table
 from training.evaluation.held_out import Clips, HeldOutPlay

@@ -1,4 +1,4 @@
-"""Where agents learn and are scored: many dreams, or many real games, behind one stable-baselines3 interface.
+"""The environments that agents learn and are scored in: many dreams, or many real games, with one interface.
 
 Both give the observations and take the actions of a policy's :class:`PolicySpec`, so a policy moves between them
 unchanged. Owns how they are made; knows nothing about learning.
@@ -31,7 +31,7 @@ from genie_env.frames import to_gray
 from genie_env.world import Prompts, World
 
 RANDOM_ACTIONS = 30
-"""Random actions that a real game begins with at most."""
+"""Most random actions that a real game begins with."""
 
 
 class PolicyActions(VecEnvWrapper):
@@ -42,7 +42,7 @@ class PolicyActions(VecEnvWrapper):
         self._actions = np.array(actions)
 
     def reset(self) -> VecEnvObs:
-        """Begin anew."""
+        """Reset the environment below."""
         return self.venv.reset()
 
     def step_async(self, actions: np.ndarray) -> None:
@@ -50,19 +50,19 @@ class PolicyActions(VecEnvWrapper):
         self.venv.step_async(self._actions[actions])
 
     def step_wait(self) -> VecEnvStepReturn:
-        """What came of it."""
+        """Observations, rewards, ends and infos of the step."""
         return self.venv.step_wait()
 
 
 class LatentAsReal(VecEnvWrapper):
-    """Turns latent actions into real ones, by the action before where a code alone stands for several."""
+    """Turns latent actions into real ones; where a code stands for several, the action before decides."""
 
     def __init__(self, venv: VecEnv, mapped: ActionMapConfig) -> None:
         super().__init__(venv, action_space=gym.spaces.Discrete(len(mapped.latent_to_real)))
         self._mapped = mapped
 
     def reset(self) -> VecEnvObs:
-        """Begin anew."""
+        """Reset the environment below."""
         self._real_B = np.full(self.num_envs, -1)
         return self.venv.reset()
 
@@ -72,14 +72,14 @@ class LatentAsReal(VecEnvWrapper):
         self.venv.step_async(self._real_B)
 
     def step_wait(self) -> VecEnvStepReturn:
-        """What came of it."""
+        """Observations, rewards, ends and infos of the step."""
         observations, rewards, dones, infos = self.venv.step_wait()
         self._real_B = np.where(dones, -1, self._real_B)
         return observations, rewards, dones, infos
 
 
 class RealThroughLatent(LatentAsReal):
-    """Sends real actions through the latent codes and back, as a dream and its map would understand them."""
+    """Turns real actions into latent codes and back, as a dream and its action map do."""
 
     def __init__(self, venv: VecEnv, mapped: ActionMapConfig) -> None:
         super().__init__(venv, mapped)
@@ -87,19 +87,19 @@ class RealThroughLatent(LatentAsReal):
         self._codes = latent_tables(mapped)
 
     def step_async(self, actions: np.ndarray) -> None:
-        """Play what is left of real actions [B]."""
+        """Play the real actions [B] that the codes stand for."""
         super().step_async(self._codes[self._real_B, actions])
 
 
 class WorldObservations(VecEnvWrapper):
-    """Shows the real game's frames as a dream shows its own: grey, or as the world's tokens."""
+    """Turns the real game's frames into a policy's observations: colour, grey, or the world's tokens."""
 
     def __init__(self, venv: VecEnv, world: World, obs_type: str) -> None:
         super().__init__(venv, observation_space=observation_space(world.config, obs_type))
         self._world, self._obs_type = world, obs_type
 
     def reset(self) -> VecEnvObs:
-        """Begin anew."""
+        """Reset the environment below."""
         self._frames_BHWC = np.asarray(self.venv.reset())
         return self._see(self._frames_BHWC)
 
@@ -126,9 +126,9 @@ class WorldObservations(VecEnvWrapper):
 class RandomStart(gym.Wrapper[np.ndarray, Any, np.ndarray, Any]):
     """Begins a game with a random number of random actions, in which nobody scores.
 
-    Without sticky actions the emulator plays the same game for the same actions. This tells games apart where a policy
-    draws its actions; in Pong one that takes its likeliest has moved its paddle to the same place before the first
-    serve, and plays the same game every time all the same.
+    Without sticky actions the emulator plays the same game for the same actions. With random starts, policies that draw
+    their actions play different games. In Pong a policy that takes its likeliest actions has moved its paddle to the
+    same place before the first serve, and still plays the same game every time.
     """
 
     def __init__(self, env: gym.Env[np.ndarray, Any], most: int) -> None:
@@ -136,7 +136,7 @@ class RandomStart(gym.Wrapper[np.ndarray, Any, np.ndarray, Any]):
         self._most, self._rng = most, np.random.default_rng()
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[np.ndarray, dict]:
-        """Start a game and play it at random for a while."""
+        """Start a game and play random actions."""
         if seed is not None:
             self._rng = np.random.default_rng(seed)
         obs, info = self.env.reset(seed=seed, options=options)
@@ -240,10 +240,10 @@ def recorded_starts(world: World, data: Path, count: int, length: int = 8, seed:
 
 @torch.inference_mode()
 def usual_entropy(world: World, starts: Prompts, percentile: float) -> float:
-    """Token entropy in nats that so many percent of predictions from real frames stay below.
+    """Token entropy in nats below which so many percent of predictions from real frames stay.
 
-    Each start's last frame is predicted from the real frames before it. That is what the world is unsure of by
-    nature (a serve); a dream that is less sure has left what it knows.
+    Each start's last frame is predicted from the real frames before it. Some uncertainty is in the game itself (a
+    serve); a dream that is less certain than nearly all of these predictions has left what the world knows.
     """
     tokens_SPN, actions_SP = (part.to(world.device) for part in starts)
     if tokens_SPN.shape[1] < 2:

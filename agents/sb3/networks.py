@@ -1,4 +1,4 @@
-"""What turns an observation into features, as stable-baselines3's algorithms take it.
+"""Networks that turn an observation into features, as stable-baselines3's algorithms take them.
 
 ``cnn`` is its own NatureCNN (Mnih et al. 2015); the other two do a fraction of that work, which on two CPU cores is
 what bounds learning in a dream.

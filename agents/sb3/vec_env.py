@@ -23,8 +23,8 @@ _INFOS = ("action", "latent_action", "entropy", "step")
 class GenieVecEnv(VecEnv):
     """Adapter over a :class:`GenieVectorEnv` in same-step autoreset.
 
-    A row that ends begins anew in the same step; its last observation is ``info["terminal_observation"]``, and
-    ``info["TimeLimit.truncated"]`` says that it was only cut off, so that learners bootstrap.
+    A row that ends restarts in the same step; its last observation is ``info["terminal_observation"]``, and
+    ``info["TimeLimit.truncated"]`` marks rows that were only cut off, so that learners bootstrap.
     """
 
     def __init__(self, envs: GenieVectorEnv, max_entropy: float = math.inf, starts: Prompts | None = None) -> None:

@@ -1,4 +1,4 @@
-"""How dreams are judged: held-out clips, figures with intervals, free play, theories of decay, reports and pictures.
+"""How worlds are measured: held-out clips, free play, theories of decay, measurements with intervals, reports.
 
 The commands are :mod:`training.evaluate`, :mod:`training.diagnose` and :mod:`training.ablation`.
 """

@@ -1,6 +1,6 @@
 """Measures on plain arrays: pictures against pictures, histograms of tokens, and repeats in play.
 
-Each returns one number for every frame or row; intervals are made of them elsewhere. Knows no worlds.
+Each returns one number for every frame or row; intervals are computed from them elsewhere. Knows no worlds.
 """
 
 from __future__ import annotations
@@ -44,15 +44,16 @@ def _ssim(x_MHWC: np.ndarray, y_MHWC: np.ndarray) -> np.ndarray:
     return (likeness / ((mean_x**2 + mean_y**2 + c1) * (spread + c2))).mean((1, 2, 3))
 
 
-def token_counts(tokens: np.ndarray, vocab: int) -> np.ndarray:
-    """How often each token is seen at each place: int tokens [..., N] -> [N * vocab]."""
+def count_places(tokens: np.ndarray, vocab_size: int) -> np.ndarray:
+    """How often each token occurs at each place: int tokens [..., N] -> int64 [N, V]."""
     num_places = tokens.shape[-1]
-    return np.bincount((tokens + vocab * np.arange(num_places)).ravel(), minlength=num_places * vocab)
+    places = tokens.astype(np.int64) + vocab_size * np.arange(num_places)
+    return np.bincount(places.ravel(), minlength=num_places * vocab_size).reshape(num_places, vocab_size)
 
 
-def distance(counts_X: np.ndarray, other_X: np.ndarray) -> float:
+def distance(counts: np.ndarray, others: np.ndarray) -> float:
     """Total variation distance of two histograms: 0 the same, 1 nothing in common."""
-    return float(np.abs(counts_X / counts_X.sum() - other_X / other_X.sum()).sum() / 2)
+    return float(np.abs(counts / counts.sum() - others / others.sum()).sum() / 2)
 
 
 def perplexity(counts: np.ndarray) -> float:

@@ -14,6 +14,7 @@ import numpy as np
 
 from genie_env.measurement import Measurement, Metric, with_fields
 from training.data.dataset import FrameDataset
+from training.evaluation.array_metrics import count_places
 from training.evaluation.held_out import HeldOutPlay
 
 COVERAGE = "coverage"
@@ -48,13 +49,6 @@ def measure_coverage(play: HeldOutPlay, seed: int, frames: int = TRAINING_FRAMES
         ],
         experiment=COVERAGE,
     )
-
-
-def count_places(tokens_MN: np.ndarray, vocab_size: int) -> np.ndarray:
-    """How often each token occurs at each position, int64 [N, V]."""
-    num_tokens = tokens_MN.shape[1]
-    places_MN = tokens_MN.astype(np.int64) + vocab_size * np.arange(num_tokens)
-    return np.bincount(places_MN.ravel(), minlength=num_tokens * vocab_size).reshape(num_tokens, vocab_size)
 
 
 def coverage(train_NV: np.ndarray, held_out_MN: np.ndarray) -> Coverage:

@@ -15,7 +15,7 @@ from training.data.dataset import FrameDataset
 from training.evaluation.array_metrics import perplexity, pixel_errors
 from training.evaluation.dreams import MEDIAN
 from training.evaluation.held_out import HeldOutPlay
-from training.evaluation.sprites import kept_pixels
+from training.evaluation.sprites import count_pixels_left
 from training.latent_action.agreement import hungarian_accuracy, normalised_mutual_information
 from training.latent_action.task import agreement
 from training.outcome.event_scores import event_counts, f1
@@ -95,9 +95,9 @@ def _of_drawn(play: HeldOutPlay, real_MHWC: np.ndarray, drawn_MHWC: np.ndarray) 
         Measurement.of(Metric.EXACT_FRAMES, mean((real_MHWC == drawn_MHWC).all((1, 2, 3)))),
     ]
     if play.game.colours is not None:
-        kept = kept_pixels(real_MHWC, drawn_MHWC, play.game.colours)
+        counts = count_pixels_left(real_MHWC, drawn_MHWC, play.game.colours)
         for s, sprite in enumerate(play.game.colours.sprites):
-            share = ratio(kept.kept_BS[:, s], kept.all_BS[:, s])
+            share = ratio(counts.left_BS[:, s], counts.all_BS[:, s])
             found.append(Measurement.of(Metric.PIXELS_KEPT, share, sprite=sprite))
     return found
 

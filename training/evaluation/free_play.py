@@ -20,7 +20,7 @@ from genie_env.games.source_game import make_source_game
 from genie_env.games.sprites import find_sprites, sprite_of
 from genie_env.measurement import WORLD, Measurement, Metric, Subset, select, with_fields
 from genie_env.statistics import Interval, mean, ratio
-from training.evaluation.array_metrics import distance, fingerprints, longest_repeat, token_counts
+from training.evaluation.array_metrics import count_places, distance, fingerprints, longest_repeat
 from training.evaluation.episodes import measure_usage
 from training.evaluation.held_out import HeldOutPlay
 from training.evaluation.sprites import count_pieces
@@ -173,15 +173,15 @@ def histogram_distances(tokens: dict[str, np.ndarray], vocab: int, recorded_MN: 
         vocab: size of the vocabulary.
         recorded_MN: tokens of recorded frames.
     """
-    counts_BX = {source: np.stack([token_counts(row, vocab) for row in rows]) for source, rows in tokens.items()}
-    real_BX = counts_BX.get(REAL, np.zeros((1, 1)))
+    counts_BNV = {source: np.stack([count_places(row, vocab) for row in rows]) for source, rows in tokens.items()}
+    real_BNV = counts_BNV.get(REAL, np.zeros((1, 1, 1)))
     found = {}
-    for source, rows_BX in counts_BX.items():
-        if len(real_BX) < 2:
-            others = np.broadcast_to(token_counts(recorded_MN, vocab), rows_BX.shape)
+    for source, rows_BNV in counts_BNV.items():
+        if len(real_BNV) < 2:
+            others = np.broadcast_to(count_places(recorded_MN, vocab), rows_BNV.shape)
         else:
-            others = real_BX.sum(0) - (rows_BX if source == REAL else 0 * rows_BX)
-        found[source] = mean(np.array([distance(row, other) for row, other in zip(rows_BX, others, strict=True)]))
+            others = real_BNV.sum(0) - (rows_BNV if source == REAL else 0 * rows_BNV)
+        found[source] = mean(np.array([distance(row, other) for row, other in zip(rows_BNV, others, strict=True)]))
     return found
 
 

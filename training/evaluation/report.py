@@ -52,9 +52,9 @@ EXPERIMENTS = {
         "Dreams of h steps from a context of real frames, with the actions that were really taken (recorded or "
         "inferred, whichever the dynamics learned from). Teacher-forced: every frame is predicted from real ones. "
         "Copy-last repeats the last frame of the context, teacher-forced copy-last the real frame before. Position "
-        "errors are medians over clips whose sprite was there at the start and in which nobody scored since; a missing "
-        'sprite counts as a whole picture\'s width away. A serve is random: rows "before a new serve" leave out what '
-        "came after one.",
+        "errors are medians over clips whose sprite was there at the start and in which no point was scored since; a "
+        "missing sprite counts as a whole picture's width away. A serve is random: what came after one is left out of "
+        'rows "before a new serve".',
     ),
     "latent_actions": (
         "latent actions",

@@ -19,24 +19,24 @@ def count_pieces(frames: np.ndarray, colours: SpriteColours) -> np.ndarray:
     return np.concatenate(parts).reshape(*frames.shape[:-3], len(colours.sprites))
 
 
-class Kept(NamedTuple):
-    """Pixels of each sprite, per frame [B, S]: those that survived, and all."""
+class PixelCounts(NamedTuple):
+    """Pixels of each sprite, per frame [B, S]: those that are left, and all."""
 
-    kept_BS: np.ndarray
+    left_BS: np.ndarray
     all_BS: np.ndarray
 
 
-def kept_pixels(real_BHWC: np.ndarray, drawn_BHWC: np.ndarray, colours: SpriteColours) -> Kept:
+def count_pixels_left(real_BHWC: np.ndarray, drawn_BHWC: np.ndarray, colours: SpriteColours) -> PixelCounts:
     """Sprite pixels of real frames that have at least half of their sprite's colour in drawn ones."""
-    kept, every = [], []
+    left, every = [], []
     for real, drawn in zip(chunks(real_BHWC), chunks(drawn_BHWC), strict=True):
         pixels = sprite_pixels(real, colours)
         drawn_MC = colours.minus_background(drawn)[pixels.where].astype(np.float32)
         survives_MS = colours.shares(drawn_MC) >= 0.5 * pixels.share_MS
         belongs_MS = (pixels.sprite_M[:, None] == np.arange(len(colours.sprites))) & (pixels.share_MS > 0)
-        for sums, mask_MS in ((kept, belongs_MS & survives_MS), (every, belongs_MS)):
+        for sums, mask_MS in ((left, belongs_MS & survives_MS), (every, belongs_MS)):
             sums.append(np.stack([np.bincount(pixels.where[0], m, len(real)) for m in mask_MS.T], axis=-1))
-    return Kept(np.concatenate(kept), np.concatenate(every))
+    return PixelCounts(np.concatenate(left), np.concatenate(every))
 
 
 def position_errors(real: Sightings, seen: Sightings, missing: float) -> np.ndarray:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from training.evaluation.array_metrics import distance, fingerprints, longest_repeat, perplexity, ssim, token_counts
+from training.evaluation.array_metrics import count_places, distance, fingerprints, longest_repeat, perplexity, ssim
 
 
 def test_longest_repeat_counts_unchanged_steps() -> None:
@@ -34,7 +34,7 @@ def test_ssim_of_constant_frames_is_that_of_the_formula() -> None:
 
 def test_histograms_know_places_and_distances_end_at_one() -> None:
     tokens = np.array([[[0, 1], [1, 0]], [[0, 1], [0, 1]]])
-    assert token_counts(tokens, 2).tolist() == [3, 1, 1, 3]
+    assert count_places(tokens, 2).tolist() == [[3, 1], [1, 3]]
     assert distance(np.array([2, 2]), np.array([1, 1])) == 0.0
     assert distance(np.array([2, 0]), np.array([0, 5])) == 1.0
     assert perplexity(np.array([3, 3, 3, 0])) == pytest.approx(3)

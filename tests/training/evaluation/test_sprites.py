@@ -11,7 +11,7 @@ from genie_env.games.sprites import Sightings, find_sprites
 from tests.helpers import tiny_game
 from tests.helpers.held_out import COLOURS
 from tests.helpers.pictures import blend, empty
-from training.evaluation.sprites import count_pieces, kept_pixels, position_errors
+from training.evaluation.sprites import count_pieces, count_pixels_left, position_errors
 
 BALL = 0
 
@@ -39,17 +39,17 @@ def test_pieces_of_sprites_of_one_colour_are_counted_apart() -> None:
     assert count_pieces(frame, colours).tolist() == [1, 1]
 
 
-def test_kept_pixels_are_all_of_the_same_picture_and_none_of_an_empty_one() -> None:
+def test_pixels_left_are_all_of_the_same_picture_and_none_of_an_empty_one() -> None:
     frames = empty(2)
     frames[:, 10:12, 10:12] = tiny_game.BALL_COLOUR
     frames[:, 20:30, 60:62] = tiny_game.OWN_COLOUR
     for drawn, share in ((frames, 1.0), (empty(2), 0.0)):
-        kept = kept_pixels(frames, drawn, COLOURS)
-        assert kept.all_BS.tolist() == [[4, 20, 0]] * 2
-        assert (kept.kept_BS == share * kept.all_BS).all()
+        counts = count_pixels_left(frames, drawn, COLOURS)
+        assert counts.all_BS.tolist() == [[4, 20, 0]] * 2
+        assert (counts.left_BS == share * counts.all_BS).all()
     faint = frames.copy()
     faint[:, 10, 10:12], faint[:, 11, 10:12] = (blend(alpha, tiny_game.BALL_COLOUR) for alpha in (0.45, 0.55))
-    assert kept_pixels(frames, faint, COLOURS).kept_BS[:, BALL].tolist() == [2, 2]
+    assert count_pixels_left(frames, faint, COLOURS).left_BS[:, BALL].tolist() == [2, 2]
 
 
 def test_a_missing_sprite_has_the_given_error_and_an_absent_one_none() -> None:
