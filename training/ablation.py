@@ -18,14 +18,14 @@ import numpy as np
 from genie_env.bundle import load_world, save_world
 from genie_env.command import run
 from genie_env.data.episodes import EpisodeStore
-from genie_env.files.atomic import claim_folder, read_json, write_json
+from genie_env.files.atomic import claim_folder, read_json, write_json, write_text
 from genie_env.games.registry import Game, game_for
 from genie_env.measurement import Measurement, Metric, Subset, select, with_fields
 from genie_env.world import World
-from training.bench import Clocked
 from training.data.token_store import TokenStore
 from training.dynamics.scheduled_sampling import ScheduledSamplingConfig
 from training.dynamics.task import STAGE, DynamicsTask, TrainDynamicsConfig, train
+from training.engine.clocked_task import ClockedTask
 from training.engine.loop import LoopConfig, fit
 from training.engine.stage import load_network
 from training.evaluation.dreams import DREAM, HorizonScores
@@ -224,7 +224,7 @@ def _seconds_per_update(config: TrainDynamicsConfig) -> float:
     On a GPU the process waits for results while it computes, so that its own time still tells.
     """
     loop: LoopConfig = replace(config.loop, n_updates=TIMED_UPDATES, warmup=1)
-    clocked = Clocked(DynamicsTask(replace(config, loop=loop)), clock=time.process_time)
+    clocked = ClockedTask(DynamicsTask(replace(config, loop=loop)), clock=time.process_time)
     with tempfile.TemporaryDirectory() as folder:
         fit(clocked, loop, Path(folder), "cost of an update")
     # The first updates warm up; an update ends where the next begins.
@@ -240,7 +240,7 @@ def _write(config: AblationConfig, found: list[Measurement], num_clips: int, las
         "actions really taken; nothing counts frames after a new serve. Brackets: 95 % intervals over clips; of free "
         "play the lowest and highest seed. Differences are paired, variant minus teacher forcing."
     )
-    (config.out / REPORT).write_text(f"## ablation\n\n{about}\n\n{comparison_table(found)}", encoding="utf-8")
+    write_text(config.out / REPORT, f"## ablation\n\n{about}\n\n{comparison_table(found)}")
     curves = [one for one in found if (one.metric, one.subset) in SHOWN and one.experiment == DREAM]
     plot_horizons(config.out / "ablation.png", curves)
 

@@ -7,8 +7,6 @@ show. Like ``genie-env bench`` it says what machine it was and whether anything 
 from __future__ import annotations
 
 import tempfile
-import time
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
@@ -16,7 +14,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -27,6 +24,7 @@ from genie_env.command import run
 from genie_env.config import DynamicsConfig
 from training.data.token_store import TokenEpisode, TokenStore, write_made_up
 from training.dynamics.task import DynamicsTask, TrainDynamicsConfig
+from training.engine.clocked_task import ClockedTask
 from training.engine.distributed import connect, training_device
 from training.engine.loop import LoopConfig, fit
 from training.recipes import RECIPES
@@ -74,32 +72,6 @@ class TrainingSpeed(NamedTuple):
     of_matrix_ceiling: float
 
 
-class Clocked:
-    """A task that notes when its loss begins and ends. It has nothing to evaluate."""
-
-    def __init__(self, task: DynamicsTask, first_step: int = 0, clock: Callable[[], float] = time.perf_counter) -> None:
-        self.model: nn.Module = task.model
-        self.begins: list[float] = []
-        self.ends: list[float] = []
-        self._task, self._first_step, self._clock = task, first_step, clock
-
-    def loss(self, step: int, rng: np.random.Generator, generator: torch.Generator) -> tuple[torch.Tensor, dict]:
-        """The task's loss, as at a later step."""
-        self.begins.append(self._now())
-        result = self._task.loss(self._first_step + step, rng, generator)
-        self.ends.append(self._now())
-        return result
-
-    def evaluate(self, model: nn.Module) -> tuple[dict[str, float], dict[str, np.ndarray]]:
-        """Nothing."""
-        return {}, {}
-
-    def _now(self) -> float:
-        if next(self.model.parameters()).is_cuda:
-            torch.cuda.synchronize()
-        return self._clock()
-
-
 def write_made_up_tokens(folder: Path, size: DynamicsConfig) -> TokenStore:
     """Tokens as of a recording of the usual size, of which one in fifteen changes from frame to frame."""
     rng = np.random.default_rng(0)
@@ -127,7 +99,7 @@ def measure(config: TrainDynamicsConfig, steps: int, dreamed: bool, warm_up: int
         warm_up: updates before.
     """
     task, everyone = DynamicsTask(config), connect()
-    clocked = Clocked(task, config.loop.n_updates - 1 - warm_up - steps if dreamed else 0)
+    clocked = ClockedTask(task, config.loop.n_updates - 1 - warm_up - steps if dreamed else 0)
     loop = replace(config.loop, n_updates=warm_up + steps, checkpoint_every=10**9, eval_every=10**9)
     fit(clocked, loop, config.out / ("dreamed" if dreamed else "real"), "bench")
     # One more part, not timed, to count what it multiplies; attention is counted where it is written out as products.

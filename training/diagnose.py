@@ -14,7 +14,7 @@ import numpy as np
 from tqdm import tqdm
 
 from genie_env.command import run
-from genie_env.files.atomic import write_json
+from genie_env.files.atomic import write_json, write_text
 from genie_env.games.registry import Game
 from training.evaluation.array_metrics import count_places
 from training.evaluation.attention_pictures import draw_attention, most_changed_clip
@@ -72,7 +72,7 @@ def diagnose(config: DiagnoseConfig, game: Game | None = None) -> list[Finding]:
     findings = [theory(inputs) for theory in tqdm(THEORIES, desc="theories", unit="theory")]
     config.out.mkdir(parents=True, exist_ok=True)
     text = report(inputs.world.config.name, findings, len(inputs.clips.tokens_CTN))
-    (config.out / "diagnosis.md").write_text(text, encoding="utf-8")
+    write_text(config.out / "diagnosis.md", text)
     write_json(config.out / "diagnosis.json", [finding.row() for finding in findings])
     curve = [one for finding in findings for one in finding.result.curve]
     plot_curves(config.out / DRIFT_PLOT, curve, "horizon", "step of the dream")

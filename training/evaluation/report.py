@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from genie_env.files.atomic import write_json
+from genie_env.files.atomic import write_json, write_text
 from genie_env.files.video import GIF_FRAMES, write_gif, write_png
 from genie_env.frames import grid, upscale
 from genie_env.measurement import Measurement, select
@@ -153,7 +153,7 @@ def write_report(
         "",
         *(f"- {name}: `{value}`" for name, value in settings.items()),
     ]
-    (folder / "report.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    write_text(folder / "report.md", "\n".join(lines) + "\n")
     write_json(folder / "metrics.json", [one.row() for one in measurements])
 
 
