@@ -13,7 +13,7 @@ PYTHON ?= $(shell for p in python3 python3.11 python3.12 python3.13 python3.14; 
 .DEFAULT_GOAL := help
 # Two installs at once would write the same environment.
 .NOTPARALLEL:
-.PHONY: help demo test lint type format clean
+.PHONY: help demo web test lint type format clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -21,7 +21,10 @@ help: ## show this list
 demo: $(VENV)/.stamp-video ## play the bundled world: a window, or demo.mp4 and demo.gif without a display
 	$(VENV)/bin/genie-env demo
 
-test: $(VENV)/.stamp-dev ## run the tests; ARGS="-k name" selects
+web: $(VENV)/.stamp-onnx ## write the bundled world as a static page to site/ and serve it; WORLD=breakout chooses another
+	$(VENV)/bin/genie-env web $(or $(WORLD),pong) --out site --replace --serve
+
+test: $(VENV)/.stamp-dev $(VENV)/.stamp-browser ## run the tests; ARGS="-k name" selects
 	OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 $(ARGS)
 
 lint: $(VENV)/.stamp-dev ## check rules and formatting
@@ -43,10 +46,24 @@ $(VENV)/.stamp-video: $(VENV)/.stamp-venv $(PINS)
 	$(INSTALL) -e '.[video]'
 	@touch $@
 
-# dev includes video, so a later `make demo` has nothing left to install.
+$(VENV)/.stamp-onnx: $(VENV)/.stamp-venv $(PINS)
+	$(INSTALL) -e '.[onnx]'
+	@touch $@
+
+# dev includes the others, so a later `make demo` or `make web` has nothing left to install.
 $(VENV)/.stamp-dev: $(VENV)/.stamp-venv $(PINS)
 	$(INSTALL) -e '.[dev]'
-	@touch $(VENV)/.stamp-video $@
+	@touch $(VENV)/.stamp-video $(VENV)/.stamp-onnx $@
+
+# A browser and the page's runtime, for the tests of the page; without them those tests are skipped and say why.
+$(VENV)/.stamp-browser: $(VENV)/.stamp-dev
+	@if ! command -v chromium >/dev/null && [ "$$(id -u)" -eq 0 ] && command -v apt-get >/dev/null; then \
+		(apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends chromium) \
+			|| echo "no Chromium: the page's tests will be skipped" >&2; \
+	fi
+	@$(PY) -c 'from genie_env.web.ort_web import find_ort_web; find_ort_web()' 2>/dev/null \
+		|| echo "no onnxruntime-web: the page's tests will be skipped" >&2
+	@touch $@
 
 # A working environment is kept; one that is missing, half-made or too old is made anew.
 $(VENV)/.stamp-venv:

@@ -168,7 +168,9 @@ class Graph:
         """Append a node with an output for each of ``dtypes``; None is the first input's."""
         first = next(value for value in inputs if value is not None)
         names = [f"{kind}_{len(self._nodes)}" + (f"_{i}" if i else "") for i in range(len(dtypes))]
-        given = ["" if value is None else value.name for value in inputs]
+        # Missing inputs at the end are left out: not every runtime takes an empty name for them.
+        used = max(index for index, value in enumerate(inputs) if value is not None) + 1
+        given = ["" if value is None else value.name for value in inputs[:used]]
         self._nodes.append(helper.make_node(kind, given, names, domain=domain, **attributes))
         return tuple(
             Value(self, name, first.dtype if dtype is None else np.dtype(dtype))
