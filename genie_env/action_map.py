@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from genie_env.config import ActionMapConfig
+from genie_env.config import ActionMapConfig, WorldConfig
 
 
 def to_real(
@@ -41,3 +41,16 @@ def latent_tables(mapped: ActionMapConfig) -> np.ndarray:
     """Latent action [R + 1, R] for each real action played before and now; the last row, -1, is for a beginning."""
     rows = mapped.real_to_latent_after or (mapped.real_to_latent,) * len(mapped.real_to_latent)
     return np.array([*rows, mapped.real_to_latent])
+
+
+def latent_table(config: WorldConfig, action_type: str) -> np.ndarray:
+    """Latent action int64 [A + 1, A] by the action executed before, the last row for a beginning, and the action now.
+
+    Args:
+        config: of the world.
+        action_type: of the actions; ``latent`` ones stand for themselves.
+    """
+    if action_type == "real" and config.action_map is not None:
+        return latent_tables(config.action_map)
+    count = config.dynamics.num_actions
+    return np.tile(np.arange(count), (count + 1, 1))

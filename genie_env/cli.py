@@ -20,6 +20,7 @@ import tyro
 from genie_env.command import run as run_command
 from genie_env.envs.options import EnvOptions
 from genie_env.frames import side_by_side
+from genie_env.web.commands import Export, Web, export_world, make_page
 
 if TYPE_CHECKING:
     import gymnasium as gym
@@ -129,6 +130,8 @@ class Bench:
     """Torch device."""
     compile: bool = False
     """Let torch.compile build the environments' step."""
+    browser: bool = False
+    """Also time the world's page in Chromium."""
     long: bool = False
     """Also time step 10,000 of an episode against step 10."""
     json: Path | None = None
@@ -139,10 +142,18 @@ class Bench:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command line; returns the exit status. Wrong input becomes one line on stderr and status 2."""
-    actions = {Play: _play, Demo: _demo, Rollout: _rollout, Info: _info, Bench: _bench}
+    actions = {
+        Play: _play,
+        Demo: _demo,
+        Rollout: _rollout,
+        Info: _info,
+        Export: export_world,
+        Web: make_page,
+        Bench: _bench,
+    }
     return run_command(
         lambda command: actions[type(command)](command),
-        Play | Demo | Rollout | Info | Bench,
+        Play | Demo | Rollout | Info | Export | Web | Bench,
         prog="genie-env",
         description="Play, watch and measure learned game worlds.",
         argv=argv,
@@ -289,5 +300,5 @@ def _bench(args: Bench) -> None:
 
     # Read first: a bad file should fail before the work rather than after it.
     other = read_report(args.compare) if args.compare is not None else None
-    report = run(args.world, args.rows, args.steps, args.seconds, args.device, args.compile, args.long)
+    report = run(args.world, args.rows, args.steps, args.seconds, args.device, args.compile, args.long, args.browser)
     publish(report, other, args.json)

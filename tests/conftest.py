@@ -16,10 +16,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import pytest
 
 if TYPE_CHECKING:
-    import torch
-
     from genie_env.data.episodes import EpisodeStore
-    from genie_env.models.outcome import OutcomeHead
     from genie_env.world import World
     from tests.helpers.worlds import TinyWorld
     from training.evaluation.held_out import HeldOutPlay
@@ -89,13 +86,9 @@ def held_out(world: World, store: EpisodeStore) -> HeldOutPlay:
     return read_held_out(world, store, TINY, max_frames=10_000)
 
 
-@pytest.fixture
-def lively(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Rewards of all kinds and an end about every tenth step, each read from the row's own tokens alone."""
-    from genie_env.models.outcome import OutcomeHead
+@pytest.fixture(params=["torch", "onnx"])
+def lively(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In either runtime: rewards of all kinds and an end about every tenth step, read from the row's own tokens."""
+    from tests.helpers.lively import make_lively
 
-    def predict(self: OutcomeHead, tokens_BCN: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        sums_B = tokens_BCN[:, -1].sum(-1)
-        return (sums_B % 3 - 1).float(), sums_B % 10 == 0
-
-    monkeypatch.setattr(OutcomeHead, "predict", predict)
+    make_lively(monkeypatch, request.param, ends_every=10)

@@ -52,8 +52,8 @@ class Memory(NamedTuple):
 
 
 def measure_shares(world_name: str, rows: int, device: str, num_steps: int = 10) -> Shares:
-    """Profile environment steps; the profiler slows small operations, so these are shares, not speeds."""
-    envs: Any = gym.make_vec("Genie/World-v0", num_envs=rows, world=world_name, device=device)
+    """Profile environment steps in torch; the profiler slows small operations, so these are shares, not speeds."""
+    envs: Any = gym.make_vec("Genie/World-v0", num_envs=rows, world=world_name, device=device, runtime="torch")
     activities = [ProfilerActivity.CPU]
     # The profiler tells the terminal when it begins and ends.
     os.environ.setdefault("KINETO_LOG_LEVEL", "99")

@@ -13,7 +13,7 @@ from genie_env.files.reading import read_json
 
 FORMAT = 1
 # Columns that say what a row of a table is about; the others are figures.
-KEYS = ("obs_type", "context", "rows", "near_step", "far_step", "batch_size")
+KEYS = ("obs_type", "context", "runtime", "rows", "threads", "near_step", "far_step", "batch_size")
 
 
 def read_report(path: Path) -> dict[str, Any]:

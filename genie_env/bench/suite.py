@@ -7,9 +7,12 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
+import torch
+
 from genie_env.bench.clock import IDLE_CORES, OtherLoad, machine
 from genie_env.bench.parts import measure_memory, measure_shares
 from genie_env.bench.report import FORMAT
+from genie_env.bench.runtimes import measure_runtimes
 from genie_env.bench.speed import (
     EnvSpeed,
     measure,
@@ -24,7 +27,8 @@ from genie_env.world import World
 
 ENVIRONMENT = "environment"
 # More rows make these slow and tell nothing new.
-MOST_UNCACHED_ROWS, MOST_SYNC_ROWS = 16, 64
+MOST_UNCACHED_ROWS, MOST_SYNC_ROWS, MOST_RUNTIME_ROWS = 16, 64, 64
+PAGE_STEPS = 300
 
 
 class _Measurement(NamedTuple):
@@ -40,6 +44,7 @@ def run(
     device: str = "auto",
     compile: bool = False,
     long: bool = False,
+    browser: bool = False,
 ) -> dict[str, Any]:
     """Measure everything about a world's speed.
 
@@ -51,6 +56,7 @@ def run(
         device: torch device, or ``"auto"``.
         compile: whether ``torch.compile`` builds the environments' step.
         long: also compare a step early and late in an episode.
+        browser: also time the world's page in Chromium.
 
     Returns:
         plain data: ``machine``, ``valid`` (nothing else kept the machine busy) and ``tables`` of figures.
@@ -67,7 +73,7 @@ def run(
     opened = load_world(world, device)
     _warn_if_busy()
     load = OtherLoad()
-    plan = [*_plan(world, opened, sorted(set(rows)), num_steps, max_seconds, device, compile, long)]
+    plan = [*_plan(world, opened, sorted(set(rows)), num_steps, max_seconds, device, compile, long, browser)]
     tables = _carry_out(plan)
     ceilings = measure_ceilings(opened.device)
     pictures = [row for row in tables[ENVIRONMENT] if row["obs_type"] == "rgb"]
@@ -105,6 +111,7 @@ def _plan(
     device: str,
     compile: bool,
     long: bool,
+    browser: bool,
 ) -> Iterator[_Measurement]:
     def environment(obs_type: str, count: int) -> EnvSpeed:
         return measure(world, obs_type, count, num_steps, device, max_seconds, compile=compile)
@@ -122,6 +129,18 @@ def _plan(
         yield _Measurement("share of time", lambda c=count: measure_shares(world, c, device))
     for count in rows:
         yield _Measurement("bytes", lambda c=count: measure_memory(opened, c))
+    if opened.device.type == "cpu":
+        for threads in sorted({1, torch.get_num_threads()}):
+            for count in (c for c in rows if c <= MOST_RUNTIME_ROWS):
+                yield _Measurement(
+                    "runtimes",
+                    lambda t=threads, c=count: measure_runtimes(world, opened, c, t, num_steps, max_seconds, compile),
+                )
+    if browser:
+        # Imported here: few ask for it.
+        from genie_env.bench.page import measure_page
+
+        yield _Measurement("page", lambda: measure_page(world, PAGE_STEPS))
     if long:
         yield _Measurement("step early and late", lambda: measure_flatness(opened))
 
@@ -133,5 +152,7 @@ def _carry_out(plan: list[_Measurement]) -> dict[str, list[dict[str, Any]]]:
     with tqdm(plan, unit="figure", leave=False, disable=None, file=sys.stderr) as bar:
         for part in bar:
             bar.set_description(part.table)
-            tables.setdefault(part.table, []).append(part.work()._asdict())
+            figures = part.work()
+            rows = figures if isinstance(figures, list) else [figures]
+            tables.setdefault(part.table, []).extend(row._asdict() for row in rows)
     return tables

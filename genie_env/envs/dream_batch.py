@@ -1,32 +1,32 @@
 """A batch of dreams as an environment needs it: actions in, observations out.
 
 The two Gymnasium adapters share this class; a single environment is its one-row case. It owns what lies between
-Gymnasium's arrays and the rollout engine's tensors: action map, action diversity, observation types, start prompts,
-one random generator a row. It knows nothing of episodes' limits, autoreset or rendering.
+Gymnasium and a runtime: observation types, start prompts, settings, one random generator a row. It knows nothing of
+episodes' limits, autoreset or rendering, and imports torch only where the runtime or a prompt of frames needs it.
 """
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import gymnasium as gym
 import numpy as np
-import torch
 
-from genie_env.action_map import latent_tables
-from genie_env.bundle import load_world
 from genie_env.config import WorldConfig
 from genie_env.effect_names import effect_names
+from genie_env.envs.opened_world import OpenedWorld, require_torch
 from genie_env.envs.options import ResolvedOptions, check_diversity, check_temperature
 from genie_env.frames import check_frames, to_gray
-from genie_env.rollout.engine import RolloutEngine, RolloutState, StepOutput
-from genie_env.rollout.sampling import LANE_ACTION, counter_uniform, diversify
-from genie_env.rollout.torch_runtime import compiled_step, refuse_fork, suitable_threads
-from genie_env.world import Prompts, World, check_prompts
+from genie_env.rollout.records import DreamStep
+
+if TYPE_CHECKING:
+    import torch
+
+    from genie_env.envs.torch_dreams import TorchState
+    from genie_env.portable.engine import OnnxState
+    from genie_env.world import Prompts, World
 
 
 def observation_space(config: WorldConfig, obs_type: str) -> gym.spaces.Box:
@@ -56,17 +56,6 @@ def action_meanings(config: WorldConfig, action_type: str) -> list[str]:
     ]
 
 
-class DreamStep(NamedTuple):
-    """One step of every row, as fresh arrays."""
-
-    reward_B: np.ndarray
-    terminated_B: np.ndarray
-    action_B: np.ndarray
-    """Executed action, in the environment's own action space."""
-    latent_action_B: np.ndarray
-    entropy_B: np.ndarray
-
-
 class ResetValues(NamedTuple):
     """What a reset without options takes."""
 
@@ -80,13 +69,13 @@ class ResetValues(NamedTuple):
 class Snapshot:
     """Everything that decides how dreams go on, apart from the world itself."""
 
-    rollout: RolloutState
-    recent_BK: torch.Tensor
-    temperature_B: torch.Tensor
-    diversity_B: torch.Tensor
+    state: TorchState | OnnxState
+    temperature_B: np.ndarray
+    diversity_B: np.ndarray
     generators: list[np.random.Generator | None]
     reset_values: ResetValues
-    world: str
+    made_by: tuple[str, str, int, int]
+    """World, runtime, rows and diversity window."""
 
 
 class DreamBatch:
@@ -95,44 +84,31 @@ class DreamBatch:
     A deep copy shares the world, which never changes. A pickled one leaves it behind and opens it again.
     """
 
-    _OPENED = ("world", "_engine", "_step", "_to_latent")
-
     def __init__(self, world: str, config: WorldConfig, options: ResolvedOptions, num_rows: int) -> None:
         self.config, self.options, self.num_rows = config, options, num_rows
-        self._world_name = world
-        self._num_actions = int(action_space(config, options.action_type).n)
+        self._opened = OpenedWorld(world, options, num_rows)
         self.generators: list[np.random.Generator | None] = [None] * num_rows
         self._reset_values = ResetValues(options.temperature, options.action_diversity, None)
-        self._state: RolloutState | None = None
-
-    @cached_property
-    def world(self) -> World:
-        """The world, loaded when first needed: a process that only copies environments needs no weights."""
-        return load_world(self._world_name, self.options.device)
-
-    @cached_property
-    def _engine(self) -> RolloutEngine:
-        return self.world.engine(self.options.sampling)
-
-    @cached_property
-    def _step(self) -> Callable[..., StepOutput]:
-        return compiled_step(self._engine) if self.options.compile else self._engine.step
-
-    @cached_property
-    def _to_latent(self) -> torch.Tensor:
-        """Latent action by the action executed before, -1 at the beginning, and the action now."""
-        mapped = self.config.action_map
-        if self.options.action_type == "real" and mapped is not None:
-            return torch.from_numpy(latent_tables(mapped)).to(self.world.device)
-        return torch.arange(self._num_actions, device=self.world.device).expand(self._num_actions + 1, -1)
+        self._state: TorchState | OnnxState | None = None
+        self._temperature_B = np.zeros(num_rows, np.float32)
+        self._diversity_B = np.zeros(num_rows, np.float32)
 
     @property
-    def state(self) -> RolloutState:
-        """The rollout, once reset."""
-        refuse_fork()
+    def world(self) -> World:
+        """The world in torch, loaded when first asked for."""
+        return self._opened.world
+
+    @property
+    def state(self) -> TorchState | OnnxState:
+        """Where the dreams stand, once reset."""
         if self._state is None:
             raise gym.error.ResetNeeded("call reset() before step(), render() or snapshot()")
         return self._state
+
+    @property
+    def step_B(self) -> np.ndarray:
+        """Steps since each row's reset, int64."""
+        return self.state.step_B.copy()
 
     def reset_rows(self, rows: np.ndarray, generators: list[np.random.Generator], options: dict[str, Any]) -> None:
         """Restart the dreams of ``rows``.
@@ -145,64 +121,45 @@ class DreamBatch:
 
         Raises:
             ValueError: if an option's value is not as expected; no dream changes then.
-            ForkedError: in a process that was forked after torch was imported.
+            ForkedError: with torch, in a process that was forked after torch was imported.
         """
-        refuse_fork()
+        engine = self._opened.engine
         # Everything is checked before anything changes: a bad option leaves the dreams as they were.
         now, frames, start = self._checked(options, len(rows))
         if self._state is None and len(rows) != self.num_rows:
             raise gym.error.ResetNeeded("the first reset must cover all rows")
-        keys = torch.tensor([int(g.integers(2**63)) for g in generators])
-        starts = now.starts or self.world.starts
-        prompts = self.world.prompts(frames) if frames is not None else self._drawn(starts, generators, start)
+        keys = np.array([int(g.integers(2**63)) for g in generators])
+        prompts = self._encoded(frames) if frames is not None else self._drawn(now.starts, generators, start)
+        if self._state is None:
+            self._state = engine.start(*prompts, keys)
+        else:
+            engine.reset_rows(self._state, rows, *prompts, keys)
         self._reset_values = self._reset_values._replace(starts=now.starts)
         for row, generator in zip(rows, generators, strict=True):
             self.generators[row] = generator
-        if self._state is None:
-            self._state = self._engine.start(*prompts, keys.to(self.world.device))
-            self._recent_BK = torch.full((self.num_rows, self.options.diversity_window), -1, device=self.world.device)
-            self._temperature_B = torch.zeros(self.num_rows, device=self.world.device)
-            self._diversity_B = torch.zeros(self.num_rows, device=self.world.device)
-        else:
-            self._engine.reset_rows(self._state, torch.from_numpy(rows), *prompts, keys)
-        where = torch.from_numpy(rows).to(self.world.device)
-        self._recent_BK[where] = -1
-        self._temperature_B[where] = now.temperature
-        self._diversity_B[where] = now.action_diversity
+        # New arrays, for a runtime may have kept the old ones.
+        self._temperature_B, self._diversity_B = self._temperature_B.copy(), self._diversity_B.copy()
+        self._temperature_B[rows], self._diversity_B[rows] = now.temperature, now.action_diversity
 
     def step(self, actions_B: np.ndarray) -> DreamStep:
         """Play one action per row."""
-        state = self.state
-        asked_B = torch.from_numpy(np.asarray(actions_B, dtype=np.int64)).to(self.world.device)
-        uniform_B2 = counter_uniform(state.key_B, state.step_B, LANE_ACTION, 2)
-        action_B = diversify(asked_B, self._recent_BK, self._num_actions, self._diversity_B, uniform_B2)
-        latent_B = self._to_latent[self._recent_BK[:, -1], action_B]
-        self._recent_BK = torch.cat([self._recent_BK[:, 1:], action_B[:, None]], dim=1)
-        with suitable_threads(self.num_rows, self.world.device):
-            output = self._step(state, latent_B, self._temperature_B)
-        return DreamStep(
-            output.reward_B.cpu().numpy().astype(np.float64),
-            output.terminated_B.cpu().numpy().copy(),
-            action_B.cpu().numpy(),
-            latent_B.cpu().numpy(),
-            output.entropy_B.cpu().numpy(),
-        )
+        actions_B = np.asarray(actions_B, dtype=np.int64)
+        return self._opened.engine.step(self.state, actions_B, self._temperature_B, self._diversity_B)
 
     def observations(self, rows: np.ndarray | None = None) -> np.ndarray:
         """Fresh observations of all or some rows."""
         if self.options.obs_type == "tokens":
-            tokens_BN = self.state.tokens_BN if rows is None else self.state.tokens_BN[torch.from_numpy(rows)]
-            return tokens_BN.cpu().numpy().copy()
+            return np.array(self._tokens(rows))
         frames_BHWC = self.frames(rows)
         return to_gray(frames_BHWC) if self.options.obs_type == "grayscale" else frames_BHWC
 
     def frames(self, rows: np.ndarray | None = None) -> np.ndarray:
         """Pictures of all or some rows, uint8 [B, H, W, 3], whatever the observation type."""
+        return self._opened.engine.pictures(self._tokens(rows))
+
+    def _tokens(self, rows: np.ndarray | None) -> np.ndarray:
         tokens_BN = self.state.tokens_BN
-        if rows is not None:
-            tokens_BN = tokens_BN[torch.from_numpy(rows).to(tokens_BN.device)]
-        with torch.inference_mode():
-            return self.world.tokenizer.decode(tokens_BN).cpu().numpy()
+        return tokens_BN if rows is None else tokens_BN[rows]
 
     @property
     def temperature(self) -> float:
@@ -213,7 +170,7 @@ class DreamBatch:
     def temperature(self, value: float) -> None:
         self._reset_values = self._reset_values._replace(temperature=check_temperature(value))
         if self._state is not None:
-            self._temperature_B = torch.full_like(self._temperature_B, self._reset_values.temperature)
+            self._temperature_B = np.full_like(self._temperature_B, self._reset_values.temperature)
 
     @property
     def action_diversity(self) -> float:
@@ -224,45 +181,44 @@ class DreamBatch:
     def action_diversity(self, value: float) -> None:
         self._reset_values = self._reset_values._replace(action_diversity=check_diversity(value))
         if self._state is not None:
-            self._diversity_B = torch.full_like(self._diversity_B, self._reset_values.action_diversity)
+            self._diversity_B = np.full_like(self._diversity_B, self._reset_values.action_diversity)
 
     def snapshot(self) -> Snapshot:
         """An independent copy of where all dreams stand."""
         return Snapshot(
             self.state.clone(),
-            self._recent_BK.clone(),
-            self._temperature_B.clone(),
-            self._diversity_B.clone(),
+            self._temperature_B.copy(),
+            self._diversity_B.copy(),
             copy.deepcopy(self.generators),
             self._reset_values,
-            self.config.name,
+            self._made_by(),
         )
 
     def restore(self, snapshot: Snapshot) -> None:
         """Go back to a snapshot, which stays usable.
 
         Raises:
-            ValueError: if it is none, or of another world, number of rows or diversity window.
+            ValueError: if it is none, or of another world, runtime, number of rows or diversity window.
         """
         if not isinstance(snapshot, Snapshot):
             raise ValueError(f"snapshot: expected what snapshot() returned, got {snapshot!r}")
-        expected = self.config.name, self.num_rows, self.options.diversity_window
-        found = snapshot.world, *snapshot.recent_BK.shape
-        if found != expected:
-            raise ValueError(f"snapshot: expected world, rows and diversity window {expected}, got {found}")
-        self._state = snapshot.rollout.clone()
-        self._recent_BK = snapshot.recent_BK.clone()
-        self._temperature_B, self._diversity_B = snapshot.temperature_B.clone(), snapshot.diversity_B.clone()
+        if snapshot.made_by != self._made_by():
+            raise ValueError(
+                f"snapshot: expected world, runtime, rows and diversity window {self._made_by()}, "
+                f"got {snapshot.made_by}"
+            )
+        self._state = snapshot.state.clone()
+        self._temperature_B, self._diversity_B = snapshot.temperature_B.copy(), snapshot.diversity_B.copy()
         self.generators, self._reset_values = copy.deepcopy(snapshot.generators), snapshot.reset_values
 
-    def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in self.__dict__.items() if name not in self._OPENED}
+    def _made_by(self) -> tuple[str, str, int, int]:
+        return self.config.name, self.options.runtime, self.num_rows, self.options.diversity_window
 
     def __deepcopy__(self, memo: dict[int, Any]) -> DreamBatch:
         copied = object.__new__(DreamBatch)
-        shared = (*self._OPENED, "_reset_values")
         for name, value in self.__dict__.items():
-            copied.__dict__[name] = value if name in shared else copy.deepcopy(value, memo)
+            # Starts are many and never change.
+            copied.__dict__[name] = value if name == "_reset_values" else copy.deepcopy(value, memo)
         return copied
 
     def _checked(self, options: dict[str, Any], num_rows: int) -> tuple[ResetValues, torch.Tensor | None, int | None]:
@@ -274,19 +230,31 @@ class DreamBatch:
             options.get("starts", usual.starts),
         )
         if now.starts is not None:
+            require_torch()
+            from genie_env.world import check_prompts
+
             now = now._replace(starts=check_prompts(now.starts, self.config))
         frames = options.get("frames")
         if frames is not None:
+            require_torch()
             frames = check_frames(np.asarray(frames), self.config.tokenizer.image_size, "RTHWC")
             if len(frames) != num_rows:
                 raise ValueError(f"frames: expected one clip for each of the {num_rows} rows, got {len(frames)}")
-        count = len((now.starts or self.world.starts).tokens_SPN)
+        count = len(self._opened.starts[0] if now.starts is None else now.starts.tokens_SPN)
         return now, frames, _check_start(options.get("start"), count)
 
-    def _drawn(self, starts: Prompts, generators: list[np.random.Generator], start: int | None) -> Prompts:
+    def _encoded(self, frames_RTHWC: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
+        """Tokens of clips, and the latent actions between their frames."""
+        tokens_RPN, actions_RP = self.world.prompts(frames_RTHWC)
+        return tokens_RPN.cpu().numpy(), actions_RP.cpu().numpy()
+
+    def _drawn(
+        self, starts: Prompts | None, generators: list[np.random.Generator], start: int | None
+    ) -> tuple[np.ndarray, np.ndarray]:
         """One beginning a row: number ``start``, or what the row's generator draws."""
-        picks = [int(g.integers(len(starts.tokens_SPN))) if start is None else start for g in generators]
-        return Prompts(starts.tokens_SPN[picks].to(self.world.device), starts.actions_SP[picks].to(self.world.device))
+        tokens_SPN, actions_SP = self._opened.starts if starts is None else (part.cpu().numpy() for part in starts)
+        picks = [int(g.integers(len(tokens_SPN))) if start is None else start for g in generators]
+        return tokens_SPN[picks], actions_SP[picks]
 
 
 def _check_start(start: Any, count: int) -> int | None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import gymnasium as gym
 from gymnasium.envs.registration import EnvSpec
@@ -16,7 +16,9 @@ from genie_env.bundle import read_config
 from genie_env.config import WorldConfig
 from genie_env.envs.dream_batch import DreamBatch, action_meanings
 from genie_env.envs.options import EnvOptions, ResolvedOptions, plain
-from genie_env.world import World
+
+if TYPE_CHECKING:
+    from genie_env.world import World
 
 SETTINGS = ("temperature", "action_diversity", "show_hud")
 """Attributes of environments that may be set at any time."""

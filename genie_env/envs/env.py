@@ -73,6 +73,7 @@ class GenieEnv(DreamEnv, gym.Env[np.ndarray, np.int64]):
     | ``diversity_window`` | Number of recent actions that action diversity looks at. | ``5`` |
     | ``action_type`` | Kind of actions: real (the game's own) or latent (codes); None: real where mapped. | ``None`` |
     | ``obs_type`` | Kind of observations: rgb, grayscale or tokens. | ``"rgb"`` |
+    | ``runtime`` | Program that steps: torch, onnx (on the CPU, faster), or auto: onnx where it can. | ``"auto"`` |
     | ``device`` | Torch device; auto is CUDA where there is one. | ``"auto"`` |
     | ``compile`` | Build the step with torch.compile: slow to begin, faster to run, other rounding. | ``False`` |
     | ``render_mode`` | What render does: "rgb_array" returns pictures, "human" shows a window. | ``None`` |
@@ -172,7 +173,7 @@ class GenieEnv(DreamEnv, gym.Env[np.ndarray, np.int64]):
             "action": int(result.action_B[0]),
             "latent_action": int(result.latent_action_B[0]),
             "entropy": float(result.entropy_B[0]),
-            "step": int(self._dreams.state.step_B[0]),
+            "step": int(self._dreams.step_B[0]),
         }
         self._counts = self._counts.stepped(reward, info)
         if self.render_mode == "human":

@@ -5,20 +5,24 @@ from __future__ import annotations
 import dataclasses
 import math
 import numbers
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from typing import Any, Literal, get_args
 
 import numpy as np
 
 from genie_env.config import SamplingConfig, WorldConfig
+from genie_env.portable.kinds import missing
 
 ActionType = Literal["real", "latent"]
 ObsType = Literal["rgb", "grayscale", "tokens"]
+Runtime = Literal["auto", "onnx", "torch"]
 ACTION_TYPES: tuple[ActionType, ...] = get_args(ActionType)
 OBS_TYPES: tuple[ObsType, ...] = get_args(ObsType)
+RUNTIMES: tuple[Runtime, ...] = get_args(Runtime)
 MAX_WINDOW = 1000
 RESET_OPTIONS = ("frames", "start", "starts", "temperature", "action_diversity")
 
@@ -48,6 +52,8 @@ class EnvOptions:
     """Kind of actions: real (the game's own) or latent (codes); None: real where mapped."""
     obs_type: ObsType = "rgb"
     """Kind of observations: rgb, grayscale or tokens."""
+    runtime: Runtime = "auto"
+    """Program that steps: torch, onnx (on the CPU, faster), or auto: onnx where it can."""
     device: str = "auto"
     """Torch device; auto is CUDA where there is one."""
     compile: bool = False
@@ -69,6 +75,7 @@ class EnvOptions:
         if self.action_type is not None:
             _choice("action_type", self.action_type, ACTION_TYPES)
         _choice("obs_type", self.obs_type, OBS_TYPES)
+        _choice("runtime", self.runtime, RUNTIMES)
         if not isinstance(self.device, str):
             raise ValueError(f"device: expected 'auto' or the name of a torch device, got {self.device!r}")
         if not isinstance(self.compile, bool):
@@ -98,9 +105,25 @@ class EnvOptions:
                 top_p=own.top_p if self.top_p is None else self.top_p,
                 decode_steps=check_whole("decode_steps", passes, config.tokenizer.num_tokens),
             ),
+            runtime=self._chosen_runtime(config),
             device=self.device,
             compile=self.compile,
         )
+
+    def _chosen_runtime(self, config: WorldConfig) -> Literal["onnx", "torch"]:
+        """The runtime meant by ``auto``, or a check that the one asked for can be had."""
+        if self.runtime == "torch":
+            return "torch"
+        obstacle = missing(config)
+        if self.device not in ("auto", "cpu"):
+            obstacle = f"it runs on the CPU, got device {self.device!r}"
+        elif self.compile:
+            obstacle = "it compiles nothing, got compile=True"
+        if self.runtime == "onnx":
+            if obstacle is not None:
+                raise ValueError(f"runtime 'onnx': {obstacle}; use runtime='torch'")
+            return "onnx"
+        return "torch" if obstacle is not None or (self.device == "auto" and _may_have_cuda()) else "onnx"
 
 
 @dataclass(frozen=True)
@@ -113,8 +136,14 @@ class ResolvedOptions:
     action_type: ActionType
     obs_type: ObsType
     sampling: SamplingConfig
+    runtime: Literal["onnx", "torch"]
     device: str
     compile: bool
+
+
+def _may_have_cuda() -> bool:
+    """Whether this machine seems to have a CUDA device; torch, which knows, takes seconds to import."""
+    return Path("/proc/driver/nvidia/version").exists() or shutil.which("nvidia-smi") is not None
 
 
 def plain(value: Any) -> Any:

@@ -11,9 +11,10 @@ from gymnasium.utils import seeding
 from gymnasium.vector import AutoresetMode
 from gymnasium.vector.utils import batch_space
 
-from genie_env.envs.dream_batch import DreamStep, Snapshot, action_space, observation_space
+from genie_env.envs.dream_batch import Snapshot, action_space, observation_space
 from genie_env.envs.dream_env import DreamEnv, whole_fps
 from genie_env.envs.options import RESET_OPTIONS, check_reset_options, check_whole
+from genie_env.rollout.records import DreamStep
 
 
 class GenieVectorEnv(DreamEnv, gym.vector.VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
@@ -111,7 +112,7 @@ class GenieVectorEnv(DreamEnv, gym.vector.VectorEnv[np.ndarray, np.ndarray, np.n
         if self.autoreset_mode == AutoresetMode.DISABLED and len(awaiting):
             raise gym.error.ResetNeeded(f"rows {awaiting.tolist()} ended; reset them with options={{'reset_mask': …}}")
         result = self._dreams.step(actions)
-        steps_B = self._dreams.state.step_B.cpu().numpy().copy()
+        steps_B = self._dreams.step_B
         truncated_B = np.zeros(self.num_envs, dtype=bool)
         if self._max_steps is not None:
             truncated_B = steps_B >= self._max_steps

@@ -6,9 +6,9 @@ rows and threads. Keys and values stay where they are: the graph reads them in p
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -17,9 +17,12 @@ from genie_env.portable.libraries import InferenceSession
 from genie_env.portable.pictures import pictures_model
 from genie_env.portable.session import open_session, run
 from genie_env.portable.step import StepOptions, memory_shape, step_model, tokens_shape
+from genie_env.rollout.records import DreamStep
 
 PROMPT_ROWS = 16
 """Rows whose prompts are read together; more would only need more memory."""
+ARRAYS = ("tokens_BCN", "recent_BK", "key_B", "step_B", "time_B")
+KINDS = {"tensor(int64)": np.int64, "tensor(float)": np.float32, "tensor(bool)": np.bool_}
 
 
 @dataclass
@@ -33,6 +36,7 @@ class OnnxState:
         step_B: int64, steps since the row's reset.
         time_B: int64, frames that the row remembers or has forgotten.
         memory: keys and values of each layer in turn, float32 [B, P, window, E]; time t lies in slot t % window.
+        bound: how a session reads and writes these arrays in place; made by the first step, and by nobody copied.
     """
 
     tokens_BCN: np.ndarray
@@ -41,14 +45,20 @@ class OnnxState:
     step_B: np.ndarray
     time_B: np.ndarray
     memory: list[np.ndarray]
+    bound: Binding | None = None
+
+    @property
+    def tokens_BN(self) -> np.ndarray:
+        """Tokens of the present frame."""
+        return self.tokens_BCN[:, -1]
 
     def arrays(self) -> list[np.ndarray]:
         """All of its arrays, in a fixed order."""
-        return [getattr(self, f.name) for f in fields(self) if f.name != "memory"] + self.memory
+        return [getattr(self, name) for name in ARRAYS] + self.memory
 
     def clone(self) -> OnnxState:
         """An independent copy."""
-        copied = {f.name: getattr(self, f.name).copy() for f in fields(self) if f.name != "memory"}
+        copied = {name: getattr(self, name).copy() for name in ARRAYS}
         return OnnxState(**copied, memory=[array.copy() for array in self.memory])
 
     def copy_from(self, other: OnnxState, rows: Any = slice(None)) -> None:
@@ -56,19 +66,12 @@ class OnnxState:
         for own, array in zip(self.arrays(), other.arrays(), strict=True):
             own[rows] = array
 
-
-class OnnxStep(NamedTuple):
-    """What one step brought, per row, as fresh arrays."""
-
-    executed_B: np.ndarray
-    latent_B: np.ndarray
-    reward_B: np.ndarray
-    terminated_B: np.ndarray
-    entropy_B: np.ndarray
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "bound": None}
 
 
 class OnnxEngine:
-    """Sessions of one world; shared by all dreams in it."""
+    """Sessions of one world; any number of states may be stepped with them."""
 
     def __init__(self, bundle: Bundle, options: StepOptions, threads: int) -> None:
         """Open the step's graph.
@@ -113,67 +116,79 @@ class OnnxEngine:
             state.copy_from(self._read(tokens_RPN[part], actions_RP[part], key_R[part]), part)
         return state
 
+    def reset_rows(
+        self, state: OnnxState, rows_R: np.ndarray, tokens_RPN: np.ndarray, actions_RP: np.ndarray, key_R: np.ndarray
+    ) -> None:
+        """Restart the dreams of ``rows_R``. Other rows are unaffected."""
+        state.copy_from(self.start(tokens_RPN, actions_RP, key_R), rows_R)
+
+    def step(
+        self, state: OnnxState, actions_B: np.ndarray, temperature_B: np.ndarray, diversity_B: np.ndarray
+    ) -> DreamStep:
+        """Play one action per row and draw the next frame. Updates ``state``.
+
+        Args:
+            state: the dreams.
+            actions_B: int64, in the graph's own action space.
+            temperature_B: float32; 0 takes the most likely tokens.
+            diversity_B: float32, chance that a little-used action is played instead.
+        """
+        if state.bound is None or state.bound.session is not self.session:
+            state.bound = Binding(self.session, state)
+        out = state.bound.run(action=actions_B, temperature=temperature_B, action_diversity=diversity_B)
+        remember(state, [out[name] for name in fresh_names(len(state.memory))])
+        state.tokens_BCN[:], state.recent_BK[:] = out["next_tokens"], out["next_recent_actions"]
+        state.step_B += 1
+        return DreamStep(
+            out["reward"].astype(np.float64),
+            out["terminated"].copy(),
+            out["executed_action"].copy(),
+            out["latent_action"].copy(),
+            out["entropy"].copy(),
+        )
+
     def _read(self, tokens_RPN: np.ndarray, actions_RP: np.ndarray, key_R: np.ndarray) -> OnnxState:
         """A state that has seen a prompt. Each frame is a step whose drawn tokens are thrown away."""
         state = self.empty(len(key_R))
+        names = fresh_names(len(state.memory))
         for t in range(actions_RP.shape[1]):
             state.tokens_BCN[:, -1] = tokens_RPN[:, t]
-            self._run(state, requests(len(key_R), actions_RP[:, t]))
+            given = {**requests(len(key_R), actions_RP[:, t]), **named_arrays(state)}
+            remember(state, run(self.session, names, given))
         frames = np.arange(-state.tokens_BCN.shape[1], 0) + tokens_RPN.shape[1]
         state.tokens_BCN[:] = tokens_RPN[:, frames.clip(0)]
         state.key_B[:] = key_R
         return state
 
-    def _run(self, state: OnnxState, requested: dict[str, np.ndarray]) -> None:
-        """Run the graph once; of what comes out only the memory of the present frame is kept."""
-        given = dict(zip(state_names(len(state.memory)), state.arrays(), strict=True))
-        names = fresh_names(len(state.memory))
-        remember(state, run(self.session, names, {**requested, **given}))
 
+class Binding:
+    """A session bound to a state's arrays and to its own outputs: a step allocates nothing and copies no memory."""
 
-class OnnxDreams:
-    """Some rows of dreams, stepped with everything bound in place: nothing is allocated or copied but one frame."""
-
-    def __init__(self, engine: OnnxEngine, state: OnnxState) -> None:
-        self.engine, self.state = engine, state
+    def __init__(self, session: InferenceSession, state: OnnxState) -> None:
         rows = len(state.key_B)
+        self.session, self._bound = session, session.io_binding()
         self._requests = requests(rows, np.full(rows, -1))
+        for name, array in {**self._requests, **named_arrays(state)}.items():
+            self._bound.bind_input(name, "cpu", 0, array.dtype, array.shape, array.ctypes.data)
         self._out: dict[str, np.ndarray] = {}
-        self._binding = engine.session.io_binding()
-        names = state_names(len(state.memory))
-        for name, array in {**self._requests, **dict(zip(names, state.arrays(), strict=True))}.items():
-            self._binding.bind_input(name, "cpu", 0, array.dtype, array.shape, array.ctypes.data)
-        kinds = {"tensor(int64)": np.int64, "tensor(float)": np.float32, "tensor(bool)": np.bool_}
-        for output in engine.session.get_outputs():
-            array = np.zeros((rows, *output.shape[1:]), kinds[output.type])
-            self._binding.bind_output(output.name, "cpu", 0, array.dtype, array.shape, array.ctypes.data)
+        for output in session.get_outputs():
+            array = np.zeros((rows, *output.shape[1:]), KINDS[output.type])
+            self._bound.bind_output(output.name, "cpu", 0, array.dtype, array.shape, array.ctypes.data)
             self._out[output.name] = array
 
-    def step(self, actions_B: np.ndarray, temperature_B: np.ndarray, diversity_B: np.ndarray) -> OnnxStep:
-        """Play one action per row and draw the next frame.
-
-        Args:
-            actions_B: int64, in the graph's own action space.
-            temperature_B: float32; 0 takes the most likely tokens.
-            diversity_B: float32, chance that a little-used action is played instead.
-        """
-        for name, values in zip(
-            ("action", "temperature", "action_diversity"), (actions_B, temperature_B, diversity_B), strict=True
-        ):
+    def run(self, **requested: np.ndarray) -> dict[str, np.ndarray]:
+        """What comes out, in arrays that the next run overwrites."""
+        for name, values in requested.items():
             self._requests[name][:] = values
-        self.engine.session.run_with_iobinding(self._binding)
-        state, out = self.state, self._out
-        remember(state, [out[name] for name in fresh_names(len(state.memory))])
-        state.tokens_BCN[:], state.recent_BK[:] = out["next_tokens"], out["next_recent_actions"]
-        state.step_B += 1
-        names = ("executed_action", "latent_action", "reward", "terminated", "entropy")
-        return OnnxStep(*(out[name].copy() for name in names))
+        self.session.run_with_iobinding(self._bound)
+        return self._out
 
 
-def state_names(num_memory: int) -> list[str]:
-    """The graph's names of the arrays of a state, in their order."""
-    memory = [f"{kind}_{layer}" for layer in range(num_memory // 2) for kind in ("keys", "values")]
-    return ["tokens", "recent_actions", "key", "step", "time", *memory]
+def named_arrays(state: OnnxState) -> dict[str, np.ndarray]:
+    """The graph's names of the arrays of a state."""
+    memory = [f"{kind}_{layer}" for layer in range(len(state.memory) // 2) for kind in ("keys", "values")]
+    names = ["tokens", "recent_actions", "key", "step", "time", *memory]
+    return dict(zip(names, state.arrays(), strict=True))
 
 
 def fresh_names(num_memory: int) -> list[str]:

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 import genie_env
-from genie_env.action_map import latent_tables
+from genie_env.action_map import latent_table
 from genie_env.bundle import Bundle
 from genie_env.config import DynamicsConfig, SamplingConfig, WorldConfig
 from genie_env.portable.drawing import Uniform, diversify, draw_frame, lanes
@@ -129,14 +129,6 @@ def _metadata(bundle: Bundle, options: StepOptions) -> dict[str, str]:
         "temperature": str(options.sampling.temperature),
         "sampling": json.dumps(sampling),
     }
-
-
-def latent_table(config: WorldConfig, action_type: str) -> np.ndarray:
-    """Latent action int64 [A + 1, A] by the action before (the last row: none) and the action now."""
-    if action_type == "real" and config.action_map is not None:
-        return latent_tables(config.action_map)
-    count = config.dynamics.num_actions
-    return np.tile(np.arange(count), (count + 1, 1))
 
 
 def _latent(graph: Graph, table: np.ndarray, before_B: Value, action_B: Value) -> Value:

@@ -1,4 +1,4 @@
-"""How an environment uses torch: not in forked processes, with few threads for few rows, compiled if asked for.
+"""How an environment uses torch: with few threads for few rows, compiled if asked for.
 
 Knows the rollout engine's step; knows nothing of worlds, options or Gymnasium's API.
 """
@@ -6,16 +6,12 @@ Knows the rollout engine's step; knows nothing of worlds, options or Gymnasium's
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
 
 from genie_env.rollout.engine import RolloutEngine, RolloutState, StepOutput
-
-# A process forked after torch was imported has torch's threads in name only: the first large product waits for ever.
-_IMPORTED_BY = os.getpid()
 
 FASTEST_ON_CPU: dict[str, Any] = {
     "freezing": True,  # weights are packed once, for products written for their very shapes
@@ -25,22 +21,8 @@ FASTEST_ON_CPU: dict[str, Any] = {
 """Options of ``torch.compile``; at one row each of them is worth 10 to 25 %."""
 
 
-class ForkedError(RuntimeError):
-    """A process that was forked after torch was imported tries to dream."""
-
-
 class CompileError(RuntimeError):
     """``torch.compile`` does not work on this machine."""
-
-
-def refuse_fork() -> None:
-    """Raise :class:`ForkedError` where torch would hang."""
-    if os.getpid() != _IMPORTED_BY:
-        raise ForkedError(
-            "this process was forked after torch was imported, and torch hangs in such processes; start workers "
-            "with 'spawn' or 'forkserver', as in gym.make_vec(…, vectorization_mode='async', "
-            "vector_kwargs={'context': 'spawn'})"
-        )
 
 
 def compiled_step(engine: RolloutEngine) -> Callable[..., StepOutput]:

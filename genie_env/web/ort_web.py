@@ -117,4 +117,3 @@ def _unpack(packed: Path, folder: Path) -> None:
                 (folder / name).write_bytes(member.read())
     except (KeyError, tarfile.TarError) as error:
         raise FileError(packed, f"expected the package {PACKAGE} {VERSION} ({error})") from None
-

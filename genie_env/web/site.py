@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import genie_env
+from genie_env.action_map import latent_table
 from genie_env.bundle import STARTS, Bundle, read_starts
 from genie_env.config import WorldConfig
 from genie_env.files.atomic import whole_folder, write_json
 from genie_env.portable.export import export
-from genie_env.portable.step import StepOptions, latent_table, memory_shape
+from genie_env.portable.step import StepOptions, memory_shape
 from genie_env.web.ort_web import copy_ort_web, find_ort_web
 from genie_env.window.keyboard import key_table
 

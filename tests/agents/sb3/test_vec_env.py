@@ -14,22 +14,17 @@ from stable_baselines3 import PPO
 from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv
 
 from agents.sb3.vec_env import GenieVecEnv
-from genie_env.models.outcome import OutcomeHead
 from genie_env.world import Prompts
+from tests.helpers.lively import make_lively
 
 ROWS = 4
 ID = "Genie/World-v0"
 
 
-@pytest.fixture
-def lively(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Rewards of all kinds and an end about every twentieth step, each read from the row's own tokens alone."""
-
-    def predict(self: OutcomeHead, tokens_BCN: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        sums_B = tokens_BCN[:, -1].sum(-1)
-        return (sums_B % 3 - 1).float(), sums_B % 20 == 0
-
-    monkeypatch.setattr(OutcomeHead, "predict", predict)
+@pytest.fixture(params=["torch", "onnx"])
+def lively(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In either runtime: rewards of all kinds and an end about every twentieth step."""
+    make_lively(monkeypatch, request.param, ends_every=20)
 
 
 def native(world: Path, max_entropy: float = np.inf, **options: Any) -> GenieVecEnv:

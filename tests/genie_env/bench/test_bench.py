@@ -9,7 +9,8 @@ import pytest
 import torch
 from torch import nn
 
-from genie_env.bench import clock, suite, work
+from genie_env.bench import clock, runtimes, suite, work
+from genie_env.bench.page import measure_page
 from genie_env.bench.parts import measure_memory, measure_shares
 from genie_env.bench.report import compare
 from genie_env.bench.speed import CachedDreams, UncachedDreams, measure_flatness
@@ -17,6 +18,8 @@ from genie_env.bundle import load_world
 from genie_env.cli import main
 from genie_env.config import DynamicsConfig, SamplingConfig, TokenizerConfig
 from genie_env.rollout import engine as rollout
+from genie_env.web.chromium import find_chromium
+from genie_env.web.ort_web import find_ort_web
 from tests.helpers.worlds import NUM_ACTIONS, VOCAB, make_random_world, random_world
 
 ROWS = 3
@@ -32,6 +35,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Ceilings of small sizes, and no second of listening for other processes."""
     monkeypatch.setattr(work, "MATRIX_SIZES", {"cpu": (64,)})
     monkeypatch.setattr(work, "COPY_BYTES", {"cpu": 1 << 16})
+    monkeypatch.setattr(runtimes, "CEILING_SIZES", (64,))
     monkeypatch.setattr("time.sleep", lambda seconds: None)
 
 
@@ -134,9 +138,15 @@ def test_command_measures_everything_and_compares(
         "SyncVectorEnv": [3],
         "share of time": [1, 3],
         "bytes": [1, 3],
+        "runtimes": [1, 1, 3, 3],
         "useful work": [1, 3],
         "ceilings": [None],
     }
+    assert [(row["runtime"], row["of_torch"] == 1) for row in tables["runtimes"]] == [
+        ("torch", True),
+        ("onnx", False),
+    ] * 2
+    assert all(row["of_ceiling"] > 0 and row["threads"] == torch.get_num_threads() for row in tables["runtimes"])
     for name in ("torch", "threads", "cores", "dtype", "device", "processor"):
         assert report["machine"][name] not in (None, "")
     printed = capsys.readouterr().out
@@ -183,3 +193,13 @@ def test_bad_comparison_fails_before_the_work(text: str, tmp_path: Path, capsys:
     assert main(["bench", "--world", "no/such/world", "--compare", str(path)]) == 2
     error = capsys.readouterr().err
     assert error.startswith("genie-env: error: ") and "other.json" in error and error.count("\n") == 1
+
+
+@pytest.mark.skipif(find_chromium() is None, reason="there is no Chromium: apt-get install chromium")
+def test_a_page_is_timed(tiny_bundle: Path) -> None:
+    try:
+        find_ort_web()
+    except ValueError as error:
+        pytest.skip(str(error))
+    speed = measure_page(str(tiny_bundle), 20)
+    assert 0 < speed.p50_ms <= speed.p99_ms and speed.first_picture_s > 0 and 0 < speed.page_mb < 2

@@ -43,15 +43,22 @@ FORK = """
 import sys
 import gymnasium as gym, numpy as np, torch
 import genie_env
-from genie_env.rollout.torch_runtime import ForkedError
+from genie_env.rollout.forks import ForkedError
 
 torch.set_num_threads(2)
 torch.randn(600, 600) @ torch.randn(600, 600)  # Torch now has threads that no fork copies.
 envs = gym.make_vec(
-    "Genie/World-v0", num_envs=2, world=sys.argv[1], vectorization_mode="async", vector_kwargs={"context": "fork"}
+    "Genie/World-v0",
+    num_envs=2,
+    world=sys.argv[1],
+    runtime=sys.argv[2],
+    vectorization_mode="async",
+    vector_kwargs={"context": "fork"},
 )
 try:
     envs.reset(seed=0)
+    envs.step(envs.action_space.sample())
+    print("dreams")
 except ForkedError as error:
     print(error)
 envs.close(terminate=True)
@@ -83,5 +90,11 @@ def test_sync_vector_env_is_made_by_name(random_world: Path) -> None:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="forks")
 def test_fork_after_torch_is_refused_with_the_way_out(random_world: Path, tmp_path: Path) -> None:
-    done = run(FORK, tmp_path, str(random_world))
+    done = run(FORK, tmp_path, str(random_world), "torch")
     assert "'context': 'spawn'" in done.stdout and done.returncode == 0, done.stderr
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="forks")
+def test_forked_processes_dream_without_torch(random_world: Path, tmp_path: Path) -> None:
+    done = run(FORK, tmp_path, str(random_world), "onnx")
+    assert done.stdout == "dreams\n" and done.returncode == 0, done.stderr

@@ -113,8 +113,9 @@ def test_reset_options_reach_every_row_as_they_reach_single_envs(
 
 
 @pytest.fixture
-def threads(request: pytest.FixtureRequest) -> Iterator[int]:
-    """So many torch threads, for one test."""
+def threads(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
+    """So many threads of either runtime, for one test."""
+    monkeypatch.setenv("OMP_NUM_THREADS", str(request.param))
     before = torch.get_num_threads()
     torch.set_num_threads(request.param)
     yield request.param

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from genie_env.bundle import load_world, read_starts
-from genie_env.portable.engine import PROMPT_ROWS, OnnxDreams, OnnxEngine, OnnxState
+from genie_env.portable.engine import PROMPT_ROWS, OnnxEngine, OnnxState
 from genie_env.portable.session import suitable_threads
 from tests.helpers.graphs import OTHER_SHAPES, open_engine
 from tests.helpers.paths import ROOT
@@ -27,13 +30,13 @@ def begin(engine: OnnxEngine, rows: int, first: int = 0) -> OnnxState:
     return engine.start(tokens, actions, np.arange(rows) + first)
 
 
-def play(dreams: OnnxDreams, steps: int, seed: int = 0) -> bytes:
+def play(engine: OnnxEngine, state: OnnxState, steps: int, seed: int = 0) -> bytes:
     """Everything that some steps with random actions bring."""
-    rng, rows = np.random.default_rng(seed), len(dreams.state.key_B)
+    rng, rows = np.random.default_rng(seed), len(state.key_B)
     heat, chance, seen = np.ones(rows, np.float32), np.full(rows, 0.3, np.float32), b""
     for _ in range(steps):
-        step = dreams.step(rng.integers(3, size=rows), heat, chance)
-        seen += b"".join(array.tobytes() for array in step) + dreams.state.tokens_BCN.tobytes()
+        step = engine.step(state, rng.integers(3, size=rows), heat, chance)
+        seen += b"".join(array.tobytes() for array in step) + state.tokens_BCN.tobytes()
     return seen
 
 
@@ -41,31 +44,40 @@ def same(one: OnnxState, other: OnnxState) -> bool:
     return all(np.array_equal(a, b) for a, b in zip(one.arrays(), other.arrays(), strict=True))
 
 
-def test_a_clone_goes_on_alike_and_independently(engine: OnnxEngine) -> None:
-    dreams = OnnxDreams(engine, begin(engine, 3))
-    play(dreams, 6)
-    kept = dreams.state.clone()
-    first = play(dreams, 6)
-    assert not same(kept, dreams.state)
-    assert play(OnnxDreams(engine, kept.clone()), 6) == first
+@pytest.mark.parametrize("copier", [OnnxState.clone, copy.deepcopy, lambda state: pickle.loads(pickle.dumps(state))])
+def test_a_copy_goes_on_alike_and_independently(engine: OnnxEngine, copier: Callable[[OnnxState], OnnxState]) -> None:
+    state = begin(engine, 3)
+    play(engine, state, 6)
+    kept = copier(state)
+    first = play(engine, state, 6)
+    assert not same(kept, state)
+    assert play(engine, copier(kept), 6) == first
     # Taken over in place: what is bound stays bound.
-    dreams.state.copy_from(kept)
-    assert same(dreams.state, kept) and play(dreams, 6) == first
+    state.copy_from(kept)
+    assert same(state, kept) and play(engine, state, 6) == first
+
+
+def test_two_engines_may_step_one_state_in_turn(engine: OnnxEngine) -> None:
+    other = open_engine(engine.bundle.folder)
+    state, alone = begin(engine, 2), begin(engine, 2)
+    seen = play(engine, state, 3) + play(other, state, 3, seed=1) + play(engine, state, 3, seed=2)
+    assert seen == play(engine, alone, 3) + play(engine, alone, 3, seed=1) + play(engine, alone, 3, seed=2)
 
 
 def test_rows_that_begin_late_are_what_they_are_alone(engine: OnnxEngine) -> None:
-    dreams = OnnxDreams(engine, begin(engine, 3))
-    play(dreams, 5)
-    others = [array[:2].copy() for array in dreams.state.arrays()]
-    dreams.state.copy_from(begin(engine, 1, first=7), rows=[2])
-    assert all(np.array_equal(array[:2], other) for array, other in zip(dreams.state.arrays(), others, strict=True))
-    alone = OnnxDreams(engine, begin(engine, 1, first=7))
+    state = begin(engine, 3)
+    play(engine, state, 5)
+    others = [array[:2].copy() for array in state.arrays()]
+    tokens, actions = (part[7 % len(part)][None] for part in read_starts(engine.bundle))
+    engine.reset_rows(state, np.array([2]), tokens, actions, np.array([7]))
+    assert all(np.array_equal(array[:2], other) for array, other in zip(state.arrays(), others, strict=True))
+    alone = begin(engine, 1, first=7)
     heat, never = np.ones(3, np.float32), np.zeros(3, np.float32)
     for action in (0, 1, 2, 2, 1, 0, 0):
-        together = dreams.step(np.array([1, 2, action]), heat, never)
-        single = alone.step(np.array([action]), heat[:1], never[:1])
+        together = engine.step(state, np.array([1, 2, action]), heat, never)
+        single = engine.step(alone, np.array([action]), heat[:1], never[:1])
         assert all(a[2:].tobytes() == b.tobytes() for a, b in zip(together, single, strict=True))
-    assert np.array_equal(dreams.state.tokens_BCN[2:], alone.state.tokens_BCN)
+    assert np.array_equal(state.tokens_BCN[2:], alone.tokens_BCN)
 
 
 def test_many_prompts_are_read_as_one_alone(engine: OnnxEngine) -> None:
@@ -96,10 +108,10 @@ def test_prompts_of_any_length_leave_what_torch_remembers(engine: OnnxEngine, fr
 
 
 def test_a_step_returns_fresh_arrays(engine: OnnxEngine) -> None:
-    dreams, heat, never = OnnxDreams(engine, begin(engine, 2)), np.ones(2, np.float32), np.zeros(2, np.float32)
-    first = dreams.step(np.array([1, 2]), heat, never)
+    state, heat, never = begin(engine, 2), np.ones(2, np.float32), np.zeros(2, np.float32)
+    first = engine.step(state, np.array([1, 2]), heat, never)
     kept = [array.copy() for array in first]
-    dreams.step(np.array([0, 0]), heat, never)
+    engine.step(state, np.array([0, 0]), heat, never)
     assert all(np.array_equal(a, b) for a, b in zip(first, kept, strict=True))
 
 
@@ -130,14 +142,14 @@ def test_dreams_need_no_torch() -> None:
         "import sys; sys.modules['torch'] = None\n"
         "import numpy as np\n"
         "from genie_env.bundle import open_bundle, read_starts\n"
-        "from genie_env.portable.engine import OnnxDreams, OnnxEngine\n"
+        "from genie_env.portable.engine import OnnxEngine\n"
         "from genie_env.portable.step import StepOptions\n"
         "bundle = open_bundle('pong')\n"
         "engine = OnnxEngine(bundle, StepOptions(bundle.config.sampling, 'real', 5), 1)\n"
         "tokens, actions = read_starts(bundle)\n"
-        "dreams = OnnxDreams(engine, engine.start(tokens[:1], actions[:1], np.array([1])))\n"
-        "dreams.step(np.array([2]), np.ones(1), np.zeros(1))\n"
-        "assert engine.pictures(dreams.state.tokens_BCN[:, -1]).shape == (1, 64, 64, 3)"
+        "state = engine.start(tokens[:1], actions[:1], np.array([1]))\n"
+        "engine.step(state, np.array([2]), np.ones(1), np.zeros(1))\n"
+        "assert engine.pictures(state.tokens_BN).shape == (1, 64, 64, 3)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=False)
     assert done.returncode == 0, done.stderr

@@ -13,7 +13,7 @@ import torch
 
 from genie_env.bundle import load_world, open_bundle, read_starts, save_world
 from genie_env.config import DYNAMICS_KINDS, DynamicsConfig
-from genie_env.portable.engine import OnnxDreams, OnnxState
+from genie_env.portable.engine import OnnxState, named_arrays
 from genie_env.portable.step import StepOptions, step_model
 from genie_env.rollout.engine import RolloutEngine, RolloutState
 from tests.helpers import worlds
@@ -46,15 +46,15 @@ def compare(world: Path | str, steps: int, temperature: float = 1.0, rows: int =
     tokens, actions = (part[np.arange(rows) % len(part)] for part in read_starts(engine.bundle))
     state = engine.start(tokens, actions, keys(rows))
     rollout = torch_engine.start(torch.tensor(tokens), torch.tensor(actions), torch.tensor(keys(rows)))
-    dreams, rng = OnnxDreams(engine, state), np.random.default_rng(0)
+    rng = np.random.default_rng(0)
     heat, never, differing = np.full(rows, temperature, np.float32), np.zeros(rows, np.float32), 0
     seen = set()
     for _ in range(steps):
         asked = rng.integers(opened.config.dynamics.num_actions, size=rows)
-        got = dreams.step(asked, heat, never)
+        got = engine.step(state, asked, heat, never)
         expected = torch_engine.step(rollout, torch.tensor(asked), torch.tensor(heat))
         same = (state.tokens_BCN[:, -1] == expected.tokens_BN.numpy()).all(1)
-        assert np.array_equal(got.latent_B, asked)
+        assert np.array_equal(got.latent_action_B, asked)
         assert np.array_equal(got.reward_B[same], expected.reward_B.numpy()[same])
         assert np.array_equal(got.terminated_B[same], expected.terminated_B.numpy()[same])
         np.testing.assert_allclose(got.entropy_B, expected.entropy_B.numpy(), atol=1e-4)
@@ -99,9 +99,7 @@ def test_rows_equal_single_rows_to_the_byte(name: str, threads: int) -> None:
         "temperature": rng.choice([0, 0.5, 1], size=rows).astype(np.float32),
         "action_diversity": rng.random(rows).astype(np.float32),
     }
-    names = ["tokens", "recent_actions", "key", "step", "time"]
-    names += [f"{kind}_{layer}" for layer in range(4) for kind in ("keys", "values")]
-    given |= dict(zip(names, state.arrays(), strict=True))
+    given |= named_arrays(state)
     single = [
         alone.session.run(None, {name: array[row : row + 1] for name, array in given.items()}) for row in range(rows)
     ]
@@ -133,16 +131,16 @@ def test_actions_are_mapped_and_replaced_as_in_the_environment(tmp_path: Path) -
     engine, rows = open_engine(world, action_type="real", window=3), 7
     tokens, actions = (part[np.arange(rows) % len(part)] for part in read_starts(engine.bundle))
     state = engine.start(tokens, actions, keys(rows))
-    dreams, table = OnnxDreams(engine, state), latent_tables(worlds.TELLING_CHANGES)
+    table = latent_tables(worlds.TELLING_CHANGES)
     rng, recent = np.random.default_rng(0), torch.full((rows, 3), -1)
     replaced = 0
     for step in range(30):
         asked, chance = rng.integers(3, size=rows), rng.random(rows).astype(np.float32)
         uniform = counter_uniform(torch.tensor(keys(rows)), torch.full((rows,), step), LANE_ACTION, 2)
         executed = diversify(torch.tensor(asked), recent, 3, torch.tensor(chance), uniform).numpy()
-        got = dreams.step(asked, np.ones(rows, np.float32), chance)
-        assert np.array_equal(got.executed_B, executed)
-        assert np.array_equal(got.latent_B, table[recent[:, -1].numpy(), executed])
+        got = engine.step(state, asked, np.ones(rows, np.float32), chance)
+        assert np.array_equal(got.action_B, executed)
+        assert np.array_equal(got.latent_action_B, table[recent[:, -1].numpy(), executed])
         recent = torch.cat([recent[:, 1:], torch.tensor(executed)[:, None]], 1)
         assert np.array_equal(state.recent_BK, recent.numpy())
         replaced += int((executed != asked).sum())

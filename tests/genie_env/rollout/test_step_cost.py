@@ -13,8 +13,9 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from genie_env.bench.parts import PeakBytes
-from genie_env.config import DynamicsConfig, OutcomeConfig, TokenizerConfig
+from genie_env.config import DynamicsConfig, LatentActionConfig, OutcomeConfig, TokenizerConfig
 from genie_env.models.tokenizer import PatchCodebook
+from genie_env.portable.engine import OnnxEngine
 from genie_env.rollout.engine import RolloutEngine, RolloutState
 from genie_env.world import World
 from tests.helpers.paths import ROOT
@@ -43,6 +44,7 @@ def small_world() -> World:
     )  # fmt: skip
     return random_world(
         tokenizer=TokenizerConfig(image_size=16, vocab_size=VOCAB),
+        latent_action=LatentActionConfig(num_actions=NUM_ACTIONS, image_size=16, channels=8, code_dim=4),
         dynamics=size,
         outcome=OutcomeConfig(vocab_size=VOCAB, num_tokens=4, token_dim=4, width=8),
     )
@@ -98,12 +100,16 @@ def test_thousands_of_rows_step_in_memory_that_does_not_grow() -> None:
     assert held[-1] < 2000 * 8 * 4 * (engine.outcome.config.context_frames + 3), "tokens, keys and times, no more"
 
 
-def test_tokens_are_observed_without_drawing_a_picture(random_world: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("runtime", ["torch", "onnx"])
+def test_tokens_are_observed_without_drawing_a_picture(
+    random_world: Path, monkeypatch: pytest.MonkeyPatch, runtime: str
+) -> None:
     def never(*_: Any) -> None:
         raise AssertionError("a picture was decoded")
 
     monkeypatch.setattr(PatchCodebook, "decode", never)
-    options: dict[str, Any] = {"world": str(random_world), "obs_type": "tokens", "device": "cpu"}
+    monkeypatch.setattr(OnnxEngine, "pictures", never)
+    options: dict[str, Any] = {"world": str(random_world), "obs_type": "tokens", "runtime": runtime}
     env = gym.make("Genie/World-v0", **options)
     assert env.reset(seed=0)[0].shape == env.step(1)[0].shape == (64,)
     envs = gym.make_vec("Genie/World-v0", num_envs=3, max_episode_steps=2, **options)

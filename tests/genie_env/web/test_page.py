@@ -18,10 +18,10 @@ from gymnasium.utils.seeding import np_random
 import genie_env  # noqa: F401 (registers the ids)
 from genie_env.bundle import open_bundle
 from genie_env.portable.step import StepOptions
+from genie_env.web.chromium import Tab, chromium, find_chromium
 from genie_env.web.ort_web import find_ort_web
 from genie_env.web.server import make_server
 from genie_env.web.site import write_site
-from tests.helpers.chromium import Tab, chromium, find_chromium
 from tests.helpers.graphs import OTHER_SHAPES
 from tests.helpers.worlds import make_random_world
 

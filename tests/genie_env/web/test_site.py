@@ -78,7 +78,7 @@ def test_a_world_that_names_no_keys_is_played_by_what_its_actions_are_called(
 
 @pytest.mark.parametrize(
     ("env_id", "expected"),
-    [("ALE/Pong-v5", "Pong"), ("mod:Two_Words-v0", "Two Words"), ("", "random"), ("<b>-v0", "random")],
+    [("ALE/Pong-v5", "Pong"), ("My/Two_Words-v0", "Two Words"), ("", "random"), ("<b>-v0", "random")],
 )
 def test_a_title_is_a_name_for_people(env_id: str, expected: str) -> None:
     names = ("NOOP", "UP", "DOWN")

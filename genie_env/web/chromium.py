@@ -16,9 +16,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
 FLAGS = (
     "--headless",
-    "--no-sandbox",
     "--disable-gpu",
     "--disable-quic",
     "--no-first-run",
@@ -29,14 +29,17 @@ FLAGS = (
     "--disable-renderer-backgrounding",
     "--remote-debugging-pipe",
 )
-SECONDS = 120.0
+PATIENCE_S = 120.0
+POLL_S = 0.05
+
+
+class BrowserError(OSError):
+    """There is no browser, it went away, or a page's script failed."""
 
 
 def find_chromium() -> str | None:
     """Path of the browser, or None."""
-    return next(
-        (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None
-    )
+    return next((path for name in PROGRAMS if (path := shutil.which(name))), None)
 
 
 class Tab:
@@ -63,19 +66,28 @@ class Tab:
             self.wait_for("document.readyState !== 'loading'")
 
     def run(self, script: str) -> Any:
-        """Value of an expression, awaited if it is a promise."""
+        """Value of an expression, awaited if it is a promise.
+
+        Raises:
+            BrowserError: if it throws.
+        """
         given = {"expression": script, "awaitPromise": True, "returnByValue": True}
         answer = self._send("Runtime.evaluate", given)
         if "exceptionDetails" in answer:
-            raise AssertionError(_message(answer["exceptionDetails"]))
+            raise BrowserError(_message(answer["exceptionDetails"]))
         return answer["result"].get("value")
 
-    def wait_for(self, script: str, seconds: float = SECONDS) -> None:
-        """Wait until an expression holds."""
+    def wait_for(self, script: str, seconds: float = PATIENCE_S) -> None:
+        """Wait until an expression holds.
+
+        Raises:
+            BrowserError: if it does not within so many seconds.
+        """
         until = time.monotonic() + seconds
         while not self.run(f"Boolean({script})"):
-            assert time.monotonic() < until, f"{script} never held; {self.errors} {self.run('document.body.innerText')}"
-            time.sleep(0.05)
+            if time.monotonic() > until:
+                raise BrowserError(f"{script} did not hold within {seconds:g} s ({'; '.join(self.errors)[:300]})")
+            time.sleep(POLL_S)
 
     def key(self, key: str, kind: str = "keyDown") -> None:
         """Press or release (``keyUp``) a key, by the name that pages see."""
@@ -105,19 +117,20 @@ class Tab:
         if self._session:
             message["sessionId"] = self._session
         os.write(self._write, json.dumps(message).encode() + b"\0")
-        until = time.monotonic() + SECONDS
+        until = time.monotonic() + PATIENCE_S
         while True:
             answer = self._receive(until)
             if answer.get("id") == number:
-                assert "error" not in answer, f"{method}: {answer['error']}"
+                if "error" in answer:
+                    raise BrowserError(f"{method}: {answer['error']}")
                 return answer["result"]
 
     def _receive(self, until: float) -> dict[str, Any]:
         while b"\0" not in self._rest:
             ready, _, _ = select.select([self._read], [], [], max(0.0, until - time.monotonic()))
-            assert ready, "the browser does not answer"
-            part = os.read(self._read, 1 << 20)
-            assert part, "the browser is gone"
+            part = os.read(self._read, 1 << 20) if ready else b""
+            if not part:
+                raise BrowserError("the browser is gone, or does not answer")
             self._rest += part
         one, self._rest = self._rest.split(b"\0", 1)
         answer = json.loads(one)
@@ -139,17 +152,25 @@ def _message(details: dict[str, Any]) -> str:
 
 @contextlib.contextmanager
 def chromium() -> Iterator[Tab]:
-    """A browser with a fresh profile and one page."""
+    """A browser with a fresh profile and one page.
+
+    Raises:
+        BrowserError: if there is none.
+    """
     program = find_chromium()
-    assert program is not None
+    if program is None:
+        raise BrowserError(f"expected one of {list(PROGRAMS)}, found none: install Chromium")
     to_browser, from_us = os.pipe()
     from_browser, to_us = os.pipe()
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
-        # The browser reads commands from descriptor 3 and answers to 4.
+        # The browser reads commands from descriptor 3 and answers to 4. Its sandbox does not work for root.
         script = f'exec "$0" "$@" 3<&{to_browser} 4>&{to_us}'
-        command = ["bash", "-c", script, program, *FLAGS, f"--user-data-dir={Path(profile) / 'profile'}"]
+        flags = [*FLAGS, *(["--no-sandbox"] if os.geteuid() == 0 else []), f"--user-data-dir={Path(profile) / 'new'}"]
         browser = subprocess.Popen(
-            command, pass_fds=(to_browser, to_us), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            ["bash", "-c", script, program, *flags],
+            pass_fds=(to_browser, to_us),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
         )
         os.close(to_browser)
         os.close(to_us)
