@@ -124,7 +124,7 @@ class PlaySession:
             case Command.SNAPSHOT:
                 place = self.real_game.snapshot() if self.real_game else None
                 self._bookmark = _Bookmark(self.game.snapshot(), self.over, place)
-                self._say("snapshot taken: F9 comes back to it")
+                self._notify("snapshot taken: F9 comes back to it")
             case Command.RESTORE:
                 self._restore()
             case Command.SCREENSHOT:
@@ -165,9 +165,9 @@ class PlaySession:
             path = self._free_path().with_suffix(".png")
             try:
                 write_png(path, picture_HWC)
-                self._say(f"saved {path.name}")
+                self._notify(f"saved {path.name}")
             except OSError as error:
-                self._say(f"not saved: {error}")
+                self._notify(f"not saved: {error}")
 
     def close(self) -> None:
         """Finish a film that still runs."""
@@ -182,7 +182,7 @@ class PlaySession:
 
     def _restore(self) -> None:
         if self._bookmark is None:
-            self._say("no snapshot yet: F5 takes one")
+            self._notify("no snapshot yet: F5 takes one")
             return
         self.game.restore(self._bookmark.state)
         if self.real_game is not None and self._bookmark.real_game is not None:
@@ -190,7 +190,7 @@ class PlaySession:
         self._arrive(self._bookmark.over)
         if self.recorder is not None:
             self.recorder.begin(self.frame_HWC)
-        self._say("back at the snapshot")
+        self._notify("back at the snapshot")
 
     def _arrive(self, over: bool) -> None:
         """The environment stands somewhere else now."""
@@ -210,7 +210,7 @@ class PlaySession:
                 self._film.add(self._filmed())
             except OSError as error:
                 self._film = None
-                self._say(f"not filmed: {error}")
+                self._notify(f"not filmed: {error}")
 
     def _tune(self, name: str, change: float) -> None:
         highest = 1.0 if name == "action_diversity" else 9.9
@@ -223,9 +223,9 @@ class PlaySession:
         film, self._film = self._film, None
         try:
             names = [path.name for path in film.close()]
-            self._say(f"saved {' and '.join(names)}" if names else "nothing filmed")
+            self._notify(f"saved {' and '.join(names)}" if names else "nothing filmed")
         except OSError as error:
-            self._say(f"not saved: {error}")
+            self._notify(f"not saved: {error}")
 
     def _filmed(self) -> np.ndarray:
         """The picture for a film: the dream, right of the real game if there is one."""
@@ -243,7 +243,7 @@ class PlaySession:
     def _ticks(self, seconds: float) -> int:
         return round(seconds * (self.fps or UNPACED_FPS))
 
-    def _say(self, notice: str) -> None:
+    def _notify(self, notice: str) -> None:
         self._notice, self._notice_ticks = notice, self._ticks(NOTICE_SECONDS)
 
     def _message(self) -> tuple[str, bool]:
