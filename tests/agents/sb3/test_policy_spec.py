@@ -29,7 +29,7 @@ def test_a_world_without_a_map_says_what_to_do(tmp_path: Path) -> None:
     ("changes", "message"),
     [
         ({"obs_type": "sound"}, "obs_type: expected one of"),
-        ({"frame_stack": 0}, "frame_stack: expected a whole number >= 1, got 0"),
+        ({"frame_stack": 0}, "frame_stack: expected an integer from 1 to 64, got 0"),
         ({"real_actions": (0,)}, "as many dream actions as real ones"),
     ],
 )
