@@ -60,16 +60,9 @@ def make_world(recipe: Recipe, data: Path, run: Path, out: Path, last: str = "",
     names = [stage.name for stage in PIPELINE]
     if last and last not in names:
         raise ValueError(f"only: expected one of {names}, got {last!r}")
-    if recipe.game is not None:
-        register_game(replace(game_for(recipe.env), source=recipe.game))
-    given = {"dynamics": {"compile": compile}}
-    stages = [stage for stage in PIPELINE if stage.network != "latent_action" or recipe.latent_action is not None]
-    folders = {stage.name: stage.folder(run) for stage in stages} | {"record": data, "export": out}
     # All of them before any work: what is wrong with the recipe shows at once.
-    configs = {stage.name: recipe.configure(stage, folders, **given.get(stage.name, {})) for stage in stages}
-    for stage in stages:
-        config = configs[stage.name]
-        if _is_finished(stage, folders[stage.name], config):
+    for stage, config in stage_configs(recipe, data, run, out, compile):
+        if _is_finished(stage, config.out, config):
             print(f"{stage.name}: done before, skipped", flush=True)
         else:
             start = time.perf_counter()
@@ -77,6 +70,20 @@ def make_world(recipe: Recipe, data: Path, run: Path, out: Path, last: str = "",
             print(f"{stage.name}: finished in {(time.perf_counter() - start) / 60:.1f} min", flush=True)
         if stage.name == last:
             return
+
+
+def stage_configs(recipe: Recipe, data: Path, run: Path, out: Path, compile: bool = False) -> list[tuple[Stage, Any]]:
+    """The stages that a recipe runs, in their order, each with its settings; arguments as for :func:`make_world`.
+
+    Raises:
+        ValueError: if a setting of the recipe is not as expected.
+    """
+    if recipe.game is not None:
+        register_game(replace(game_for(recipe.env), source=recipe.game))
+    given = {"dynamics": {"compile": compile}}
+    stages = [stage for stage in PIPELINE if stage.network != "latent_action" or recipe.latent_action is not None]
+    folders = {stage.name: stage.folder(run) for stage in stages} | {"record": data, "export": out}
+    return [(stage, recipe.configure(stage, folders, **given.get(stage.name, {}))) for stage in stages]
 
 
 def _is_finished(stage: Stage, folder: Path, config: Any) -> bool:

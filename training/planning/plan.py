@@ -43,6 +43,8 @@ class Plan:
     """What was seen, one line each."""
     choices: tuple[str, ...]
     """What was chosen and why, one line each."""
+    records: bool = False
+    """Whether the game is yet to be recorded."""
 
 
 def plan_game(probe: GameProbe, minutes: float, image_size: int = 64, module: str = "") -> Plan:
@@ -61,7 +63,7 @@ def plan_game(probe: GameProbe, minutes: float, image_size: int = 64, module: st
     crop = choose_crop(probe.pictures_MHWC, image_size, TokenizerConfig().patch_size)
     steps = int(60 * planned["record"] * USED_OF_RECORDING * probe.steps_per_second)
     steps = max(LEAST_STEPS, min(MOST_STEPS, steps))
-    source = probe.source
+    source, kept = probe.source, {} if crop.crop is None else {"crop": crop.crop}
     recipe = Recipe(
         env=source.env_id,
         steps=steps,
@@ -70,9 +72,9 @@ def plan_game(probe: GameProbe, minutes: float, image_size: int = 64, module: st
         tokenizer=TokenizerConfig(image_size=image_size),
         latent_action=None,
         recorded_actions=True,
-        record={"players": json.dumps(PLAYERS), "crop": crop.crop, "fps": source.fps},
+        record={"players": json.dumps(PLAYERS), "fps": source.fps, **kept},
     )
-    return Plan(recipe, planned, tuple(_game_findings(probe)), tuple(_game_choices(probe, crop, steps)))
+    return Plan(recipe, planned, tuple(_game_findings(probe)), tuple(_game_choices(probe, crop, steps)), True)
 
 
 def _game_findings(probe: GameProbe) -> list[str]:
@@ -104,6 +106,24 @@ def _game_choices(probe: GameProbe, crop: CropChoice, steps: int) -> list[str]:
     return choices
 
 
+def use_recording(store: EpisodeStore, minutes: float) -> Plan:
+    """Plan a world of a recording that is there already.
+
+    Raises:
+        ValueError: if there are too few minutes, or the recording is too small.
+    """
+    require_enough(recording_facts(store), store)
+    source = store.manifest.source
+    recipe = Recipe(
+        env=source.env_id,
+        steps=1,
+        tokenizer=TokenizerConfig(image_size=source.image_size),
+        latent_action=None,
+        recorded_actions=True,
+    )
+    return Plan(recipe, divide(minutes, learned_tokenizer=False, latent_action=False), (store.summary(),), ())
+
+
 def refine(recipe: Recipe, store: EpisodeStore, minutes: float) -> Plan:
     """Choose by measuring, now that the recording is there.
 
@@ -130,6 +150,7 @@ def refine(recipe: Recipe, store: EpisodeStore, minutes: float) -> Plan:
         dynamics={**recipe.dynamics, **_dynamics_size(tokenizer.config, store.manifest.source)},
         dynamics_training={**recipe.dynamics_training, "clip_length": clip},
         outcome={**recipe.outcome, "rewards": rewards},
+        export={**recipe.export, "start_frames": min(8, clip)},
         sampling=SamplingConfig(max_changed=tokenizer.config.num_tokens),
     )
     choices = [tokenizer.reason, f"clips of {clip} frames: a typical episode has {facts.median_length}"]

@@ -35,7 +35,7 @@ TABLES = ("game", "record", "tokenizer", "latent_action", "tokenize", "dynamics"
 
 
 @dataclass(frozen=True)
-class Recipe:
+class Recipe(JsonConfig):
     """Settings of the stages. ``dynamics`` and the other mappings hold fields of the stages' own configurations."""
 
     env: str

@@ -1,0 +1,236 @@
+"""Make a world of any game by one command: ``python -m training.learn ALE/Freeway-v5 --minutes 60``.
+
+Looks at the game, says what it found, what it chose and how long each stage will take; records, trains, measures and
+shows the world. Stop it at any time: the same command goes on. ``--dry-run`` ends after the plan.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import json
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import tyro
+
+from genie_env.command import run
+from genie_env.data.episodes import EpisodeStore
+from genie_env.measurement import WORLD, Measurement, Metric, select
+from genie_env.tables import text_table
+from training.evaluate import EvaluateConfig, evaluate
+from training.planning.budget import divide, redistribute, updates_for
+from training.planning.plan import Plan, plan_game, refine, use_recording
+from training.planning.probe import probe_game
+from training.planning.progress import Progress, read_progress, timed, write_progress
+from training.planning.speed import seconds_per_update
+from training.train import make_world, stage_configs
+
+BYTES_PER_FRAME = 3 * 1.1
+"""Bytes of a recorded pixel, with what belongs to it."""
+DREAMS_PER_MINUTE = 25
+"""Dreamed clips that the outcome head learns from, for each minute of the budget."""
+HORIZONS = (1, 5, 10, 20, 50)
+REPORTED = (
+    Metric.EFFECT_RECALL,
+    Metric.EFFECT_PRECISION,
+    Metric.DECIDED_TOKEN_ACCURACY,
+    Metric.CHANGED_TOKEN_ACCURACY,
+    Metric.FOREGROUND_PSNR,
+)
+"""What the summary shows, what a player sees first."""
+
+
+@dataclass(frozen=True)
+class LearnConfig:
+    """Make a world of a game or a recording."""
+
+    source: tyro.conf.Positional[str]
+    """Gymnasium id of a game, or folder of a recording."""
+    minutes: float = 60.0
+    """Minutes for everything: recording, training and measuring."""
+    out: Path | None = None
+    """World to make; the default is worlds/NAME."""
+    run: Path | None = None
+    """Folder of the stages; the default is runs/NAME."""
+    data: Path | None = None
+    """Recording to make; the default is data/NAME."""
+    module: str = ""
+    """Python module to import first, where importing it registers the game."""
+    env_kwargs: str = "{}"
+    """Arguments of ``gym.make`` as JSON."""
+    image_size: int = 64
+    """Edge of a frame in pixels, a multiple of 8."""
+    dry_run: bool = False
+    """Print the plan and stop."""
+    seed: int = 0
+    """Seed of the first look at the game and of the measuring."""
+
+
+def learn(config: LearnConfig) -> Path:
+    """Make the world, or go on where an earlier call stopped; returns its folder.
+
+    Raises:
+        ValueError: if the source cannot be learned from, or the run belongs to another one.
+        Interrupted: on Ctrl-C, SIGTERM or SIGHUP, after what was done is kept.
+    """
+    if config.module:
+        importlib.import_module(config.module)
+    name = "".join(c if c.isalnum() else "_" for c in Path(config.source).name.split("-v")[0]).lower()
+    folder, out = config.run or Path("runs") / name, config.out or Path("worlds") / name
+    is_recording = (Path(config.source) / "manifest.json").exists()
+    data = Path(config.source) if is_recording else config.data or Path("data") / name
+    if (out / "config.json").exists():
+        raise ValueError(f"{out} exists already; choose another --out or remove it")
+    progress = read_progress(folder, config.source, config.minutes)
+    if progress is None:
+        plan = _first_plan(config, data, is_recording)
+        print(_described(plan, config.minutes), flush=True)
+        if config.dry_run:
+            return out
+        _require_space(plan, data)
+        progress = Progress(config.source, config.minutes, plan.recipe, plan.minutes)
+        write_progress(folder, progress)
+    elif config.dry_run:
+        raise ValueError(f"{folder} was begun before; --dry-run plans new runs only")
+    return _Learning(config, folder, data, out).go_on(progress)
+
+
+def _first_plan(config: LearnConfig, data: Path, is_recording: bool) -> Plan:
+    if is_recording:
+        return use_recording(EpisodeStore(data), config.minutes)
+    # A budget that is too small is refused before the game is played.
+    divide(config.minutes, learned_tokenizer=False, latent_action=False)
+    print(f"looking at {config.source} for some seconds …", flush=True)
+    probe = probe_game(config.source, json.loads(config.env_kwargs), config.seed)
+    return plan_game(probe, config.minutes, config.image_size, config.module)
+
+
+def _require_space(plan: Plan, data: Path) -> None:
+    """Refuse a recording that the disk cannot hold."""
+    needed = plan.recipe.steps * plan.recipe.tokenizer.image_size**2 * BYTES_PER_FRAME if plan.records else 0
+    data.parent.mkdir(parents=True, exist_ok=True)
+    free = shutil.disk_usage(data.parent).free
+    if needed > free:
+        raise ValueError(
+            f"{data}: the recording needs {needed / 1e9:.1f} GB, {free / 1e9:.1f} GB are free; lower --minutes or "
+            "choose another --data"
+        )
+
+
+class _Learning:
+    """The stages of one run, each with its share of the minutes that are left."""
+
+    def __init__(self, config: LearnConfig, folder: Path, data: Path, out: Path) -> None:
+        self.config, self.folder, self.data, self.out = config, folder, data, out
+
+    def go_on(self, progress: Progress) -> Path:
+        """Run what is not done yet."""
+        progress = self._stage(progress, "record")
+        if "recording" not in progress.decided:
+            plan = refine(progress.recipe, EpisodeStore(self.data), self.config.minutes)
+            print(_described(plan, self.config.minutes), flush=True)
+            progress = progress.but(recipe=plan.recipe, planned=plan.minutes, decided=(*progress.decided, "recording"))
+            progress = self._fit(progress, "tokenizer") if plan.recipe.tokenizer.kind != "codebook" else progress
+        progress = self._stage(progress, "tokenizer")
+        progress = self._stage(progress, "tokenize")
+        progress = self._stage(self._fit(progress, "dynamics"), "dynamics")
+        progress = self._stage(self._fit(progress, "outcome"), "outcome")
+        make_world(progress.recipe, self.data, self.folder, self.out, "export")
+        with timed(self.folder, progress, "evaluate") as after:
+            found = self._evaluate(progress)
+        print(_summary(found, self.out, after[0], self.folder), flush=True)
+        return self.out
+
+    def _stage(self, progress: Progress, name: str) -> Progress:
+        with timed(self.folder, progress, name) as after:
+            make_world(progress.recipe, self.data, self.folder, self.out, name)
+        return after[0]
+
+    def _fit(self, progress: Progress, stage: str) -> Progress:
+        """Decide how many updates fit into a stage's minutes, by the speed of a few of them; decided once."""
+        if stage in progress.decided:
+            return progress
+        with timed(self.folder, progress, stage) as after:
+            loop_name = f"{stage}_loop"
+            recipe = progress.recipe
+            if stage == "outcome":
+                dreams = {"dreams": int(DREAMS_PER_MINUTE * self.config.minutes)}
+                recipe = dataclasses.replace(recipe, outcome_training={**recipe.outcome_training, **dreams})
+            settings = {one.name: found for one, found in stage_configs(recipe, self.data, self.folder, self.out)}
+            seconds = seconds_per_update(stage, settings[stage])
+            left = redistribute(self.config.minutes, progress.spent, progress.planned)[stage]
+            loop = dataclasses.replace(
+                getattr(recipe, loop_name), n_updates=updates_for(left, seconds), seed=self.config.seed
+            )
+            recipe = dataclasses.replace(recipe, **{loop_name: loop})
+            after[0] = progress.but(recipe=recipe, decided=(*progress.decided, stage))
+        print(f"{stage}: {loop.n_updates} updates of {seconds:.2f} s fit into {left:.1f} minutes", flush=True)
+        return after[0]
+
+    def _evaluate(self, progress: Progress) -> list[Measurement]:
+        left = redistribute(self.config.minutes, progress.spent, progress.planned)["evaluate"]
+        episodes = EpisodeStore(self.data).split("test")
+        longest = max(entry.length for entry in episodes)
+        context = max(1, min(16, longest // 3))
+        small = left < 6
+        return evaluate(
+            EvaluateConfig(
+                str(self.out),
+                self.data,
+                self.out.parent / f"{self.out.name}_report",
+                num_clips=32 if small else 128,
+                context=context,
+                horizons=tuple(h for h in HORIZONS if context + h <= longest) or (1,),
+                num_moments=16 if small else 40,
+                num_dreams=4 if small else 16,
+                dream_steps=200 if small else 1000,
+                sweeps=False,
+                max_frames=4000 if small else 20_000,
+                seed=self.config.seed,
+                write_metrics=True,
+                module=self.config.module,
+            )
+        )
+
+
+def _described(plan: Plan, minutes: float) -> str:
+    """The plan as text."""
+    rows = [[stage, f"{planned:.1f}"] for stage, planned in plan.minutes.items() if planned]
+    return "\n".join(
+        [
+            "found:",
+            *(f"  {line}" for line in plan.findings),
+            "chosen:",
+            *(f"  {line}" for line in plan.choices),
+            text_table(["stage", f"minutes of {minutes:g}"], rows),
+        ]
+    )
+
+
+def _summary(found: list[Measurement], out: Path, progress: Progress, folder: Path) -> str:
+    """Figures beside copying the last frame, where the pictures are, and what to type next."""
+    rows = []
+    for metric in REPORTED:
+        for one in select(found, metric=metric.value, source=WORLD, subset=""):
+            if one.experiment not in ("action_effect", "dream") or one.horizon is None:
+                continue
+            still = select(
+                found, metric=one.metric, horizon=one.horizon, experiment=one.experiment, source="copy_last", subset=""
+            )
+            rows.append([one.label, str(one.horizon), str(one.interval), str(still[0].interval) if still else ""])
+    spent = sum(progress.spent.values())
+    report = out.parent / f"{out.name}_report"
+    return "\n".join(
+        [
+            text_table(["measured on held-out play", "step", "this world", "copy-last"], rows),
+            f"{spent:.1f} of {progress.minutes:g} minutes; report, strips and animations in {report}",
+            "play it:       genie-env play --world " + str(out),
+            f'in Python:     gym.make("Genie/World-v0", world="{out}")',
+        ]
+    )
+
+
+if __name__ == "__main__":
+    raise SystemExit(run(learn, LearnConfig, description=__doc__))
