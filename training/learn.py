@@ -12,6 +12,7 @@ import json
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import tyro
 
@@ -19,13 +20,15 @@ from genie_env.command import run
 from genie_env.data.episodes import EpisodeStore
 from genie_env.measurement import WORLD, Measurement, Metric, select
 from genie_env.tables import text_table
+from training.engine.stage import Stage
 from training.evaluate import EvaluateConfig, evaluate
 from training.planning.budget import divide, redistribute, updates_for
 from training.planning.plan import Plan, plan_game, refine, use_recording
 from training.planning.probe import probe_game
 from training.planning.progress import Progress, read_progress, timed, write_progress
 from training.planning.speed import seconds_per_update
-from training.train import make_world, stage_configs
+from training.recipes import Recipe
+from training.train import is_finished, stage_configs
 
 BYTES_PER_FRAME = 3 * 1.1
 """Bytes of a recorded pixel, with what belongs to it."""
@@ -137,16 +140,24 @@ class _Learning:
         progress = self._stage(progress, "tokenize")
         progress = self._stage(self._fit(progress, "dynamics"), "dynamics")
         progress = self._stage(self._fit(progress, "outcome"), "outcome")
-        make_world(progress.recipe, self.data, self.folder, self.out, "export")
+        progress = self._stage(progress, "export")
         with timed(self.folder, progress, "evaluate") as after:
             found = self._evaluate(progress)
         print(_summary(found, self.out, after[0], self.folder), flush=True)
         return self.out
 
     def _stage(self, progress: Progress, name: str) -> Progress:
+        """Run one stage, unless it is finished; the stages before it are."""
+        stage, config = self._settings(progress.recipe)[name]
+        if is_finished(stage, config.out, config):
+            return progress
         with timed(self.folder, progress, name) as after:
-            make_world(progress.recipe, self.data, self.folder, self.out, name)
+            stage.train(config)
+        print(f"{name}: finished after {after[0].spent[name]:.1f} min", flush=True)
         return after[0]
+
+    def _settings(self, recipe: Recipe) -> dict[str, tuple[Stage, Any]]:
+        return {one.name: (one, config) for one, config in stage_configs(recipe, self.data, self.folder, self.out)}
 
     def _fit(self, progress: Progress, stage: str) -> Progress:
         """Decide how many updates fit into a stage's minutes, by the speed of a few of them; decided once."""
@@ -158,8 +169,7 @@ class _Learning:
             if stage == "outcome":
                 dreams = {"dreams": int(DREAMS_PER_MINUTE * self.config.minutes)}
                 recipe = dataclasses.replace(recipe, outcome_training={**recipe.outcome_training, **dreams})
-            settings = {one.name: found for one, found in stage_configs(recipe, self.data, self.folder, self.out)}
-            seconds = seconds_per_update(stage, settings[stage])
+            seconds = seconds_per_update(stage, self._settings(recipe)[stage][1])
             left = redistribute(self.config.minutes, progress.spent, progress.planned)[stage]
             loop = dataclasses.replace(
                 getattr(recipe, loop_name), n_updates=updates_for(left, seconds), seed=self.config.seed

@@ -62,7 +62,7 @@ def make_world(recipe: Recipe, data: Path, run: Path, out: Path, last: str = "",
         raise ValueError(f"only: expected one of {names}, got {last!r}")
     # All of them before any work: what is wrong with the recipe shows at once.
     for stage, config in stage_configs(recipe, data, run, out, compile):
-        if _is_finished(stage, config.out, config):
+        if is_finished(stage, config.out, config):
             print(f"{stage.name}: done before, skipped", flush=True)
         else:
             start = time.perf_counter()
@@ -86,7 +86,7 @@ def stage_configs(recipe: Recipe, data: Path, run: Path, out: Path, compile: boo
     return [(stage, recipe.configure(stage, folders, **given.get(stage.name, {}))) for stage in stages]
 
 
-def _is_finished(stage: Stage, folder: Path, config: Any) -> bool:
+def is_finished(stage: Stage, folder: Path, config: Any) -> bool:
     """Whether a stage was finished by these settings; a finished training may be made longer."""
     if not stage.is_done(folder):
         return False
