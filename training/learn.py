@@ -22,7 +22,7 @@ from genie_env.measurement import WORLD, Measurement, Metric, select
 from genie_env.tables import text_table
 from training.engine.stage import Stage
 from training.evaluate import EvaluateConfig, evaluate
-from training.planning.budget import divide, redistribute, updates_for
+from training.planning.budget import divide, minutes_for, updates_for
 from training.planning.plan import Plan, plan_game, refine, use_recording
 from training.planning.probe import probe_game
 from training.planning.progress import Progress, read_progress, timed, write_progress
@@ -32,7 +32,7 @@ from training.train import is_finished, stage_configs
 
 BYTES_PER_FRAME = 3 * 1.1
 """Bytes of a recorded pixel, with what belongs to it."""
-DREAMS_PER_MINUTE = 25
+DREAMS_PER_MINUTE, LEAST_DREAMS = 25, 200
 """Dreamed clips that the outcome head learns from, for each minute of the budget."""
 HORIZONS = (1, 5, 10, 20, 50)
 REPORTED = (
@@ -167,10 +167,10 @@ class _Learning:
             loop_name = f"{stage}_loop"
             recipe = progress.recipe
             if stage == "outcome":
-                dreams = {"dreams": int(DREAMS_PER_MINUTE * self.config.minutes)}
+                dreams = {"dreams": max(LEAST_DREAMS, int(DREAMS_PER_MINUTE * self.config.minutes))}
                 recipe = dataclasses.replace(recipe, outcome_training={**recipe.outcome_training, **dreams})
             seconds = seconds_per_update(stage, self._settings(recipe)[stage][1])
-            left = redistribute(self.config.minutes, progress.spent, progress.planned)[stage]
+            left = minutes_for(stage, self.config.minutes, progress.spent, progress.planned)
             loop = dataclasses.replace(
                 getattr(recipe, loop_name), n_updates=updates_for(left, seconds), seed=self.config.seed
             )
@@ -180,16 +180,16 @@ class _Learning:
         return after[0]
 
     def _evaluate(self, progress: Progress) -> list[Measurement]:
-        left = redistribute(self.config.minutes, progress.spent, progress.planned)["evaluate"]
+        left = minutes_for("evaluate", self.config.minutes, progress.spent, progress.planned)
         episodes = EpisodeStore(self.data).split("test")
         longest = max(entry.length for entry in episodes)
         context = max(1, min(16, longest // 3))
         small = left < 6
         return evaluate(
             EvaluateConfig(
-                str(self.out),
-                self.data,
-                self.out.parent / f"{self.out.name}_report",
+                world=str(self.out),
+                data=self.data,
+                out=self.out.parent / f"{self.out.name}_report",
                 num_clips=32 if small else 128,
                 context=context,
                 horizons=tuple(h for h in HORIZONS if context + h <= longest) or (1,),

@@ -14,8 +14,8 @@ from tests.helpers.tiny_game import ENV_ID
 from training import learn as command
 from training.evaluate import EvaluateConfig
 from training.learn import LearnConfig, learn
-from training.planning import budget, plan, probe
-from training.planning.budget import divide, redistribute, updates_for
+from training.planning import budget, plan, probe, speed
+from training.planning.budget import divide, minutes_for, updates_for
 from training.planning.progress import STATE
 
 MINUTES = 0.5
@@ -28,6 +28,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(plan, "LEAST_STEPS", 1500)
     monkeypatch.setattr(plan, "MOST_STEPS", 1500)
     monkeypatch.setattr(probe, "PROBE_STEPS", 500)
+    monkeypatch.setattr(speed, "MANY", 8)
     whole = command.evaluate
 
     def evaluate_a_little(config: EvaluateConfig) -> list:
@@ -94,8 +95,9 @@ def test_minutes_that_are_left_go_to_the_stages_that_are_left() -> None:
     planned = divide(60, learned_tokenizer=False, latent_action=False)
     assert sum(planned.values()) == pytest.approx(60) and planned["latent_action"] == 0
     assert sum(divide(60, learned_tokenizer=True, latent_action=True).values()) == pytest.approx(60)
-    left = redistribute(60, {"record": 20.0}, planned)
-    assert sum(left.values()) == pytest.approx(40) and "record" not in left
-    assert left["dynamics"] / left["outcome"] == pytest.approx(planned["dynamics"] / planned["outcome"])
-    assert redistribute(60, {"record": 70.0}, planned)["dynamics"] == 0
+    spent = {"record": 20.0, "tokenizer": 1.0, "tokenize": 1.0}
+    later = [minutes_for(stage, 60, spent, planned) for stage in ("dynamics", "outcome", "evaluate")]
+    assert sum(later) == pytest.approx(38)
+    assert later[0] / later[1] == pytest.approx(planned["dynamics"] / planned["outcome"])
+    assert minutes_for("dynamics", 60, {"record": 70.0}, planned) == 0
     assert updates_for(2, 0.5) == 240 and updates_for(0, 0.5, least=50) == 50

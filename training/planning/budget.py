@@ -45,18 +45,19 @@ def divide(minutes: float, learned_tokenizer: bool, latent_action: bool) -> dict
     return {stage: minutes * share for stage, share in shares.items()}
 
 
-def redistribute(minutes: float, spent: dict[str, float], planned: dict[str, float]) -> dict[str, float]:
-    """Minutes of the stages that are left, in proportion to their plan, so that the whole budget holds.
+def minutes_for(stage: str, minutes: float, spent: dict[str, float], planned: dict[str, float]) -> float:
+    """Minutes of ``stage`` so that the whole budget holds: its share of what is left for it and the stages after it.
 
     Args:
+        stage: that is to run.
         minutes: the whole budget.
-        spent: minutes of the stages that are done.
-        planned: minutes of every stage as first planned.
+        spent: minutes that each stage took so far, interrupted ones included.
+        planned: minutes of every stage as first planned, in their order.
     """
-    left = {stage: planned[stage] for stage in planned if stage not in spent}
-    total = sum(left.values())
+    stages = list(planned)
+    share = sum(planned[one] for one in stages[stages.index(stage) :])
     remaining = max(0.0, minutes - sum(spent.values()))
-    return {stage: remaining * share / total if total else 0.0 for stage, share in left.items()}
+    return remaining * planned[stage] / share if share else 0.0
 
 
 def updates_for(minutes: float, seconds_per_update: float, least: int = 50) -> int:

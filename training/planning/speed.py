@@ -15,6 +15,7 @@ from typing import Any
 from training.stages import STAGES
 
 FEW, MANY = 4, 24
+FEW_DREAMS = 200
 
 
 def seconds_per_update(stage: str, config: Any) -> float:
@@ -31,7 +32,7 @@ def seconds_per_update(stage: str, config: Any) -> float:
             loop = dataclasses.replace(
                 config.loop, n_updates=updates, warmup=1, eval_every=10**9, checkpoint_every=10**9
             )
-            few_dreams = {"dreams": 20} if hasattr(config, "dreams") else {}
+            few_dreams = {"dreams": FEW_DREAMS} if hasattr(config, "dreams") else {}
             short = dataclasses.replace(config, out=Path(folder) / str(updates), loop=loop, **few_dreams)
             began = time.perf_counter()
             train(short)
