@@ -17,7 +17,7 @@ EACH = 60
 @pytest.mark.parametrize("what", SPECIMENS)
 def test_damaged_folder_is_refused_by_name_or_works_within_its_memory(what: str) -> None:
     verdicts = set()
-    for index, damage, result in fuzz(FuzzConfig(what, EACH, seed=1)):  # type: ignore[arg-type]
+    for index, damage, result in fuzz(FuzzConfig(what, EACH, seed=1)):
         assert result.verdict not in ("untyped", "memory"), f"{what} {index}: {damage}\n{result.detail}"
         assert "no answer" not in result.detail, f"{what} {index}: {damage}"
         verdicts.add(result.verdict)

@@ -16,7 +16,7 @@ def test_twin_and_dream_share_spaces_and_action_names() -> None:
     real, dream = make_real_env("pong"), gym.make("Genie/Pong-v0")
     assert real.action_space == dream.action_space
     assert real.observation_space == dream.observation_space
-    assert real.get_wrapper_attr("get_action_meanings")() == dream.unwrapped.get_action_meanings()  # type: ignore[attr-defined]
+    assert real.get_wrapper_attr("get_action_meanings")() == dream.unwrapped.get_action_meanings()
     real.close()
 
 

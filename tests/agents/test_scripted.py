@@ -71,7 +71,7 @@ def test_the_heuristic_beats_random_play_from_pictures_alone() -> None:
         game, total = tiny_game.TinyPong(points=99), 0.0
         frame, _ = game.reset(seed=0)
         for _ in range(600):
-            frame, reward, terminated, _, _ = game.step(policy.act(frame))  # type: ignore[attr-defined]
+            frame, reward, terminated, _, _ = game.step(policy.act(frame))
             total += reward
             assert not terminated
         return total

@@ -54,7 +54,7 @@ def test_a_finished_run_is_not_trained_further_and_an_unfinished_one_is(
         )
         assert self.policy.optimizer.state_dict()["state"], "the optimizer's moments came back"
         learned.append(total_timesteps)
-        return learn(self, total_timesteps, *args, **kwargs)  # type: ignore[arg-type]
+        return learn(self, total_timesteps, *args, **kwargs)
 
     monkeypatch.setattr(PPO, "learn", spy)
     train(config)
@@ -99,10 +99,10 @@ def test_an_interrupted_run_keeps_what_it_learned(
 def test_every_algorithm_network_and_action_type_learns(
     small: TrainAgentConfig, random_world: Path, tmp_path: Path, changes: dict[str, object]
 ) -> None:
-    config = dataclasses.replace(small, world=str(random_world), out=tmp_path / "run", steps=64, **changes)  # type: ignore[arg-type]
+    config = dataclasses.replace(small, world=str(random_world), out=tmp_path / "run", steps=64, **changes)
     policy, about = load_policy(train(config))
     assert about.algo == config.algo and about.spec.action_type == config.action_type
-    assert policy.action_space.n == 3  # type: ignore[attr-defined]
+    assert policy.action_space.n == 3
 
 
 def test_the_same_learner_trains_in_the_real_game(small: TrainAgentConfig, random_world: Path, tmp_path: Path) -> None:

@@ -40,7 +40,7 @@ def test_transfer_writes_json_table_and_picture(policy: Path, tmp_path: Path) ->
     table = (tmp_path / "transfer.md").read_text(encoding="utf-8")
     assert table == markdown(found) and table.count("\n") == 2 + 5 + 2
     with Image.open(tmp_path / "transfer.gif") as picture:
-        assert picture.n_frames > 1 and picture.width > picture.height  # type: ignore[attr-defined]
+        assert picture.n_frames > 1 and picture.width > picture.height
 
 
 def test_transfer_repeats_itself(policy: Path, tmp_path: Path) -> None:

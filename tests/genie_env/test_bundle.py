@@ -246,7 +246,7 @@ def test_start_prompts_that_do_not_fit_are_refused(bundle: Path) -> None:
 
 class Trap:
     def __reduce__(self) -> tuple[Any, tuple[str]]:
-        return (Path.touch, (Path("sprung"),))  # type: ignore[return-value]
+        return (Path.touch, (Path("sprung"),))
 
 
 def test_pickle_is_never_opened(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:

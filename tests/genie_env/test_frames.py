@@ -40,4 +40,4 @@ def test_pictures_that_do_not_fit_each_other_are_refused(pictures: list[np.ndarr
 @pytest.mark.parametrize("scale", [0, -1, 1.5])
 def test_scale_that_is_no_whole_number_is_refused(scale: float) -> None:
     with pytest.raises(ValueError, match="scale: expected a whole number"):
-        upscale(picture(1), scale)  # type: ignore[arg-type]
+        upscale(picture(1), scale)

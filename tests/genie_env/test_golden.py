@@ -28,7 +28,7 @@ def test_two_hundred_steps_of_the_shipped_worlds_are_unchanged(env_id: str) -> N
     obs, _ = env.reset(seed=7)
     seen = hashlib.sha256(obs.tobytes())
     for _ in range(STEPS):
-        obs, reward, terminated, truncated, info = env.step(rng.integers(env.action_space.n))  # type: ignore[attr-defined]
+        obs, reward, terminated, truncated, info = env.step(rng.integers(env.action_space.n))
         seen.update(obs.tobytes() + np.float64(reward).tobytes())
         seen.update(bytes([terminated, truncated, info["action"], info["latent_action"]]))
         if terminated or truncated:
@@ -39,6 +39,6 @@ def test_two_hundred_steps_of_the_shipped_worlds_are_unchanged(env_id: str) -> N
     obs, _ = envs.reset(seed=3)
     seen = hashlib.sha256(obs.tobytes())
     for _ in range(STEPS):
-        obs, reward, terminated, _, info = envs.step(rng.integers(envs.single_action_space.n, size=5))  # type: ignore[attr-defined]
+        obs, reward, terminated, _, info = envs.step(rng.integers(envs.single_action_space.n, size=5))
         seen.update(obs.tobytes() + reward.tobytes() + terminated.tobytes() + info["action"].tobytes())
     assert seen.hexdigest() == VECTOR[env_id]

@@ -44,7 +44,7 @@ TINY = Game(
 def record_tiny(folder: Path) -> EpisodeStore:
     """A recording of short games, of which every tenth is held out."""
     sizes = {"steps": 2000, "shard_steps": 2000, "workers": 1}
-    config = RecordConfig(out=folder, env=ENV_ID, module="tests.helpers.tiny_game", env_kwargs='{"points": 1}', **sizes)  # type: ignore[arg-type]
+    config = RecordConfig(out=folder, env=ENV_ID, module="tests.helpers.tiny_game", env_kwargs='{"points": 1}', **sizes)
     return record(config, TINY)
 
 
@@ -114,7 +114,7 @@ class TableEngine(RolloutEngine):
     """The engine of a :class:`TableDynamics`, as far as clips are rolled out by it."""
 
     def __init__(self, dynamics: TableDynamics) -> None:
-        super().__init__(dynamics, None, SamplingConfig())  # type: ignore[arg-type]
+        super().__init__(dynamics, None, SamplingConfig())
 
     def start(self, tokens_BTN: torch.Tensor, actions_BT: torch.Tensor, key_B: torch.Tensor) -> Any:
         """A state that remembers two frames."""
@@ -136,12 +136,12 @@ class TableEngine(RolloutEngine):
 
 def know_all(world: World, dynamics: TableDynamics, engine: type[TableEngine] = TableEngine) -> World:
     """Let ``world`` dream with a table."""
-    world.dynamics = dynamics  # type: ignore[assignment]
+    world.dynamics = dynamics
 
     def make(sampling: SamplingConfig | None = None) -> TableEngine:
         return engine(dynamics)
 
-    world.engine = make  # type: ignore[assignment, method-assign]
+    world.engine = make
     return world
 
 

@@ -11,7 +11,7 @@ import textwrap
 
 def field_docs(kind: type) -> dict[str, str]:
     """Name of each field to its docstring, on one line; fields without one are missing."""
-    (body,) = (node.body for node in ast.parse(textwrap.dedent(inspect.getsource(kind))).body)  # type: ignore[attr-defined]
+    (body,) = (node.body for node in ast.parse(textwrap.dedent(inspect.getsource(kind))).body)
     found = {}
     for field, text in itertools.pairwise(body):
         if isinstance(field, ast.AnnAssign) and isinstance(text, ast.Expr) and isinstance(text.value, ast.Constant):

@@ -141,4 +141,4 @@ def test_sweeps_can_be_left_out() -> None:
 @pytest.mark.parametrize("option", [{"horizons": (0, 1)}, {"num_clips": 0}, {"horizons": ()}])
 def test_impossible_sizes_are_refused_by_name(option: dict[str, object]) -> None:
     with pytest.raises(ValueError, match=next(iter(option))):
-        EvaluateConfig("pong", Path("data"), **option)  # type: ignore[arg-type]
+        EvaluateConfig("pong", Path("data"), **option)

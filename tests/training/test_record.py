@@ -56,7 +56,7 @@ class Unlisted(TinyPong):
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
-        self.action_space = gym.spaces.Box(-np.inf, np.inf, (2,), np.float32)  # type: ignore[assignment]
+        self.action_space = gym.spaces.Box(-np.inf, np.inf, (2,), np.float32)
 
 
 class Wheel(TinyPong):
@@ -64,11 +64,11 @@ class Wheel(TinyPong):
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
-        self.action_space = gym.spaces.Box(-1, 1, (1,), np.float32)  # type: ignore[assignment]
+        self.action_space = gym.spaces.Box(-1, 1, (1,), np.float32)
 
     def step(self, action: Any) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
         assert self.action_space.contains(action)
-        self.action_space, box = gym.spaces.Discrete(3), self.action_space  # type: ignore[assignment]
+        self.action_space, box = gym.spaces.Discrete(3), self.action_space
         result = super().step(np.int64(float(action[0]) % 3))
         self.action_space = box
         return result
@@ -134,7 +134,7 @@ def test_recording_keeps_the_ground_truth_of_its_frames(tmp_path: Path) -> None:
 @pytest.mark.parametrize("field", ["players", "env_kwargs"])
 @pytest.mark.parametrize("text", ["{'a': 1}", "[1]", ""])
 def test_settings_given_as_json_say_what_they_should_be(field: str, text: str, tmp_path: Path) -> None:
-    config = RecordConfig(tmp_path / "data", ENV_ID, module="tests.helpers.tiny_game", **{field: text})  # type: ignore[arg-type]
+    config = RecordConfig(tmp_path / "data", ENV_ID, module="tests.helpers.tiny_game", **{field: text})
     with pytest.raises(ValueError, match=f"{field}: expected"):
         record(config)
     assert not list(tmp_path.iterdir())

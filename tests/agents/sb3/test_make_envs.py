@@ -26,9 +26,9 @@ def test_real_games_show_what_the_dream_shows(random_world: Path) -> None:
         frame, _ = make_real_env(world).reset(seed=4)
         tokens = world.encode(frame[None, None])[0, 0].numpy()
         expected = {"tokens": tokens, "grayscale": None, "rgb": frame}[obs_type]
-        assert observations.shape[0] == 2  # type: ignore[union-attr]
+        assert observations.shape[0] == 2
         if expected is not None:
-            np.testing.assert_array_equal(observations[0, ..., -expected.shape[-1] :], expected)  # type: ignore[index]
+            np.testing.assert_array_equal(observations[0, ..., -expected.shape[-1] :], expected)
         np.testing.assert_array_equal(games.get_images()[0], frame)
         games.close()
 
@@ -98,7 +98,7 @@ def test_dreams_begin_in_recorded_moments(tiny_world: TinyWorld) -> None:
     assert 0 <= low < high
     spec = make_policy_spec(world.config, "tokens", "real")
     dreams = make_dreams(tiny_world.bundle, spec, 12, starts=starts, horizon=5, device="cpu")
-    frames = dreams.reset()[:, -64:]  # type: ignore[index]
+    frames = dreams.reset()[:, -64:]
     assert {row.tobytes() for row in frames} <= {row.numpy().tobytes() for row in starts.tokens_SPN[:, -1]}
     with pytest.raises(ValueError, match="no episode has 1000001 frames"):
         recorded_starts(world, tiny_world.data, 1, length=10**6)

@@ -34,8 +34,8 @@ def recorded(
     policy = build_policy(config)
     if likely is not None:
         with torch.no_grad():
-            policy.action_net.weight.zero_()  # type: ignore[union-attr, operator]
-            policy.action_net.bias.zero_()[likely] = 1.0  # type: ignore[union-attr, operator, index]
+            policy.action_net.weight.zero_()
+            policy.action_net.bias.zero_()[likely] = 1.0
     writer = EpisodeWriter(folder, SOURCE)
     (writer.partial / FOLDER).mkdir()
     space, see = eyes_of(config, SOURCE)
@@ -96,13 +96,13 @@ def test_every_kind_of_sight_is_that_of_the_policy(random_world: Path) -> None:
 def test_a_policy_that_cannot_play_the_game_is_refused(changes: dict[str, object], message: str) -> None:
     check_policy(CONFIG, SOURCE)
     with pytest.raises(ValueError, match=message):
-        check_policy(dataclasses.replace(CONFIG, **changes), SOURCE)  # type: ignore[arg-type]
+        check_policy(dataclasses.replace(CONFIG, **changes), SOURCE)
 
 
 def test_logits_are_those_of_the_actions() -> None:
     policy = build_policy(CONFIG)
     seen = np.random.default_rng(0).integers(0, 256, (5, 2, 24, 24), dtype=np.uint8)
     with torch.no_grad():
-        expected = policy.get_distribution(torch.from_numpy(seen)).distribution.probs  # type: ignore[union-attr, operator]
+        expected = policy.get_distribution(torch.from_numpy(seen)).distribution.probs
     found = np.exp(logits(policy, seen))
     assert np.allclose(found / found.sum(1, keepdims=True), expected, atol=1e-6)

@@ -25,7 +25,7 @@ def make_games(rows: int = 3) -> RecordedGames:
 def play(games: RecordedGames, steps: int, seed: int = 0) -> list[tuple[np.ndarray, np.ndarray]]:
     """Random actions; what was rewarded and what ended, [B] each."""
     rng = np.random.default_rng(seed)
-    return [games.step(rng.integers(3, size=games.num_envs))[1:3] for _ in range(steps)]  # type: ignore[misc]
+    return [games.step(rng.integers(3, size=games.num_envs))[1:3] for _ in range(steps)]
 
 
 def paddle(episode: Episode) -> np.ndarray:

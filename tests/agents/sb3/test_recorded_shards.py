@@ -108,7 +108,7 @@ def test_time_counts_on_after_a_stop_and_ends_the_recording_before_its_steps(tmp
 )
 def test_budgets_that_are_none_are_refused(budget: dict[str, float], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        Budget(**{"steps": 100, "shard_steps": 10, **budget})  # type: ignore[arg-type]
+        Budget(**{"steps": 100, "shard_steps": 10, **budget})
 
 
 @pytest.mark.parametrize("content", [None, [], {"shards": []}, {"shards": [{"part": 0}]}])

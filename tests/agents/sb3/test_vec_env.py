@@ -30,7 +30,7 @@ def lively(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> N
 def native(world: Path, max_entropy: float = np.inf, **options: Any) -> GenieVecEnv:
     mode = AutoresetMode.SAME_STEP
     envs = gym.make_vec(ID, num_envs=ROWS, world=str(world), autoreset_mode=mode, **options)
-    return GenieVecEnv(envs, max_entropy)  # type: ignore[arg-type]
+    return GenieVecEnv(envs, max_entropy)
 
 
 def singles(world: Path, **options: Any) -> DummyVecEnv:
@@ -115,7 +115,7 @@ def test_rows_of_high_entropy_are_cut_off_and_bootstrapped(random_world: Path, m
 def test_only_same_step_autoreset_is_taken(random_world: Path) -> None:
     envs = gym.make_vec(ID, num_envs=2, world=str(random_world))
     with pytest.raises(ValueError, match="SAME_STEP"):
-        GenieVecEnv(envs)  # type: ignore[arg-type]
+        GenieVecEnv(envs)
 
 
 def test_settings_reach_the_dreams_or_raise(random_world: Path) -> None:
@@ -138,7 +138,7 @@ def test_given_starts_are_those_of_every_reset(random_world: Path) -> None:
         ID, num_envs=ROWS, world=str(random_world), obs_type="tokens", autoreset_mode=AutoresetMode.SAME_STEP
     )
     starts = Prompts(torch.full((2, 1, 64), 3), torch.zeros(2, 0, dtype=torch.long))
-    ours = GenieVecEnv(envs, starts=starts)  # type: ignore[arg-type]
+    ours = GenieVecEnv(envs, starts=starts)
     for _ in range(2):
         assert (np.asarray(ours.reset()) == 3).all()
 

@@ -48,7 +48,7 @@ def products(*modules: nn.Module) -> int:
 @pytest.mark.parametrize("kind", ["codebook", "fsq"])
 def test_counted_operations_are_those_of_the_matrices(kind: str, sampling: SamplingConfig) -> None:
     levels = (4, 8) if kind == "fsq" else ()
-    tokenizer = TokenizerConfig(kind=kind, vocab_size=VOCAB, levels=levels, channels=8)  # type: ignore[arg-type]
+    tokenizer = TokenizerConfig(kind=kind, vocab_size=VOCAB, levels=levels, channels=8)
     world = random_world(tokenizer=tokenizer, sampling=sampling)
     c, dynamics, outcome = world.config.dynamics, world.dynamics, world.outcome
     drawn = min(sampling.max_changed, c.num_tokens)
@@ -99,7 +99,7 @@ def test_uncached_reference_dreams_the_same_within_one_window() -> None:
 
 def test_shares_cover_the_whole_time_and_leave_no_trace(tiny_bundle: Path) -> None:
     draw, settings = rollout.draw_frame, {"rows": ROWS, "device": "cpu", "num_steps": 2}
-    shares = measure_shares(str(tiny_bundle), **settings)  # type: ignore[arg-type]
+    shares = measure_shares(str(tiny_bundle), **settings)
     assert shares.rows == ROWS and sum(shares[1:]) == pytest.approx(1.0)
     assert all(share > 0 for share in shares[1:])
     assert rollout.draw_frame is draw

@@ -50,7 +50,7 @@ def test_setting_put_on_a_wrapper_raises_instead_of_being_lost(random_world: Pat
 def test_settings_reach_the_dream_through_every_wrapper(random_world: Path) -> None:
     env = TransformReward(FrameStackObservation(single(random_world), 2), float)
     env.set_wrapper_attr("temperature", 0.0)
-    assert env.get_wrapper_attr("temperature") == env.unwrapped.temperature == 0.0  # type: ignore[attr-defined]
+    assert env.get_wrapper_attr("temperature") == env.unwrapped.temperature == 0.0
     cold = single(random_world, temperature=0.0)
     for _ in range(2):  # It stays set at the next reset.
         assert np.array_equal(env.reset(seed=1)[0][-1], cold.reset(seed=1)[0])
@@ -94,13 +94,13 @@ def test_wrapper_of_others_may_have_a_temperature_of_its_own(random_world: Path)
 
         def step(self, action: Any) -> Any:
             self.temperature /= 2
-            self.unwrapped.temperature = self.temperature  # type: ignore[attr-defined]
+            self.unwrapped.temperature = self.temperature
             return self.env.step(action)
 
     env = Cooling(single(random_world))
     env.reset(seed=0)
     env.step(0)
-    assert env.unwrapped.temperature == 0.5  # type: ignore[attr-defined]
+    assert env.unwrapped.temperature == 0.5
 
 
 @pytest.mark.parametrize("make", [single, vector])

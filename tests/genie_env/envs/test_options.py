@@ -51,7 +51,7 @@ def test_every_option_is_described_alike_in_class_and_readme() -> None:
 def test_numpy_scalars_enums_and_paths_make_the_same_environment_and_a_plain_spec(random_world: Path) -> None:
     env, usual = gym.make(ID, world=random_world, **ODD), gym.make(ID, world=str(random_world), **plain(ODD))
     assert env.spec is not None and usual.spec is not None
-    assert env.spec.to_json() == usual.spec.to_json() and env.unwrapped.options == usual.unwrapped.options  # type: ignore[attr-defined]
+    assert env.spec.to_json() == usual.spec.to_json() and env.unwrapped.options == usual.unwrapped.options
     again = gym.make(EnvSpec.from_json(env.spec.to_json()))
     for one in (env, usual, again):
         one.reset(seed=3)
@@ -86,6 +86,6 @@ def test_options_are_checked_where_they_are_made() -> None:
     with pytest.raises(ValueError, match=r"temperature: expected a number >= 0, got -1"):
         EnvOptions(temperature=-1)
     with pytest.raises(TypeError, match="temprature"):
-        EnvOptions(temprature=1.0)  # type: ignore[call-arg]
+        EnvOptions(temprature=1.0)
     with pytest.raises(dataclasses.FrozenInstanceError):
-        EnvOptions().temperature = 1.0  # type: ignore[misc]
+        EnvOptions().temperature = 1.0

@@ -32,7 +32,7 @@ def seeded() -> None:
 def dynamics(**overrides: object) -> Dynamics:
     """A small dynamics in which no branch is switched off, as fresh ones are."""
     fields = {"vocab_size": VOCAB, "width": 32, "num_layers": 2, "num_heads": 2, "token_dim": 16, "window": WINDOW}
-    model = Dynamics(DynamicsConfig(**{**fields, **overrides})).eval()  # type: ignore[arg-type]
+    model = Dynamics(DynamicsConfig(**{**fields, **overrides})).eval()
     with torch.no_grad():
         for parameter in model.parameters():
             if parameter.ndim == 2 and not parameter.any():
@@ -274,7 +274,7 @@ def test_latent_action_t_depends_on_frames_up_to_t_plus_one_only(lam: LatentActi
     frames = torch.randint(256, (1, steps, 64, 64, 3), dtype=torch.uint8)
     seen: list[torch.Tensor] = []
     original = lam.logits
-    lam.logits = lambda x: seen.append(original(x)) or seen[-1]  # type: ignore[method-assign]
+    lam.logits = lambda x: seen.append(original(x)) or seen[-1]
     lam.infer(frames)
     for changed in range(steps):
         edited = frames.clone()

@@ -36,7 +36,7 @@ def test_scaling_replicates_every_pixel(scale: int) -> None:
 @pytest.mark.parametrize("scale", [0, -1, 1.5])
 def test_scale_must_be_a_whole_number(scale: float) -> None:
     with pytest.raises(ValueError, match="whole number"):
-        Renderer(scale)  # type: ignore[arg-type]
+        Renderer(scale)
 
 
 def test_bar_lies_beneath_the_game_and_says_something() -> None:

@@ -200,7 +200,7 @@ class Ill(Slope):
             # A batch that spoils running statistics on its way through the network.
             self.model(torch.full((8, 3), self.value))
             return loss * self.value, figures
-        weight = self.model[0].weight  # type: ignore[index]
+        weight = self.model[0].weight
         return loss + (weight - weight.detach()).abs().sqrt().sum() * 0, figures  # gradient 0 * infinity
 
 
@@ -260,7 +260,7 @@ def test_advice_after_a_failure_can_be_followed(tmp_path: Path, capsys: pytest.C
 def test_run_that_fails_before_its_first_step_can_begin_again(tmp_path: Path) -> None:
     task = Slope()
     with torch.no_grad():
-        task.model[2].bias.fill_(float("nan"))  # type: ignore[index]
+        task.model[2].bias.fill_(float("nan"))
     with pytest.raises(NotFiniteError, match="loss became nan after step 0; nothing was finite before"):
         fit(task, LOOP, tmp_path, "slope")
     assert not (tmp_path / CHECKPOINT).exists()

@@ -136,7 +136,7 @@ def test_differences_are_paired(held_out: HeldOutPlay, clips: Clips) -> None:
 def test_actions_without_effect_are_worth_nothing(held_out: HeldOutPlay, clips: Clips) -> None:
     sampling = SamplingConfig(temperature=0.0)
     still = dataclasses.replace(held_out, world=copy.deepcopy(held_out.world))
-    still.world.dynamics.embed_action.weight.zero_()  # type: ignore[union-attr, operator]
+    still.world.dynamics.embed_action.weight.zero_()
     dreamed = predict(still.world, clips, sampling)
     worth = measure_action_worth(still, clips, sampling, dreamed, seed=0)
     assert [(one.subset, one.horizon) for one in worth] == [(Subset.FOREGROUND, 4), (Subset.WHOLE_PICTURE, 4)]

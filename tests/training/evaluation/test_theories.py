@@ -170,13 +170,13 @@ class Shifting(nn.Module):
         self.encode, self._tokenizer = tokenizer.encode, tokenizer
 
     def decode(self, tokens_BN: torch.Tensor) -> torch.Tensor:
-        return self._tokenizer.decode(tokens_BN).roll(1, dims=2)  # type: ignore[operator]
+        return self._tokenizer.decode(tokens_BN).roll(1, dims=2)
 
 
 def test_tokenizer_whose_errors_pile_up_is_found(plant: Plant) -> None:
     inputs = plant()
     assert theories.quantisation(inputs).result.effect.value == 0.0
-    inputs.world.tokenizer = Shifting(inputs.world.tokenizer)  # type: ignore[assignment]
+    inputs.world.tokenizer = Shifting(inputs.world.tokenizer)
     assert theories.quantisation(inputs).verdict == CAUSE
 
 
@@ -211,7 +211,7 @@ def test_stale_running_statistics_are_found(plant: Plant) -> None:
     inputs = plant(Normalised)
     assert theories.statistics(inputs).verdict == NO_CAUSE
     inputs = plant(Normalised)
-    inputs.world.dynamics.norm.running_mean.fill_(50.0)  # type: ignore[union-attr, operator]
+    inputs.world.dynamics.norm.running_mean.fill_(50.0)
     assert theories.statistics(inputs).verdict == CAUSE
 
 

@@ -26,7 +26,7 @@ class WalledDot(FakeGame):
 
 
 if ENV_ID not in gym.registry:
-    gym.register(ENV_ID, entry_point=lambda **_: WalledDot())  # type: ignore[arg-type]
+    gym.register(ENV_ID, entry_point=lambda **_: WalledDot())
 
 
 def record(folder: Path, actions: list[int], env_id: str = ENV_ID, **changes: Any):
