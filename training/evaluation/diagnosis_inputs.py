@@ -18,7 +18,7 @@ from genie_env.models.dynamics import parallel_log_probs
 from genie_env.statistics import Interval, difference
 from genie_env.world import World
 from training.evaluation.array_metrics import pixel_errors
-from training.evaluation.dreams import PEAK_2
+from training.evaluation.dreams import PEAK_2, hits
 from training.evaluation.held_out import Clips, HeldOutPlay, predict
 
 PASS_FRAMES = 8
@@ -63,8 +63,7 @@ class DiagnosisInputs:
     @cached_property
     def passed(self) -> ParallelPass:
         """What one parallel pass predicts."""
-        with torch.inference_mode():
-            return parallel_pass(self.world.dynamics, self.clips)
+        return parallel_pass(self.world.dynamics, self.clips)
 
     def square_errors(self, predicted_CKN: torch.Tensor) -> np.ndarray:
         """Mean squared error in [-1, 1] of each clip's first K predicted frames, [C]."""
@@ -110,13 +109,8 @@ def accuracy(clips: Clips, predicted_CKN: torch.Tensor, skip: int = 0, counted_C
         skip: frames left out at the beginning.
         counted_CK: which frames count; all of them by default.
     """
-    steps = predicted_CKN.shape[1]
-    target_CKN = clips.real_CHN[:, :steps]
-    changed_CKN = (target_CKN != clips.previous_CHN[:, :steps]).numpy()
-    if counted_CK is not None:
-        changed_CKN = changed_CKN & counted_CK[..., None]
-    hits_CKN = changed_CKN & (predicted_CKN == target_CKN).numpy()
-    return Share(hits_CKN[:, skip:].sum((1, 2)), changed_CKN[:, skip:].sum((1, 2)))
+    hits_CK, changed_CK = (sums if counted_CK is None else sums * counted_CK for sums in hits(clips, predicted_CKN))
+    return Share(hits_CK[:, skip:].sum(1), changed_CK[:, skip:].sum(1))
 
 
 class ParallelPass(NamedTuple):
@@ -128,19 +122,21 @@ class ParallelPass(NamedTuple):
     """Their probabilities."""
     nats_C: np.ndarray
     """Cross-entropy of what really came, a frame."""
+    accuracy: Share
 
 
-def parallel_pass(model: Any, clips: Clips) -> ParallelPass:
-    """Predict frames from real ones in parallel, as in training; gradients are the caller's choice."""
+def parallel_pass(model: Any, clips: Clips, gradients: bool = False) -> ParallelPass:
+    """Predict frames from real ones in parallel, as in training; ``gradients``: in a graph, as in training too."""
     first, stop = clips.context - 1, clips.context + min(PASS_FRAMES, clips.scored_CH.shape[1]) - 1
     parts = []
-    for rows in torch.arange(len(clips.tokens_CTN)).split(_ROWS):
-        # A copy: what inference mode made may not take part in a graph.
-        tokens = clips.tokens_CTN[rows].clone().to(model.device)
-        log_probs = parallel_log_probs(model, tokens[:, :stop], clips.actions_CT[rows, :stop].to(tokens.device))
-        log_probs = log_probs[:, first:].float().log_softmax(-1).detach()
-        best, chosen = log_probs.max(-1)
-        real = log_probs.gather(-1, tokens[:, first + 1 : stop + 1, :, None])[..., 0]
-        parts.append((chosen.cpu(), best.exp().cpu(), -real.sum(-1).mean(-1).cpu()))
+    with torch.inference_mode(not gradients):
+        for rows in torch.arange(len(clips.tokens_CTN)).split(_ROWS):
+            # A copy: what inference mode made may not take part in a graph.
+            tokens = clips.tokens_CTN[rows].clone().to(model.device)
+            log_probs = parallel_log_probs(model, tokens[:, :stop], clips.actions_CT[rows, :stop].to(tokens.device))
+            log_probs = log_probs[:, first:].float().log_softmax(-1).detach()
+            best, chosen = log_probs.max(-1)
+            real = log_probs.gather(-1, tokens[:, first + 1 : stop + 1, :, None])[..., 0]
+            parts.append((chosen.cpu(), best.exp().cpu(), -real.sum(-1).mean(-1).cpu()))
     chosen, best, nats = (torch.cat(column) for column in zip(*parts, strict=True))
-    return ParallelPass(chosen, best, nats.numpy())
+    return ParallelPass(chosen, best, nats.numpy(), accuracy(clips, chosen))

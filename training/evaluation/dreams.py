@@ -59,16 +59,28 @@ class Scores(NamedTuple):
     foreground: np.ndarray
 
 
+def hits(
+    clips: Clips, predicted_CKN: torch.Tensor, at_K: np.ndarray | slice | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Tokens that had to change and are right, and all that had to change, both int [C, K].
+
+    ``at_K`` are the predicted frames (0: the first after the context); by default the first K.
+    """
+    at_K = slice(predicted_CKN.shape[1]) if at_K is None else at_K
+    target, before = clips.real_CHN[:, at_K], clips.previous_CHN[:, at_K]
+    changed, right = (target != before).numpy(), (predicted_CKN == target).numpy()
+    return (right & changed).sum(-1), changed.sum(-1)
+
+
 def score(play: HeldOutPlay, clips: Clips, predicted_CKN: torch.Tensor, at_K: np.ndarray) -> Scores:
     """Compare predictions for the frames ``at_K`` (0: the first after the context) with what came."""
     parts = []
     for rows in np.array_split(np.arange(len(predicted_CKN)), -(-len(predicted_CKN) // 16)):
-        target, before = clips.real_CHN[rows][:, at_K], clips.previous_CHN[rows][:, at_K]
-        right, changed = (predicted_CKN[rows] == target).numpy(), (target != before).numpy()
         drawn = play.world.decode(predicted_CKN[rows]).cpu().numpy()
-        errors = pixel_errors(clips.frames_CTHWC[rows][:, clips.context + at_K], drawn, play.background_HWC)
-        parts.append(((right & changed).sum(-1), changed.sum(-1), right.mean(-1), *errors))
-    return Scores(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+        parts.append(pixel_errors(clips.frames_CTHWC[rows][:, clips.context + at_K], drawn, play.background_HWC))
+    errors = (np.concatenate(column) for column in zip(*parts, strict=True))
+    right_CK = (predicted_CKN == clips.real_CHN[:, at_K]).numpy().mean(-1)
+    return Scores(*hits(clips, predicted_CKN, at_K), right_CK, *errors)
 
 
 def measure_one_step(

@@ -32,7 +32,7 @@ class Result(NamedTuple):
     effect: Interval
     """How much worse things are for the suspected reason; NaN: there is nothing to compare."""
     compared: Mapping[str, np.ndarray] = {}
-    """Both sides of the comparison: a value of each clip [C], NaN where a clip has none."""
+    """Sides of the comparison: a value of each clip [C], NaN where a clip has none."""
     note: str = ""
     curve: Sequence[Measurement] = ()
     """Values by horizon, where the theory is about growth."""

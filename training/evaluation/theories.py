@@ -44,17 +44,15 @@ def masking(inputs: DiagnosisInputs) -> Result:
     """Would hiding part of the context, as masked training does, make predictions better than showing it all?"""
     if not inputs.test_masking:
         return Result(NOTHING, note="Left out.")
-    with torch.inference_mode():
-        hidden_context = HiddenContext(inputs.world.dynamics, HIDDEN, inputs.seed)
-        masked = parallel_pass(hidden_context, inputs.clips).tokens_CKN
-    normal, hidden = (accuracy(inputs.clips, tokens_CKN) for tokens_CKN in (inputs.passed.tokens_CKN, masked))
+    normal = inputs.passed
+    hidden = parallel_pass(HiddenContext(inputs.world.dynamics, HIDDEN, inputs.seed), inputs.clips)
     compared = {
-        "accuracy with nothing masked": normal.share_C,
-        f"with {HIDDEN:.0%} of the context masked": hidden.share_C,
-        "MSE with nothing masked": inputs.square_errors(inputs.passed.tokens_CKN),
-        "masked": inputs.square_errors(masked),
+        "accuracy with nothing masked": normal.accuracy.share_C,
+        f"with {HIDDEN:.0%} of the context masked": hidden.accuracy.share_C,
+        "MSE with nothing masked": inputs.square_errors(normal.tokens_CKN),
+        "masked": inputs.square_errors(hidden.tokens_CKN),
     }
-    return Result(hidden.above(normal), compared)
+    return Result(hidden.accuracy.above(normal.accuracy), compared)
 
 
 @theory(2, "teacher forcing against rollout", LOST, NOTICEABLE)
@@ -92,11 +90,8 @@ def _accuracy_after(inputs: DiagnosisInputs, length: int) -> Share:
     """Accuracy of the most likely frame after exactly ``length`` real ones."""
     clips = inputs.long
     assert clips is not None
-    engine, drawn, keys_C = (
-        inputs.world.engine(SamplingConfig(temperature=0.0)),
-        [],
-        torch.arange(len(clips.tokens_CTN)),
-    )
+    engine, drawn = inputs.world.engine(SamplingConfig(temperature=0.0)), []
+    keys_C = torch.arange(len(clips.tokens_CTN))
     tokens, actions = clips.tokens_CTN.to(inputs.world.device), clips.actions_CT.to(inputs.world.device)
     for at in range(clips.context, tokens.shape[1]):
         before = slice(at - length, at)
@@ -178,40 +173,33 @@ def quantisation(inputs: DiagnosisInputs) -> Result:
 def modes(inputs: DiagnosisInputs) -> Result:
     """Is the network better in training mode and with gradients than as it is used?"""
     model = copy.deepcopy(inputs.world.dynamics).train().requires_grad_(True)
-    with torch.enable_grad():
-        trained = parallel_pass(model, inputs.clips)
-    used, learning = (accuracy(inputs.clips, one.tokens_CKN) for one in (inputs.passed, trained))
-    change_CKN = (trained.best_CKN - inputs.passed.best_CKN).abs()
+    used, learning = inputs.passed, parallel_pass(model, inputs.clips, gradients=True)
     compared = {
-        "accuracy in eval mode without gradients": used.share_C,
-        "in training mode with gradients": learning.share_C,
-        "largest difference of a token's probability": change_CKN.amax((1, 2)).numpy(),
+        "accuracy in eval mode without gradients": used.accuracy.share_C,
+        "in training mode with gradients": learning.accuracy.share_C,
+        "largest difference of a token's probability": (learning.best_CKN - used.best_CKN).abs().amax((1, 2)).numpy(),
     }
-    return Result(learning.above(used), compared)
+    return Result(learning.accuracy.above(used.accuracy), compared)
 
 
 @theory(8, "normalisation and averaged statistics", LOST, NOTICEABLE)
 def statistics(inputs: DiagnosisInputs) -> Result:
     """Do running statistics or averaged weights predict worse than fresh ones?"""
-    model, clips = inputs.world.dynamics, inputs.clips
-    shipped = accuracy(clips, inputs.passed.tokens_CKN)
+    model, clips, shipped = inputs.world.dynamics, inputs.clips, inputs.passed.accuracy
     compared, effects, note = {"accuracy as shipped": shipped.share_C}, [], ""
-    with torch.inference_mode():
-        fresh_model = with_batch_statistics(model)
-        if fresh_model is None:
-            note = "No layer keeps running statistics."
-            note += "" if inputs.checkpoint else " --dynamics-path compares raw weights."
-        else:
-            fresh = accuracy(clips, parallel_pass(fresh_model, clips).tokens_CKN)
-            compared["with batch statistics"] = fresh.share_C
-            effects.append(fresh.above(shipped))
-        if inputs.checkpoint is not None:
-            raw, average = (
-                accuracy(clips, parallel_pass(from_checkpoint(model, inputs.checkpoint, kind), clips).tokens_CKN)
-                for kind in ("model", "average")
-            )
-            compared |= {"with raw weights": raw.share_C, "with their average": average.share_C}
-            effects.append(raw.above(average))
+    fresh_model = with_batch_statistics(model)
+    if fresh_model is not None:
+        fresh = parallel_pass(fresh_model, clips).accuracy
+        compared["with batch statistics"] = fresh.share_C
+        effects.append(fresh.above(shipped))
+    else:
+        note = "No layer keeps running statistics."
+        note += "" if inputs.checkpoint else " --dynamics-path compares raw weights."
+    if inputs.checkpoint is not None:
+        models = (from_checkpoint(model, inputs.checkpoint, kind) for kind in ("model", "average"))
+        raw, average = (parallel_pass(one, clips).accuracy for one in models)
+        compared |= {"with raw weights": raw.share_C, "with their average": average.share_C}
+        effects.append(raw.above(average))
     return Result(_worst(effects), compared, note)
 
 
