@@ -90,7 +90,7 @@ class BallExits(NamedTuple):
     won_R: np.ndarray
     lost_R: np.ndarray
     vanished_R: np.ndarray
-    """In the middle of the field, where none can leave."""
+    """Exits in the middle of the field, where no ball can leave."""
 
 
 class Finding(NamedTuple):

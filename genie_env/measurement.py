@@ -151,13 +151,13 @@ class Measurement(JsonConfig):
 
     @property
     def label(self) -> str:
-        """For people, whatever the horizon: ``ball error, px``."""
+        """Name for people, whatever the horizon: ``ball error, px``."""
         parts = (_label(Metric, self.metric, self.sprite), _label(Subset, self.subset, self.sprite), self.unit)
         return ", ".join(part for part in parts if part)
 
     @property
     def label_with_horizon(self) -> str:
-        """For people: ``ball error, px, h = 10``."""
+        """Name for people: ``ball error, px, h = 10``."""
         return self.label if self.horizon is None else f"{self.label}, h = {self.horizon}"
 
     def row(self) -> dict[str, Any]:

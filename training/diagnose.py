@@ -53,7 +53,7 @@ class DiagnoseConfig(HeldOutConfig):
         self.require_positive("num_tests", "steps", "max_frames")
 
     def sized(self) -> DiagnoseConfig:
-        """With small sizes where ``quick`` asks for them."""
+        """Return this configuration, with small sizes where ``quick`` asks for them."""
         return dataclasses.replace(self, num_tests=4, steps=6, max_frames=600) if self.quick else self
 
 

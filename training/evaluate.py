@@ -86,7 +86,7 @@ class EvaluateConfig(HeldOutConfig):
             raise ValueError(f"horizons: expected whole numbers >= 1, got {self.horizons}")
 
     def sized(self) -> EvaluateConfig:
-        """With small sizes where ``quick`` asks for them."""
+        """Return this configuration, with small sizes where ``quick`` asks for them."""
         if not self.quick:
             return self
         small = {"num_clips": 8, "num_moments": 3, "num_dreams": 2, "dream_steps": 40, "max_frames": 600}

@@ -30,7 +30,7 @@ EVAL_SEED = 1_000_003
 """Seed of evaluations; learners use other ones."""
 
 Chooser = Callable[[Any, np.ndarray], np.ndarray]
-"""From observations [B, …] and which rows just restarted (bool [B]) to actions [B]."""
+"""Chooses actions [B] by observations [B, …] and by which rows just restarted, bool [B]."""
 
 
 class Scores(NamedTuple):

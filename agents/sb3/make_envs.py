@@ -124,7 +124,7 @@ class WorldObservations(VecEnvWrapper):
 
 
 class RandomStart(gym.Wrapper[np.ndarray, Any, np.ndarray, Any]):
-    """Begins a game with a random number of random actions, in which nobody scores.
+    """Begins a game with a random number of random actions, without a point scored.
 
     Without sticky actions the emulator plays the same game for the same actions. With random starts, policies that draw
     their actions play different games. In Pong a policy that takes its likeliest actions has moved its paddle to the

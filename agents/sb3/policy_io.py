@@ -43,11 +43,17 @@ class PolicyConfig(JsonConfig):
     world: str
     """Bundled name or folder of the world whose observations it takes."""
     algo: str
+    """Algorithm of stable-baselines3 that trained it: ``ppo``, ``a2c`` or ``dqn``."""
     network: str
+    """Network that turns observations into features: ``cnn``, ``small_cnn`` or ``tokens``."""
     spec: PolicySpec
+    """Observations and actions of the policy."""
     image_size: int
+    """Edge of a frame in pixels."""
     num_tokens: int
+    """Tokens of a frame."""
     vocab_size: int
+    """Tokens that there are."""
     trained: dict[str, Any] = field(default_factory=dict)
     """Where, how long and with which settings it learned."""
     sha256: str = ""

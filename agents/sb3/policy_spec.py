@@ -25,9 +25,9 @@ class PolicySpec(JsonConfig):
     action_type: str
     """``real`` or ``latent``: the action space of the dream it plays in."""
     dream_actions: tuple[int, ...]
-    """For each of the policy's actions the action of the dream."""
+    """The dream's action for each of the policy's actions."""
     real_actions: tuple[int, ...]
-    """For each of the policy's actions the action of the real game."""
+    """The real game's action for each of the policy's actions."""
     frame_stack: int = 4
     """Frames that make an observation, the present one included."""
 

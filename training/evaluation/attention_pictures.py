@@ -28,9 +28,9 @@ class Attention(NamedTuple):
     """Weights that the last frame of a clip gives; each row of weights sums to one."""
 
     space: list[np.ndarray]
-    """For each block of trunk and head [heads, G, G]: what each position looks at within the frame."""
+    """Weights of each block of trunk and head [heads, G, G]: what each position looks at within the frame."""
     time: list[np.ndarray]
-    """For each block of the trunk [G, heads, T]: at which frames each position looks."""
+    """Weights of each block of the trunk [G, heads, T]: at which frames each position looks."""
 
 
 @torch.inference_mode()

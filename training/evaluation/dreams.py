@@ -41,7 +41,7 @@ ONE_STEPS = 50
 WORTH_HORIZON = 4
 """Steps after which random actions are compared with the right ones (Genie, arXiv 2402.15391)."""
 PEAK_2 = (2 / 255) ** 2
-"""From squared errors of uint8 values to those of [-1, 1]."""
+"""Factor from squared errors of uint8 values to those of [-1, 1]."""
 
 
 class Scores(NamedTuple):

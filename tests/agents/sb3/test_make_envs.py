@@ -80,7 +80,7 @@ def test_games_begin_with_different_random_actions_and_repeat_a_seed(random_worl
 
 
 def test_a_random_start_in_which_somebody_scores_starts_again(random_world: Path) -> None:
-    """Points of the start are nobody's: a game that is played to the end counts all of its own."""
+    """Points of the start do not count: a game that is played to the end counts all of its own."""
     game = RandomStart(make_real_env(str(random_world)), most=2000)
     first = make_real_env(str(random_world)).reset()[0]
     plain = 0
