@@ -60,7 +60,7 @@ def measure_page(name: str, num_steps: int) -> PageSpeed:
             try:
                 with chromium() as tab:
                     begun = time.perf_counter()
-                    tab.open(f"http://127.0.0.1:{server.server_address[1]}/")
+                    tab.visit(f"http://127.0.0.1:{server.server_address[1]}/")
                     tab.wait_for("window.ready || window.failed")
                     opened = time.perf_counter() - begun
                     times = np.array(tab.run(STEP.format(steps=num_steps)))

@@ -59,7 +59,7 @@ class Tab:
         """Run a script in every page from now on, before its own."""
         self._send("Page.addScriptToEvaluateOnNewDocument", {"source": script})
 
-    def open(self, address: str) -> None:
+    def visit(self, address: str) -> None:
         """Go to an address, by way of an empty page: only what follows the # may be another one."""
         for place in ("about:blank", address):
             self._send("Page.navigate", {"url": place})

@@ -47,6 +47,8 @@ def _open_bundle(folder: Path) -> Any:
 
     env = gym.make("Genie/World-v0", world=str(folder), device="cpu", disable_env_checker=True)
     env.reset(seed=0)
+    # Weights that stepping does without are read, and may be refused, when they are asked for.
+    assert env.unwrapped.world is not None
     return env
 
 

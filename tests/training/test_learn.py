@@ -96,8 +96,9 @@ def test_minutes_that_are_left_go_to_the_stages_that_are_left() -> None:
     assert sum(planned.values()) == pytest.approx(60) and planned["latent_action"] == 0
     assert sum(divide(60, learned_tokenizer=True, latent_action=True).values()) == pytest.approx(60)
     spent = {"record": 20.0, "tokenizer": 1.0, "tokenize": 1.0}
-    later = [minutes_for(stage, 60, spent, planned) for stage in ("dynamics", "outcome", "evaluate")]
-    assert sum(later) == pytest.approx(38)
-    assert later[0] / later[1] == pytest.approx(planned["dynamics"] / planned["outcome"])
+    for stage in ("dynamics", "outcome", "evaluate"):
+        spent[stage] = minutes_for(stage, 60, spent, planned)
+    assert sum(spent.values()) == pytest.approx(60)
+    assert spent["dynamics"] / spent["outcome"] == pytest.approx(planned["dynamics"] / planned["outcome"])
     assert minutes_for("dynamics", 60, {"record": 70.0}, planned) == 0
     assert updates_for(2, 0.5) == 240 and updates_for(0, 0.5, least=50) == 50

@@ -70,7 +70,7 @@ def visit(tab: Tab, address: str) -> None:
     """Open a page and wait until it can be played."""
     tab.errors.clear()
     tab.requests.clear()
-    tab.open(address)
+    tab.visit(address)
     tab.wait_for("window.ready || window.failed")
     assert not tab.errors and tab.run("window.failed") is None
 
@@ -286,11 +286,11 @@ def test_the_page_asks_nobody_else_and_shows_the_game(tab: Tab, pong: str, tmp_p
 def test_a_browser_without_simd_and_a_missing_file_get_a_sentence(tab: Tab, pong: str, tmp_path: Path) -> None:
     with chromium() as old:
         old.before_load("WebAssembly.validate = () => false")
-        old.open(pong)
+        old.visit(pong)
         old.wait_for("window.failed")
         assert "no WebAssembly SIMD" in old.run("document.getElementById('message').innerText")
     with chromium() as other:
         other.before_load("const real = fetch; window.fetch = (a) => real(String(a).replace('step.onnx', 'gone.onnx'))")
-        other.open(pong)
+        other.visit(pong)
         other.wait_for("window.failed")
         assert "is missing (404)" in other.run("document.getElementById('message').innerText")
