@@ -22,7 +22,7 @@ from tests.helpers.paths import ROOT
 # For each command a line with one wrong path or name.
 WRONG: dict[str, str] = {
     "training.record": "--env NoSuchGame-v0 --out new",
-    "training.learn": "NoSuchGame-v0",
+    "training.learn": "NoSuchGame-v0 --minutes 1",
     "training.join": "missing/one missing/two --out new",
     "training.train": "--recipe no_such_recipe",
     "training.train_tokenizer": "--data missing --out new",
