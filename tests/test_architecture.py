@@ -146,8 +146,7 @@ def test_nothing_pickles_and_nothing_evaluates_text() -> None:
 def test_no_global_generator_is_seeded() -> None:
     seeders = {"np.random.seed", "numpy.random.seed", "random.seed", "torch.manual_seed"}
     found = {f"{name_of(path)}: {name}" for path in FILES for name, _ in calls(path) if name in seeders}
-    # A stage of training seeds its network's first weights.
-    assert {name for name in found if not (name.endswith("/task.py: torch.manual_seed"))} == set()
+    assert found == set()
 
 
 @pytest.mark.parametrize("package", ["training", "agents"])

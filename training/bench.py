@@ -98,7 +98,7 @@ def measure(config: TrainDynamicsConfig, steps: int, dreamed: bool, warm_up: int
         dreamed: whether to measure the end of the training, not its beginning.
         warm_up: updates before.
     """
-    task, everyone = DynamicsTask(config), connect()
+    task, group = DynamicsTask(config), connect()
     clocked = ClockedTask(task, config.loop.n_updates - 1 - warm_up - steps if dreamed else 0)
     loop = replace(config.loop, n_updates=warm_up + steps, checkpoint_every=10**9, eval_every=10**9)
     fit(clocked, loop, config.out / ("dreamed" if dreamed else "real"), "bench")
@@ -111,10 +111,10 @@ def measure(config: TrainDynamicsConfig, steps: int, dreamed: bool, warm_up: int
     seconds = (begins[-1, 0] - begins[0, 0]) / (len(begins) - 1)
     in_loss = float((ends - begins)[:-1].sum(1).mean())
     flops = counter.get_total_flops() * loop.accumulate
-    tokens = loop.batch_size * loop.accumulate * everyone.count * config.clip_length * task.model.config.num_tokens
+    tokens = loop.batch_size * loop.accumulate * group.count * config.clip_length * task.model.config.num_tokens
     return TrainingSpeed(
         "dreamed" if dreamed else "real",
-        loop.batch_size * loop.accumulate * everyone.count,
+        loop.batch_size * loop.accumulate * group.count,
         tokens / seconds,
         1 / seconds,
         in_loss / seconds,

@@ -24,7 +24,7 @@ from genie_env.files.json_config import JsonConfig
 from genie_env.model_card import model_card
 from genie_env.world import Prompts, World
 from training.data.token_store import TokenEpisode, TokenStore
-from training.engine.stage import Stage, load_network
+from training.engine.stage import Stage
 from training.stages import STAGES
 
 NETWORK_STAGES = tuple(stage for stage in STAGES if stage.network)
@@ -73,7 +73,7 @@ def export(config: ExportConfig) -> Path:
     store, folders = EpisodeStore(config.data), _folders(config)
     tokens = TokenStore(folders["tokenize"])
     found = {
-        stage.network: load_network(folders[stage.name], stage.network)
+        stage.network: stage.load(folders[stage.name])
         for stage in NETWORK_STAGES
         # A dynamics of recorded actions says itself which action a clip shows.
         if stage.network != "latent_action" or not tokens.recorded_actions or stage.is_done(folders[stage.name])

@@ -74,7 +74,7 @@ class ClipBatch(NamedTuple):
 
     tokens_BTN: torch.Tensor
     actions_BT: torch.Tensor
-    """What the dynamics is told was done at each frame but the last."""
+    """Action of the dynamics at each frame but the last."""
     rewards_BT: torch.Tensor
     terminated_BT: torch.Tensor
 

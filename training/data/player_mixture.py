@@ -30,7 +30,7 @@ def check_mixture(mixture: dict[str, float], game: Game) -> dict[str, float]:
     """The mixture with the players that can play ``game``: without ground truth, those that need not see.
 
     Raises:
-        ValueError: if a player is not known, a weight is no weight, or nobody is left.
+        ValueError: if a player is not known, a weight is no weight, or no player is left.
     """
     for name, weight in mixture.items():
         if name not in PLAYERS:

@@ -8,8 +8,6 @@ there are, and which actions the dynamics is given; stages take their sizes from
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -45,7 +43,7 @@ class TokenEpisode(NamedTuple):
     tokens_TN: np.ndarray
     """uint16 [T, N]."""
     actions_T: np.ndarray
-    """What the dynamics is told was done: an inferred code, or the effect of the recorded action."""
+    """Action of the dynamics: an inferred code, or the effect of the recorded action."""
     real_actions_T: np.ndarray
     rewards_T: np.ndarray
     terminated_T: np.ndarray
@@ -72,18 +70,18 @@ class TokenManifest(JsonConfig):
     tokenizer: dict[str, Any]
     """Its configuration."""
     tokenizer_sha256: str
-    """Of its weights."""
+    """SHA-256 of its weights."""
     latent_action_sha256: str
-    """Of the weights of the model that inferred the actions; empty where they were recorded."""
+    """SHA-256 of the weights of the model that inferred the actions; empty where they were recorded."""
     recording: str
     """Folder of the recording, as it was named."""
     recording_sha256: str
-    """Of the recording's manifest."""
+    """SHA-256 of the recording's manifest."""
     episodes: tuple[TokenEntry, ...]
     settings: dict[str, Any] = field(default_factory=dict)
-    """Of the recording."""
+    """Settings of the recording."""
     sha256: dict[str, str] = field(default_factory=dict)
-    """Of each array's file."""
+    """Checksum of each array's file."""
     format: str = FORMAT
 
     def __post_init__(self) -> None:
@@ -147,24 +145,9 @@ class TokenStore:
         """Whether the dynamics is given effects of recorded actions, not inferred codes."""
         return self.manifest.actions == "recorded"
 
-    @property
-    def fingerprint(self) -> str:
-        """SHA-256 of the manifest, which holds that of every array."""
-        return hashlib.sha256(json.dumps(self.manifest.to_json(), sort_keys=True).encode()).hexdigest()
-
     def episodes(self, split: str) -> list[TokenEpisode]:
         """All episodes of ``train`` or ``test``, in the recording's order."""
         return [episode for entry, episode in self._all() if entry.split == split]
-
-    def verify(self) -> None:
-        """Compare every array with its checksum; opening does not, since it reads all.
-
-        Raises:
-            FileError: if one differs; names the file.
-        """
-        for name, wanted in self.manifest.sha256.items():
-            if checksum(self.folder / name) != wanted:
-                raise FileError(self.folder / name, "is truncated or was edited: its sha256 is not the recorded one")
 
     def _all(self) -> Iterator[tuple[TokenEntry, TokenEpisode]]:
         starts = [0] * self.manifest.num_shards

@@ -1,6 +1,6 @@
 """Context corruption: what a dynamics model must survive because its own dreams will contain it.
 
-A share of the context's tokens, drawn anew for each clip, is replaced (GameNGen, arXiv 2408.14837: without noise in
+A share of the context's tokens, drawn for each clip, is replaced (GameNGen, arXiv 2408.14837: without noise in
 the context, rollouts collapse within 10-20 frames). The targets stay clean.
 """
 

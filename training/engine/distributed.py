@@ -20,7 +20,7 @@ class Processes:
 
     count: int = 1
     index: int = 0
-    """Of this process, from 0; the first one evaluates, logs and writes."""
+    """Number of this process, from 0; the first one evaluates, logs and writes."""
 
     @property
     def is_first(self) -> bool:

@@ -32,7 +32,7 @@ class Stage:
     """One step of making a world."""
 
     name: str
-    """As people call it."""
+    """Name of the stage, as people call it."""
     config_class: type[JsonConfig]
     """Settings of its command; ``out`` is the folder that it makes."""
     train: Callable[[Any], object]
@@ -44,15 +44,15 @@ class Stage:
     proof: str = CONFIG
     """File that its folder has once it is finished."""
     folder_name: str = ""
-    """Of its folder in a run; empty: its name."""
+    """Name of its folder in a run; empty: that of the stage."""
 
     def folder(self, run: Path) -> Path:
         """Where it lies in a run."""
         return run / (self.folder_name or self.name)
 
-    def build(self, config: JsonConfig) -> nn.Module:
-        """Its network with first weights."""
-        return make_network(self.network, config)
+    def load(self, folder: Path) -> tuple[Any, Any]:
+        """Its finished network, in eval mode, with its configuration; see :func:`load_network`."""
+        return load_network(folder, self.network)
 
     def is_done(self, folder: Path) -> bool:
         """Whether it is finished in ``folder``."""

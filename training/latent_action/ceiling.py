@@ -13,6 +13,7 @@ from genie_env.frames import to_float
 from genie_env.games.registry import merged_effects
 from genie_env.models.latent_action import LatentActionModel
 from training.data.dataset import FrameDataset, effect_labels
+from training.engine.optimization import seeded
 
 SIDE, CHANNELS, BATCH, RATE = 32, 16, 64, 2e-3
 CHUNK = 256
@@ -25,8 +26,7 @@ def supervised_codes(store: EpisodeStore, split: str, updates: int, seed: int = 
     """
     side = min(SIDE, store.manifest.source.image_size)
     count = max(2, int(merged_effects(store.manifest.source).max()) + 1)
-    with torch.random.fork_rng():
-        torch.random.manual_seed(seed)
+    with seeded(seed):
         model = LatentActionModel(LatentActionConfig(count, image_size=side, channels=CHANNELS, pooled=True))
     parts = nn.ModuleList([model.encoder, model.quantizer])
     optimizer = torch.optim.AdamW(parts.parameters(), RATE, weight_decay=1e-4)

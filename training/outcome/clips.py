@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+from tqdm import tqdm
 
 from genie_env.config import SamplingConfig
 from genie_env.data.clips import ClipPlaces
@@ -90,7 +91,8 @@ def dream_clips(
         tolerance: most wrong tokens of the last frame.
     """
     batches: list[ClipBatch] = []
-    for frames, size in enumerate(np.diff(np.linspace(0, count, clips.length, dtype=int)), start=1):
+    sizes = np.diff(np.linspace(0, count, clips.length, dtype=int))
+    for frames, size in enumerate(tqdm(sizes, desc="dreamed clips", unit="length"), start=1):
         real = clips.take(clips.draw(rng, int(size)), LEAD)
         tokens_BTN = real.tokens_BTN.clone()
         for rows in torch.arange(int(size)).split(64):
