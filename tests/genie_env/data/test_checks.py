@@ -12,14 +12,17 @@ from typing import Any
 import numpy as np
 import pytest
 
-from genie_env.data.episodes import ARRAYS, MANIFEST, EpisodeStore, EpisodeWriter
+from genie_env.data.episodes import ARRAYS, MANIFEST, Episode, EpisodeStore, EpisodeWriter
 from genie_env.files.errors import FileError
 from genie_env.files.reading import checksum
 from genie_env.play.play_recorder import PlayRecorder
 from tests.genie_env.data.test_episodes import SOURCE, corrupt, episode, store
+from tests.helpers import tiny_game
 from tests.helpers.disks import read_only
 from tests.helpers.kills import kills
+from tests.helpers.tiny_game import ENV_ID
 from tests.helpers.worlds import random_config
+from training.record import RecordConfig, record
 
 
 @pytest.fixture
@@ -146,6 +149,29 @@ def test_damaged_shard_of_an_interrupted_recording_is_recorded_again(tmp_path: P
         resumed.require_shard(1)
     resumed.write_shard(1, [episode(9, 1)])
     assert len(resumed.finish(2).manifest.episodes) == 2
+
+
+def test_recorder_records_a_damaged_shard_again_and_the_others_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def recording(name: str) -> RecordConfig:
+        return RecordConfig(tmp_path / name, ENV_ID, steps=90, shard_steps=30, workers=1, module=tiny_game.__name__)
+
+    whole = record(recording("whole"))
+    with monkeypatch.context() as patch:
+        patch.setattr(EpisodeWriter, "finish", lambda *_: None)
+        record(recording("killed"))
+    damaged = tmp_path / "killed.partial" / "00001.frames.npy"
+    damaged.write_bytes(damaged.read_bytes()[:-1] + b"\x07")
+    written: list[int] = []
+    write = EpisodeWriter.write_shard
+
+    def counted(self: EpisodeWriter, index: int, episodes: list[Episode]) -> None:
+        written.append(index)
+        write(self, index, episodes)
+
+    monkeypatch.setattr(EpisodeWriter, "write_shard", counted)
+    assert record(recording("killed")).manifest == whole.manifest and written == [1]
 
 
 def test_damaged_piece_of_interrupted_play_is_refused_and_not_written_over(tmp_path: Path) -> None:
