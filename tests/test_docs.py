@@ -123,7 +123,7 @@ def test_readme_is_short() -> None:
     assert len((ROOT / "README.md").read_text().splitlines()) <= 150
 
 
-@pytest.mark.parametrize("path", [path for path in GUIDES if path.name != "portable.md"], ids=name_of)
+@pytest.mark.parametrize("path", GUIDES, ids=name_of)
 def test_commands_exist_and_have_the_flags_that_documents_show(path: Path) -> None:
     wrong = []
     for words in commands(path):

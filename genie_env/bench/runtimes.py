@@ -21,7 +21,7 @@ from genie_env.rollout.torch_runtime import compiled_step
 from genie_env.world import World
 
 CPU = torch.device("cpu")
-BLOCK = 5
+BLOCK = 20
 """Calls of one runtime before it is another's turn."""
 WARM_UP = 3
 CEILING_SIZES = (512, 1024)

@@ -88,7 +88,7 @@ class TorchEngine:
             state: the dreams.
             actions_B: int64, in the environment's own action space.
             temperature_B: float32; 0 takes the most likely tokens. Not changed in place between steps.
-            diversity_B: float32, chance that a little-used action is played instead. Likewise not changed in place.
+            diversity_B: float32, chance that a little-used action is played instead. Not changed in place either.
         """
         refuse_fork()
         rollout, device = state.rollout, self.world.device

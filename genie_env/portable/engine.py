@@ -36,7 +36,7 @@ class OnnxState:
         step_B: int64, steps since the row's reset.
         time_B: int64, frames that the row remembers or has forgotten.
         memory: keys and values of each layer in turn, float32 [B, P, window, E]; time t lies in slot t % window.
-        bound: how a session reads and writes these arrays in place; made by the first step, and by nobody copied.
+        bound: how a session reads and writes these arrays in place; made by the first step, left out of copies.
     """
 
     tokens_BCN: np.ndarray

@@ -141,7 +141,7 @@ async function share(game) {
   }
 }
 
-/** A seed that nobody chose. */
+/** A random seed. */
 export function randomSeed() {
   return BigInt(crypto.getRandomValues(new Uint32Array(1))[0]);
 }

@@ -98,7 +98,7 @@ export function describe(game) {
   for (const { keys, name } of actionKeys(info)) {
     const cap = element("span", "", byId("caps"));
     for (const key of keys.slice(0, 2)) element("kbd", glyph(key), cap);
-    // An arrow says enough; what the space bar does must be said.
+    // An arrow says enough; what the space bar does needs words.
     if (!(keys[0] in GLYPHS) || keys[0] === "space") cap.append(name.toLowerCase());
     const button = element("button", glyph(keys[0]), byId("pad"));
     element("small", name, button);

@@ -132,7 +132,7 @@ def test_pictures_are_torchs(tmp_path: Path, kind: str) -> None:
 
 def test_one_thread_for_few_rows_and_else_what_the_process_may_use(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", "3")
-    assert [suitable_threads(rows) for rows in (1, 4, 5, 64)] == [1, 1, 3, 3]
+    assert [suitable_threads(rows) for rows in (1, 16, 17, 64)] == [1, 1, 3, 3]
     monkeypatch.setenv("OMP_NUM_THREADS", "")
     assert suitable_threads(64) >= 1
 
