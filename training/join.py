@@ -14,7 +14,8 @@ from pathlib import Path
 import tyro
 
 from genie_env.command import run
-from genie_env.data.episodes import ARRAYS, EpisodeStore, Manifest, array_path
+from genie_env.data.episodes import EpisodeStore, Manifest
+from genie_env.data.manifest import ARRAYS, array_path
 from genie_env.files.atomic import refuse_existing, whole_folder, write_json
 from genie_env.files.reading import checksum
 

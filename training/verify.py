@@ -17,7 +17,7 @@ import tyro
 
 from genie_env.bundle import load_world
 from genie_env.command import run
-from genie_env.data import episodes
+from genie_env.data import manifest as recording
 from genie_env.data.episodes import EpisodeStore
 from genie_env.files.errors import FileError
 from genie_env.files.reading import checksum, read_json
@@ -91,7 +91,7 @@ def _folders(folder: Path) -> Iterator[Path]:
 
 def _read_checksums(manifest: Path, found: dict[Path, str]) -> None:
     """Add the checksums in a manifest to those that were found."""
-    content = read_json(manifest, max_bytes=episodes.MANIFEST_BYTES)
+    content = read_json(manifest, max_bytes=recording.MANIFEST_BYTES)
     recorded = content.get("sha256") if isinstance(content, dict) else None
     if isinstance(recorded, str):
         found[manifest.with_name("policy.safetensors")] = recorded
@@ -121,8 +121,8 @@ def _read_alone(path: Path, checksums: set[Path]) -> None:
 def _open(folder: Path) -> None:
     """Open what a folder is, if it is something that can be opened."""
     if (folder / "manifest.json").exists():
-        kind = read_json(folder / "manifest.json", max_bytes=episodes.MANIFEST_BYTES)
-        kinds = {episodes.FORMAT: EpisodeStore, token_store.FORMAT: TokenStore}
+        kind = read_json(folder / "manifest.json", max_bytes=recording.MANIFEST_BYTES)
+        kinds = {recording.FORMAT: EpisodeStore, token_store.FORMAT: TokenStore}
         opener = kinds.get(str(kind.get("format"))) if isinstance(kind, dict) else None
         if opener is None:
             raise FileError(folder / "manifest.json", f"expected the manifest of one of {sorted(kinds)}")

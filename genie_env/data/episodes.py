@@ -10,15 +10,26 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from genie_env.config import SourceConfig
-from genie_env.config.bounds import require_texts
-from genie_env.data.checks import NO_ACTION, actions_problem, check_rows, shard_lengths
+from genie_env.data.checks import actions_problem, check_rows
+from genie_env.data.manifest import (
+    ARRAYS,
+    MANIFEST,
+    MANIFEST_BYTES,
+    NO_ACTION,
+    EpisodeEntry,
+    Manifest,
+    array_path,
+    held_out_of,
+    read_manifest,
+    shard_lengths,
+)
 from genie_env.files.arrays import open_array, write_array
 from genie_env.files.atomic import (
     hold_folder,
@@ -30,16 +41,11 @@ from genie_env.files.atomic import (
     write_json,
 )
 from genie_env.files.errors import FileError
-from genie_env.files.json_config import JsonConfig
 from genie_env.files.reading import checksum, read_json
 
-__all__ = ["NO_ACTION", "Episode", "EpisodeEntry", "EpisodeStore", "EpisodeWriter", "Manifest", "array_path"]
+__all__ = ["NO_ACTION", "Episode", "EpisodeEntry", "EpisodeStore", "EpisodeWriter", "Manifest"]
 
-FORMAT = "genie-env-episodes-1"
-ARRAYS = {"frames": "uint8", "actions": "int16", "rewards": "float32", "terminated": "bool", "truth": "float32"}
-MANIFEST, SETTINGS = "manifest.json", "settings.json"
-MANIFEST_BYTES = 64 * 2**20
-"""Largest manifest that is read: about half a million episodes."""
+SETTINGS = "settings.json"
 
 
 @dataclass(frozen=True)
@@ -61,35 +67,6 @@ class Episode:
     terminated: bool
     truth: np.ndarray
     player: str = "unknown"
-
-
-@dataclass(frozen=True)
-class EpisodeEntry(JsonConfig):
-    """Where an episode lies: ``length`` frames from row ``start`` of shard ``shard``."""
-
-    shard: int
-    start: int
-    length: int
-    player: str
-    split: str
-    terminated: bool
-
-
-@dataclass(frozen=True)
-class Manifest(JsonConfig):
-    """What a store holds; the one file that makes a folder a store."""
-
-    source: SourceConfig
-    truth_names: tuple[str, ...]
-    num_shards: int
-    episodes: tuple[EpisodeEntry, ...]
-    settings: dict[str, Any] = field(default_factory=dict)
-    format: str = FORMAT
-    sha256: dict[str, str] = field(default_factory=dict)
-    """Checksum of each array by the name of its file; a recording of an older version has none."""
-
-    def __post_init__(self) -> None:
-        require_texts("truth_names", self.truth_names)
 
 
 class EpisodeWriter:
@@ -147,7 +124,7 @@ class EpisodeWriter:
             FileError: if it was not, or a file is damaged; names the file.
         """
         if (self.partial / MANIFEST).exists():
-            recorded = _read_manifest(self.partial / MANIFEST).sha256
+            recorded = read_manifest(self.partial / MANIFEST).sha256
         else:
             recorded = self._read_shard(index)["sha256"]
         for name in ARRAYS:
@@ -202,7 +179,7 @@ class EpisodeWriter:
     def _manifest(self, num_shards: int) -> Manifest:
         shards = [self._read_shard(index) for index in range(num_shards)]
         found = [(index, entry) for index, shard in enumerate(shards) for entry in shard["episodes"]]
-        held_out = _held_out([entry["length"] for _, entry in found], self._test_every)
+        held_out = held_out_of([entry["length"] for _, entry in found], self._test_every)
         entries = [
             EpisodeEntry(shard=shard, split="test" if index in held_out else "train", **entry)
             for index, (shard, entry) in enumerate(found)
@@ -241,7 +218,7 @@ class EpisodeStore:
             raise FileError(
                 self.folder, "expected a recording with manifest.json (make one with `python -m training.record`)"
             )
-        self.manifest = _read_manifest(path)
+        self.manifest = read_manifest(path)
         lengths = shard_lengths(self.manifest.episodes, self.manifest.num_shards, path)
         entries: list[list[EpisodeEntry]] = [[] for _ in lengths]
         for entry in self.manifest.episodes:
@@ -286,30 +263,6 @@ class EpisodeStore:
         arrays = {name: open_array(paths[name], kind, (rows, *inner.get(name, ()))) for name, kind in ARRAYS.items()}
         check_rows(arrays, paths, entries, len(self.manifest.source.action_meanings))
         return arrays
-
-
-def _read_manifest(path: Path) -> Manifest:
-    content = read_json(path, "the manifest of a recording", MANIFEST_BYTES)
-    try:
-        manifest = Manifest.from_json(content)
-    except ValueError as error:
-        raise FileError(path, f"expected the manifest of a recording ({error})") from None
-    if manifest.format != FORMAT:
-        raise FileError(path, f"expected format {FORMAT!r}, got {manifest.format!r}")
-    return manifest
-
-
-def array_path(folder: Path, shard: int, name: str) -> Path:
-    """Where one of :data:`ARRAYS` of a shard lies."""
-    return folder / f"{shard:05d}.{name}.npy"
-
-
-def _held_out(lengths: list[int], every: int) -> set[int]:
-    """Indices of the episodes to test on; none of a single episode."""
-    if len(lengths) >= every or len(lengths) < 2:
-        return set(range(every - 1, len(lengths), every))
-    share = sum(lengths) / every
-    return {min(range(len(lengths)), key=lambda index: abs(lengths[index] - share))}
 
 
 def _rows(episode: Episode, num_truth: int, num_actions: int) -> dict[str, np.ndarray]:

@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from genie_env.data.episodes import ARRAYS, MANIFEST, Episode, EpisodeStore, EpisodeWriter
+from genie_env.data.episodes import Episode, EpisodeStore, EpisodeWriter
+from genie_env.data.manifest import ARRAYS, MANIFEST
 from genie_env.files.errors import FileError
 from genie_env.files.reading import checksum
 from genie_env.play.play_recorder import PlayRecorder
