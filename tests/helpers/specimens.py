@@ -169,7 +169,6 @@ def _use_tokens(store: Any) -> None:
             longest = max(len(episode.tokens_TN) for episode in episodes)
             batch = TokenDataset(store, split).clips(np.random.default_rng(0), 4, longest)
             assert batch.tokens_BTN.shape == (4, longest, store.manifest.tokens.num_tokens)
-    assert store.fingerprint
 
 
 def _trained(network: Any, steps: int) -> Any:
