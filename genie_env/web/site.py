@@ -14,7 +14,7 @@ from genie_env.bundle import STARTS, Bundle, read_starts
 from genie_env.config import WorldConfig
 from genie_env.files.atomic import whole_folder, write_json
 from genie_env.portable.export import export
-from genie_env.portable.step import StepOptions, memory_shape
+from genie_env.portable.step import CONTRACT, StepOptions, memory_shape
 from genie_env.web.ort_web import copy_ort_web, find_ort_web
 from genie_env.window.keyboard import key_table
 
@@ -67,6 +67,7 @@ def describe(bundle: Bundle, options: StepOptions) -> dict[str, Any]:
     names, keys, noop = actions(config, options.action_type)
     return {
         "genie_env": genie_env.__version__,
+        "contract": CONTRACT,
         "name": config.name,
         "title": title(config),
         "fps": config.source.fps,

@@ -4,7 +4,7 @@ import { World, hasSimd } from "./dream.js";
 import { Game } from "./game.js";
 import { History } from "./history.js";
 import { listen, randomSeed } from "./input.js";
-import { cover, describe, fail, showState } from "./view.js";
+import { byTouch, cover, describe, fail, showState } from "./view.js";
 
 async function main() {
   if (!hasSimd()) throw new Error("This browser has no WebAssembly SIMD, on which the dream runs: please use a newer one.");
@@ -32,7 +32,8 @@ async function firstPicture(game) {
     problem = error.message;
   }
   await game.begin(randomSeed());
-  return { headline: `Play ${info.title}`, message: problem, button: "Play", keys: true };
+  const message = problem || (byTouch() ? "Hold the buttons below, or a half of the picture." : "");
+  return { headline: `Play ${info.title}`, message, button: "Play", keys: true };
 }
 
 main().catch(fail);

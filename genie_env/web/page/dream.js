@@ -3,6 +3,9 @@
 import * as ort from "./runtime/ort.js";
 import { Generator } from "./random.js";
 
+/** Version of the names and meanings of the graph's inputs and outputs. */
+const CONTRACT = 1;
+
 /** Whether this browser has the instructions that the runtime is made of. */
 export function hasSimd() {
   // A module with one function that makes a vector: (func (result v128) i32.const 0 i8x16.splat)
@@ -18,6 +21,8 @@ export class World {
    */
   static async open(base, progress = () => {}) {
     const info = await (await get(base + "world.json")).json();
+    if (info.contract !== CONTRACT)
+      throw new Error(`This page and its world are of different versions (${CONTRACT}, ${info.contract}): upload the whole folder again.`);
     const names = ["starts.safetensors", ...Object.keys(info.weights), ...Object.values(info.weights).flat()];
     const loader = new Loader(progress, info.bytes);
     const runtime = loader.fetch(new URL("./runtime/ort.wasm", import.meta.url));

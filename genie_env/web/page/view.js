@@ -69,15 +69,18 @@ export function fail(error) {
   cover({ headline: "That did not work", message: window.failed });
 }
 
-/** The keys of each action that has some, in the world's order. */
+/** The keys of each action that has some; what goes to the left stands on the left. */
 function actionKeys(info) {
   const found = new Map();
   for (const [key, action] of Object.entries(info.keys)) found.set(action, [...(found.get(action) ?? []), key]);
-  return [...found].map(([action, keys]) => ({ keys, name: info.actions[action] }));
+  const place = ({ keys }) => ({ left: 0, up: 1, down: 3, right: 4 })[keys[0]] ?? 2;
+  const all = [...found].map(([action, keys]) => ({ keys, name: info.actions[action] }));
+  return all.sort((one, other) => place(one) - place(other));
 }
 
-function glyph(key) {
-  return GLYPHS[key] ?? key.toUpperCase();
+/** What is printed on a key. */
+function cap(key) {
+  return key.length > 1 ? (key in GLYPHS && key !== "space" ? GLYPHS[key] : key) : key.toUpperCase();
 }
 
 function element(kind, text = "", parent = null) {
@@ -96,20 +99,20 @@ export function describe(game) {
     `Neural networks watched ${info.title} being played and dream it now, in this page. There is no game behind it: ` +
     "each picture is drawn from the pictures before and from your keys.";
   for (const { keys, name } of actionKeys(info)) {
-    const cap = element("span", "", byId("caps"));
-    for (const key of keys.slice(0, 2)) element("kbd", glyph(key), cap);
+    const shown = element("span", "", byId("caps"));
+    for (const key of keys.slice(0, 2)) element("kbd", cap(key), shown);
     // An arrow says enough; what the space bar does needs words.
-    if (!(keys[0] in GLYPHS) || keys[0] === "space") cap.append(name.toLowerCase());
-    const button = element("button", glyph(keys[0]), byId("pad"));
+    if (!(keys[0] in GLYPHS) || keys[0] === "space") shown.append(name.toLowerCase());
+    const button = element("button", GLYPHS[keys[0]] ?? cap(keys[0]), byId("pad"));
     element("small", name, button);
     button.dataset.key = keys[0];
   }
-  const rows = actionKeys(info).map(({ keys, name }) => [keys.map(glyph).join(" "), name]);
+  const rows = actionKeys(info).map(({ keys, name }) => [keys.map(cap).join(" "), name]);
   const commands = { P: "pause", N: "one step while paused", R: "restart", K: "keep this moment", L: "go back to it", "[ ]": "temperature", "; '": "action diversity" };
   for (const [key, meaning] of [...rows, ...Object.entries(commands)]) {
     const row = element("tr", "", byId("keys"));
     const cell = element("td", "", row);
-    for (const cap of key.split(" ")) element("kbd", cap, cell);
+    for (const printed of key.split(" ")) element("kbd", printed, cell);
     element("td", meaning, row);
   }
 }

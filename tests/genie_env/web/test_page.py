@@ -283,12 +283,19 @@ def test_the_page_asks_nobody_else_and_shows_the_game(tab: Tab, pong: str, tmp_p
     assert 0.2 < (np.abs(colours.astype(int) - (144, 72, 17)).max(1) < 12).mean() < 0.9
 
 
-def test_a_browser_without_simd_and_a_missing_file_get_a_sentence(tab: Tab, pong: str, tmp_path: Path) -> None:
+def test_a_browser_without_simd_another_version_and_a_missing_file_get_a_sentence(
+    tab: Tab, pong: str, tmp_path: Path
+) -> None:
     with chromium() as old:
         old.before_load("WebAssembly.validate = () => false")
         old.visit(pong)
         old.wait_for("window.failed")
         assert "no WebAssembly SIMD" in old.run("document.getElementById('message').innerText")
+    with chromium() as other:
+        other.before_load("Response.prototype.json = async () => ({contract: 99})")
+        other.visit(pong)
+        other.wait_for("window.failed")
+        assert "of different versions (1, 99)" in other.run("document.getElementById('message').innerText")
     with chromium() as other:
         other.before_load("const real = fetch; window.fetch = (a) => real(String(a).replace('step.onnx', 'gone.onnx'))")
         other.visit(pong)
