@@ -20,6 +20,7 @@ import tyro
 from genie_env.command import run as run_command
 from genie_env.envs.options import EnvOptions
 from genie_env.frames import side_by_side
+from genie_env.remote.commands import Serve, serve_world
 from genie_env.web.commands import Export, Web, export_world, make_page
 
 if TYPE_CHECKING:
@@ -149,11 +150,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         Info: _info,
         Export: export_world,
         Web: make_page,
+        Serve: serve_world,
         Bench: _bench,
     }
     return run_command(
         lambda command: actions[type(command)](command),
-        Play | Demo | Rollout | Info | Export | Web | Bench,
+        Play | Demo | Rollout | Info | Export | Web | Serve | Bench,
         prog="genie-env",
         description="Play, watch and measure learned game worlds.",
         argv=argv,

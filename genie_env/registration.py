@@ -10,16 +10,23 @@ BUNDLED = {"Genie/Pong-v0": "pong", "Genie/Breakout-v0": "breakout"}
 """Ids of the bundled worlds."""
 ANY = "Genie/World-v0"
 """Id of whatever world ``world=`` names."""
+REMOTE = "Genie/Remote-v0"
+"""Id of a world on a server, which ``url=`` names."""
 _ENTRY_POINTS: dict[str, Any] = {
     "entry_point": "genie_env.envs.env:GenieEnv",
     "vector_entry_point": "genie_env.envs.vector_env:GenieVectorEnv",
 }
+_REMOTE_ENTRY_POINTS: dict[str, Any] = {
+    "entry_point": "genie_env.remote.client:RemoteEnv",
+    "vector_entry_point": "genie_env.remote.client:RemoteVectorEnv",
+}
 
 
 def register_envs() -> None:
-    """Register the ids of :data:`BUNDLED`, and :data:`ANY`. Idempotent."""
+    """Register the ids of :data:`BUNDLED`, :data:`ANY` and :data:`REMOTE`. Idempotent."""
     if ANY in gym.registry:
         return
     for name, world in BUNDLED.items():
         gym.register(id=name, kwargs={"world": world}, max_episode_steps=27_000, **_ENTRY_POINTS)
     gym.register(id=ANY, max_episode_steps=27_000, **_ENTRY_POINTS)
+    gym.register(id=REMOTE, max_episode_steps=27_000, **_REMOTE_ENTRY_POINTS)

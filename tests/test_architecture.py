@@ -27,7 +27,7 @@ FLOORS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("model_card", "portable", "describe"),
         ("window",),
         ("envs",),
-        ("play", "web"),
+        ("play", "web", "remote"),
         ("bench", "registration"),
         ("command",),
         ("cli",),

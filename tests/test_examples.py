@@ -12,6 +12,7 @@ EXAMPLES = ROOT / "examples"
 SHORT = {
     "random_dream.py": ["--steps", "20"],
     "look_ahead.py": ["--steps", "2", "--depth", "2"],
+    "remote_dream.py": ["--rows", "2", "--steps", "20"],
     "play_and_record.py": ["--steps", "30"],
     # The loop of 2,000 steps without a warning that the environment promises to serve.
     "train_ppo.py": ["--steps", "128", "--rows", "8"],

@@ -37,7 +37,7 @@ from genie_env.world import Prompts, World
 from tests.helpers.options import field_docs
 from training import train_tokenizer
 
-COMMANDS = ["play", "demo", "rollout", "info", "export", "web", "bench"]
+COMMANDS = ["play", "demo", "rollout", "info", "export", "web", "serve", "bench"]
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +71,7 @@ def test_help_imports_neither_torch_nor_pygame() -> None:
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_missing_world_is_one_line_and_status_2(command: str, capsys: pytest.CaptureFixture[str]) -> None:
-    flag = [] if command in ("export", "web") else ["--world"]
+    flag = [] if command in ("export", "web", "serve") else ["--world"]
     assert main([command, *flag, "no/such/world"]) == 2
     error = capsys.readouterr().err
     assert error.startswith("genie-env: error: ") and "no/such/world" in error and error.count("\n") == 1

@@ -1,0 +1,1 @@
+"""A world on another machine: a server of dreams over WebSocket, and environments that play in them."""
