@@ -21,7 +21,7 @@ from tqdm import tqdm
 
 from agents.sb3.evaluate_policy import Chooser, chooser, seeded, steps_of
 from agents.sb3.make_envs import make_dreams, make_real_games, recorded_starts
-from agents.sb3.policy_io import load_policy
+from agents.sb3.policy_io import load_policy, own_folder
 from agents.sb3.policy_spec import PolicySpec
 from genie_env.bundle import load_world
 from genie_env.command import run
@@ -45,7 +45,7 @@ class ErrorAnalysisConfig:
     """Find out what keeps a policy from winning the real game."""
 
     policy: tyro.conf.Positional[Path]
-    """Folder of the policy that learned in the dream."""
+    """Folder or hf:// address of the policy that learned in the dream."""
     real_policy: Path | None = None
     """Policy of the same learner that learned in the real game (``agents.train_ppo --env ALE/Pong-v5``)."""
     out: Path | None = None
@@ -137,6 +137,7 @@ def analyse_errors(config: ErrorAnalysisConfig) -> list[Finding]:
         ValueError: if a policy, the world or its game cannot be used.
         ImportError: if the game is not installed.
     """
+    out = config.out or own_folder(config.policy)
     policy, about = load_policy(config.policy)
     name = config.world or about.world
     world = load_world(name, config.device)
@@ -165,7 +166,6 @@ def analyse_errors(config: ErrorAnalysisConfig) -> list[Finding]:
         ]
     if followed is not None:
         found += _by_picture(ours, dreamed, world.config.tokenizer.image_size)
-    out = config.out or config.policy
     out.mkdir(parents=True, exist_ok=True)
     write_json(out / "error_analysis.json", [finding.row() for finding in found])
     write_text(out / "error_analysis.md", markdown(found))

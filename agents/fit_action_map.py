@@ -18,7 +18,7 @@ import tyro
 
 from agents.real_env import make_real_env
 from genie_env.action_map import to_real
-from genie_env.bundle import CARD, find_world, load_world, save_world
+from genie_env.bundle import CARD, find_own_world, load_world, save_world
 from genie_env.command import run
 from genie_env.config import ActionMapConfig, WorldConfig
 from genie_env.data.clips import draw_clips
@@ -34,7 +34,7 @@ class FitActionMapConfig:
     """Fit a world's action map."""
 
     world: tyro.conf.Positional[str]
-    """Bundled name or folder."""
+    """Bundled name, folder or hf:// address."""
     data: Path | None = None
     """Recording to take labels from; without one the real game is played at random."""
     labels: int = 200
@@ -173,7 +173,8 @@ def markdown(fitted: Fitted) -> str:
 
 def main(config: FitActionMapConfig) -> None:
     """Command line."""
-    folder, world = find_world(config.world), load_world(config.world, "cpu")
+    own = find_own_world(config.world) if config.write else None
+    world = load_world(config.world, "cpu")
     if config.data is not None:
         labelled = recorded_labels(world, config.data, "train", config.labels, config.seed)
         held_out = recorded_labels(world, config.data, "test", config.held_out, config.seed)
@@ -182,9 +183,9 @@ def main(config: FitActionMapConfig) -> None:
         held_out = played_labels(world, config.held_out, config.seed + 1)
     fitted = fit(world, labelled, held_out)
     print(markdown(fitted))
-    if config.write:
-        card = (folder / CARD).read_text(encoding="utf-8")
-        save_world(world.replace(config=fitted.config), folder, card=card, replace=True)
+    if own is not None:
+        card = (own / CARD).read_text(encoding="utf-8")
+        save_world(world.replace(config=fitted.config), own, card=card, replace=True)
 
 
 if __name__ == "__main__":

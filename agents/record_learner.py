@@ -76,7 +76,7 @@ class RecordLearnerConfig:
     learner: OmitArgPrefixes[LearnerConfig] = LearnerConfig()
     """Settings of the learner."""
     policy: Path | None = None
-    """Folder of a policy that plays instead of a learner."""
+    """Folder or hf:// address of a policy that plays instead of a learner."""
     temperatures: tuple[float, ...] = (0.5, 1.0, 2.0)
     """What the policy's logits are divided by, drawn for each game: 1 plays as it learned, more is more random."""
 

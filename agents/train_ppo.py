@@ -27,7 +27,7 @@ from agents.sb3.networks import TokenNet, policy_settings
 from agents.sb3.policy_io import ALGORITHMS, PolicyConfig, policy_config
 from agents.sb3.policy_spec import PolicySpec, make_policy_spec
 from agents.sb3.run_folder import RunFolder
-from genie_env.bundle import bundled_worlds, load_world, read_config
+from genie_env.bundle import bundled_worlds, load_world, pin_world, read_config
 from genie_env.command import Interrupted, StopRequest, on_stop_signal, run
 from genie_env.files.atomic import hold_folder
 from genie_env.registration import ANY, BUNDLED
@@ -200,7 +200,7 @@ def _world_of(config: TrainAgentConfig) -> str:
     found = config.world or own or games.get(config.env)
     if not found:
         raise ValueError(f"world: expected --world with --env {config.env}, which is no bundled world or its game")
-    return found
+    return str(pin_world(found))
 
 
 def _open_world(config: TrainAgentConfig) -> World:

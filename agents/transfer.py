@@ -20,7 +20,7 @@ from stable_baselines3.common.vec_env import VecEnv
 
 from agents.sb3.evaluate_policy import Chooser, Scores, chooser, evaluate_policy, row_players, steps_of
 from agents.sb3.make_envs import make_dreams, make_real_games
-from agents.sb3.policy_io import PolicyConfig, load_policy
+from agents.sb3.policy_io import PolicyConfig, load_policy, own_folder
 from agents.sb3.policy_spec import PolicySpec, game_spec
 from agents.scripted import make_policy
 from genie_env.bundle import load_world
@@ -45,7 +45,7 @@ class TransferConfig:
     """Score a policy in the real game."""
 
     policy: tyro.conf.Positional[Path]
-    """Folder of the policy."""
+    """Folder or hf:// address of the policy."""
     episodes: int = 30
     """Real games of each player."""
     out: Path | None = None
@@ -98,10 +98,10 @@ def transfer(config: TransferConfig) -> list[PlayerScore]:
         ValueError: if a policy, the world or its game cannot be used.
         ImportError: if the game is not installed.
     """
+    out = config.out or own_folder(config.policy)
     policy, about = load_policy(config.policy)
     world_name = config.world or about.world
     world = load_world(world_name, config.device)
-    out = config.out or config.policy
     out.mkdir(parents=True, exist_ok=True)
     ours = f"this policy ({about.algo}, learned in {about.trained.get('env', '?')})"
     policies: dict[str, tuple[PolicySpec, BasePolicy]] = {ours: (about.spec, policy)}

@@ -1,7 +1,8 @@
 """World bundles: a folder with ``config.json``, weights as safetensors, start prompts and a model card.
 
 Loading runs no pickle. It checks format version, checksum, names, shapes, types and finiteness of everything, and
-says which file is wrong and why. Saving publishes a whole folder or nothing.
+says which file is wrong and why. Saving publishes a whole folder or nothing. What comes from the Hub lies in its cache
+and is read from there like any other folder.
 """
 
 from __future__ import annotations
@@ -12,15 +13,17 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from genie_env.config import FORMAT_VERSION, WorldConfig
+from genie_env.config import FORMAT_VERSION, NETWORKS, WorldConfig
 from genie_env.files.atomic import recover_folder, whole_folder, write_json, write_text
 from genie_env.files.errors import FileError
-from genie_env.files.reading import checksum, read_json
+from genie_env.files.reading import JSON_BYTES, checksum, read_json
 from genie_env.files.tensor_file import read_tensor_file
+from genie_env.hub.address import HubAddress, is_hub_address, parse_address
 
 if TYPE_CHECKING:
     import torch
 
+    from genie_env.hub.download import Contents, Snapshot
     from genie_env.world import World
 
 BUNDLED = Path(__file__).parent / "worlds"
@@ -52,11 +55,15 @@ def find_world(world: str | Path) -> Path:
     """Folder of a world.
 
     Args:
-        world: name of a bundled world, or a folder. A :class:`~pathlib.Path`, and text with a separator, is a folder.
+        world: name of a bundled world, a folder, or an address of the Hub, ``hf://user/repo`` or
+            ``hf://user/repo@revision``. A :class:`~pathlib.Path`, and text with a separator, is a folder.
 
     Raises:
-        ValueError: if there is neither, or a name stands for a bundled world and for another one in this folder.
+        ValueError: if there is none of these, or a name stands for a bundled world and for another one in this folder.
+        ImportError: for an address, without huggingface_hub.
     """
+    if is_hub_address(world):
+        return fetch_world(parse_address(world)).folder
     folder = Path(world)
     recover_folder(folder)
     if isinstance(world, str) and world in bundled_worlds():
@@ -68,9 +75,56 @@ def find_world(world: str | Path) -> Path:
         return BUNDLED / world
     if not os.path.exists(folder / "config.json"):
         raise ValueError(
-            f"world {str(world)!r}: expected one of the bundled worlds {bundled_worlds()} or a folder with config.json"
+            f"world {str(world)!r}: expected one of the bundled worlds {bundled_worlds()}, a folder with config.json, "
+            "or hf://user/repo"
         )
     return folder
+
+
+def find_own_world(world: str | Path) -> Path:
+    """Folder of a world that may be written to.
+
+    Raises:
+        ValueError: as :func:`find_world`, and for a world of the Hub: its copy in the cache belongs to the Hub.
+    """
+    if is_hub_address(world):
+        raise ValueError(
+            f"{world}: is written by its owner; `genie-env pull {world} --out FOLDER` makes a copy of yours"
+        )
+    return find_world(world)
+
+
+def pin_world(world: str | Path) -> str | Path:
+    """A name of a world that always finds the same files: of an address of the Hub, that with the commit.
+
+    Raises:
+        ValueError: as :func:`find_world`.
+    """
+    return str(fetch_world(parse_address(world)).address) if is_hub_address(world) else world
+
+
+def fetch_world(address: HubAddress) -> Snapshot:
+    """A world of the Hub in its cache, as :func:`genie_env.hub.download.fetch`."""
+    from genie_env.hub.download import fetch
+
+    return fetch(address, bundle_contents())
+
+
+def bundle_contents() -> Contents:
+    """What a repository of a world holds."""
+    from genie_env.hub.download import Contents
+
+    weights = [f"{network}.safetensors" for network in NETWORKS]
+    sizes = {"config.json": JSON_BYTES, CARD: JSON_BYTES} | dict.fromkeys([*weights, STARTS], MAX_BYTES)
+    return Contents("world", "config.json", sizes, _listed_checksums, optional=(CARD,))
+
+
+def _listed_checksums(folder: Path) -> dict[str, str]:
+    """Checksums of the files that a bundle must have, as its ``config.json`` says."""
+    manifest = _read_manifest(folder)
+    networks = _world_config(manifest, folder).networks
+    listed = manifest["sha256"]
+    return {name: str(listed.get(name)) for name in (*(f"{n}.safetensors" for n in networks), STARTS)}
 
 
 def _is_another_world(folder: Path, bundled: Path) -> bool:
@@ -118,7 +172,7 @@ def load_world(world: str | Path, device: str = "auto") -> World:
     """Open a world.
 
     Args:
-        world: a bundled name (``"pong"``) or a folder.
+        world: a bundled name (``"pong"``), a folder, or ``hf://user/repo@revision``.
         device: ``"auto"`` (CUDA where there is one), or any torch device.
 
     Raises:

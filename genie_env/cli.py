@@ -20,6 +20,7 @@ import tyro
 from genie_env.command import run as run_command
 from genie_env.envs.options import EnvOptions
 from genie_env.frames import side_by_side
+from genie_env.hub_commands import Pull, Push, pull, push
 from genie_env.remote.commands import Serve, serve_world
 from genie_env.web.commands import Export, Web, export_world, make_page
 
@@ -47,7 +48,7 @@ class Play:
     """
 
     world: str = "pong"
-    """Bundled name or folder of the world."""
+    """Bundled name, folder or hf:// address of the world."""
     environment: tyro.conf.OmitArgPrefixes[OptionFlags] = OptionFlags()
     """Options of the environment."""
     fps: float | None = None
@@ -71,7 +72,7 @@ class Demo:
     """Show the bundled world: a game in a window, or a scripted player's video where there is no display."""
 
     world: str = "pong"
-    """Bundled name or folder of the world."""
+    """Bundled name, folder or hf:// address of the world."""
     steps: int = 600
     """Steps of the scripted player; a person plays as long as they like."""
     out: Path = Path()
@@ -87,7 +88,7 @@ class Rollout:
     """Dream with random actions and write a strip of frames (PNG) and an animation (GIF), and on demand a video."""
 
     world: str = "pong"
-    """Bundled name or folder of the world."""
+    """Bundled name, folder or hf:// address of the world."""
     generation_steps: Annotated[int, tyro.conf.arg(aliases=["--steps"])] = 100
     """Number of frames to dream."""
     environment: tyro.conf.OmitArgPrefixes[OptionFlags] = OptionFlags(action_diversity=0.1)
@@ -107,7 +108,7 @@ class Info:
     """Print what a world is made of, how it is sampled, what its actions mean and how it was measured."""
 
     world: str = "pong"
-    """Bundled name or folder of the world."""
+    """Bundled name, folder or hf:// address of the world."""
 
 
 @dataclass(frozen=True)
@@ -120,7 +121,7 @@ class Bench:
     """
 
     world: str = "pong"
-    """Bundled name or folder of the world."""
+    """Bundled name, folder or hf:// address of the world."""
     rows: tuple[int, ...] = (1, 4, 16, 64, 256)
     """Numbers of environments stepped together."""
     steps: int = 500
@@ -152,10 +153,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         Web: make_page,
         Serve: serve_world,
         Bench: _bench,
+        Pull: pull,
+        Push: push,
     }
     return run_command(
         lambda command: actions[type(command)](command),
-        Play | Demo | Rollout | Info | Export | Web | Serve | Bench,
+        Play | Demo | Rollout | Info | Export | Web | Serve | Bench | Pull | Push,
         prog="genie-env",
         description="Play, watch and measure learned game worlds.",
         argv=argv,

@@ -139,6 +139,37 @@ class World(nn.Module):
         """A rollout engine over this world's networks."""
         return RolloutEngine(self.dynamics, self.outcome, sampling or self.config.sampling)
 
+    def push_to_hub(
+        self,
+        repo: str,
+        *,
+        revision: str = "main",
+        private: bool = False,
+        message: str = "Upload with genie-env",
+        license: str | None = None,
+    ) -> str:
+        """Put this world on the Hugging Face Hub, with a card, its measured values and an animation.
+
+        Args:
+            repo: ``user/repo``; it is made if there is none.
+            revision: branch that gets the commit.
+            private: keep a repository that is made now to its owner.
+            message: of the commit.
+            license: of the weights, as the Hub names it (``"mit"``, ``"cc-by-4.0"``, …); None: not stated.
+
+        Returns:
+            The address of the commit: ``load_world`` of it opens this very world.
+
+        Raises:
+            HubError: if the Hub refuses or cannot be reached; nothing is changed there then.
+            ImportError: without huggingface_hub (extra ``hub``).
+        """
+        # Imported here: only who publishes needs it, and it imports this module.
+        from genie_env.hub.upload import PushSettings
+        from genie_env.publish import push_world
+
+        return str(push_world(self, repo, PushSettings(revision, private, message, license)))
+
     def _check(self, frames_BTHWC: np.ndarray | torch.Tensor) -> torch.Tensor:
         return check_frames(frames_BTHWC, self.config.tokenizer.image_size).to(self.device)
 

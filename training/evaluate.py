@@ -17,7 +17,7 @@ import gymnasium as gym
 import numpy as np
 import torch
 
-from genie_env.bundle import find_world
+from genie_env.bundle import find_own_world
 from genie_env.command import run
 from genie_env.config import SamplingConfig
 from genie_env.games.registry import Game
@@ -114,6 +114,7 @@ def evaluate(config: EvaluateConfig, game: Game | None = None) -> list[Measureme
         ValueError: if the world or the recording cannot be read, or the recording is too short.
     """
     began, config = time.perf_counter(), config.sized()
+    own = find_own_world(config.world) if config.write_metrics else None
     play = config.open(game)
     world = play.world
     clips = play.clips(config.num_clips, config.context, max(config.horizons), config.seed)
@@ -147,8 +148,8 @@ def evaluate(config: EvaluateConfig, game: Game | None = None) -> list[Measureme
     notes += [note, f"measured in {time.perf_counter() - began:.0f} s"]
     pictures = _pictures(world, clips, dreamed_CHN, config, plays[WORLD])
     write_report(config.out, world.config.name, found, config.settings(sampling), notes, pictures, plots)
-    if config.write_metrics:
-        set_measurements(find_world(config.world), _own(found))
+    if own is not None:
+        set_measurements(own, _own(found))
     return found
 
 

@@ -150,7 +150,7 @@ def dream_evaluator(world: str, spec: PolicySpec, data: Path | None, steps: int,
     """Evaluate policies in dreams, the same ones for every policy: differences are then the policies'.
 
     Args:
-        world: bundled name or folder.
+        world: bundled name, folder or ``hf://`` address.
         spec: of the policies.
         data: recording whose training episodes dreams begin in; None: the world's own beginnings.
         steps: steps of each row.

@@ -161,7 +161,7 @@ def make_dreams(
     """Dreams with these spec.
 
     Args:
-        world: bundled name or folder.
+        world: bundled name, folder or ``hf://`` address.
         spec: of the policy.
         num_envs: rows.
         horizon: steps after which a dream is cut off (learners bootstrap there); None: 27,000.

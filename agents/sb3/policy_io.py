@@ -24,8 +24,10 @@ from genie_env.config.bounds import require_sizes, require_texts
 from genie_env.files.atomic import write_json
 from genie_env.files.errors import FileError
 from genie_env.files.json_config import JsonConfig
-from genie_env.files.reading import checksum, read_json
+from genie_env.files.reading import JSON_BYTES, checksum, read_json
 from genie_env.files.tensors import fill_weights, read_tensors, uninitialised, weights_of, write_tensors
+from genie_env.hub.address import is_hub_address, parse_address
+from genie_env.hub.download import Contents, fetch
 
 ALGORITHMS: dict[str, type[BaseAlgorithm]] = {"ppo": PPO, "a2c": A2C, "dqn": DQN}
 FORMAT = "genie-env-policy-2"
@@ -41,7 +43,7 @@ class PolicyConfig(JsonConfig):
     """Everything about a policy except its weights."""
 
     world: str
-    """Bundled name or folder of the world whose observations it takes."""
+    """Bundled name, folder or hf:// address of the world whose observations it takes."""
     algo: str
     """Algorithm of stable-baselines3 that trained it: ``ppo``, ``a2c`` or ``dqn``."""
     network: str
@@ -112,18 +114,55 @@ def save_policy(folder: Path, policy: BasePolicy, config: PolicyConfig) -> None:
 def load_policy(folder: Path | str) -> tuple[BasePolicy, PolicyConfig]:
     """Read a policy back, ready to play.
 
+    Args:
+        folder: of the policy, or an address of the Hub, ``hf://user/repo@revision``.
+
     Raises:
         ValueError: if a file is missing, damaged, of another format, or does not fit; names the file.
     """
-    settings, path = Path(folder) / JSON, Path(folder) / TENSORS
-    content = read_json(settings, "the JSON of a policy")
-    try:
-        config = PolicyConfig.from_json(content)
-    except ValueError as error:
-        raise FileError(settings, f"expected the JSON of a policy ({error})") from None
+    folder = find_policy(folder)
+    config, path = read_policy_config(folder), folder / TENSORS
     with uninitialised():
         policy = build_policy(config)
     tensors = read_tensors(path, weights_of(policy), config.sha256, max_bytes=MAX_BYTES)
     fill_weights(policy, tensors, path)
     policy.set_training_mode(False)
     return policy, config
+
+
+def find_policy(policy: Path | str) -> Path:
+    """Folder of a policy: the one named, or the Hub's in its cache, as :func:`genie_env.hub.download.fetch`."""
+    return fetch(parse_address(policy), CONTENTS).folder if is_hub_address(policy) else Path(policy)
+
+
+def own_folder(policy: Path) -> Path:
+    """Folder of a policy in which results may be written.
+
+    Raises:
+        ValueError: for a policy of the Hub.
+    """
+    if is_hub_address(policy):
+        raise ValueError(f"out: expected a folder for the results, since {parse_address(policy)} is on the Hub")
+    return policy
+
+
+def read_policy_config(folder: Path) -> PolicyConfig:
+    """Everything about a policy except its weights.
+
+    Raises:
+        FileError: if the file is missing, damaged or of another format.
+    """
+    content = read_json(folder / JSON, "the JSON of a policy")
+    try:
+        return PolicyConfig.from_json(content)
+    except ValueError as error:
+        raise FileError(folder / JSON, f"expected the JSON of a policy ({error})") from None
+
+
+CONTENTS = Contents(
+    "policy",
+    JSON,
+    {JSON: JSON_BYTES, TENSORS: MAX_BYTES},
+    lambda folder: {TENSORS: read_policy_config(folder).sha256},
+)
+"""What a repository of a policy holds."""

@@ -88,7 +88,7 @@ def measure(
     """Step a vector environment with random actions.
 
     Args:
-        world: bundled name or folder.
+        world: bundled name, folder or ``hf://`` address.
         obs_type: ``"rgb"``, ``"grayscale"`` or ``"tokens"``.
         rows: environments stepped together.
         num_steps: measured steps, after a few that are not.

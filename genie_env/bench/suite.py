@@ -49,7 +49,7 @@ def run(
     """Measure everything about a world's speed.
 
     Args:
-        world: bundled name or folder.
+        world: bundled name, folder or ``hf://`` address.
         rows: numbers of environments stepped together.
         num_steps: steps measured for each figure.
         max_seconds: measure fewer steps where they would take longer than about this.

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import gymnasium as gym
 from gymnasium.envs.registration import EnvSpec
 
-from genie_env.bundle import read_config
+from genie_env.bundle import pin_world, read_config
 from genie_env.config import WorldConfig
 from genie_env.envs.dream_batch import DreamBatch, action_meanings
 from genie_env.envs.options import EnvOptions, ResolvedOptions, plain
@@ -44,6 +44,8 @@ class DreamEnv:
             raise MissingWorldError(
                 'world: expected a bundled name or a folder, as in gym.make("Genie/World-v0", world="worlds/my_game")'
             )
+        # Copies of the environment, and processes it is sent to, open the same commit of a world on the Hub.
+        world = pin_world(world)
         self.config = read_config(world)
         self.options = EnvOptions(**options).resolved(self.config)
         self._dreams = DreamBatch(str(world), self.config, self.options, num_rows)

@@ -65,7 +65,7 @@ class GenieEnv(DreamEnv, gym.Env[np.ndarray, np.int64]):
     ## Arguments
     | option | meaning | default |
     |---|---|---|
-    | ``world`` | Bundled name or folder. | the id's own |
+    | ``world`` | Bundled name, folder or hf:// address. | the id's own |
     | ``temperature`` | Sampling temperature; 0 takes the most likely tokens; None takes the world's own. | ``None`` |
     | ``top_p`` | Nucleus from which tokens are drawn, in (0, 1]; None takes the world's own. | ``None`` |
     | ``decode_steps`` | Passes per frame: more draw tokens one after another; None takes the world's own. | ``None`` |
@@ -106,7 +106,7 @@ class GenieEnv(DreamEnv, gym.Env[np.ndarray, np.int64]):
         """Check the options; weights are loaded at the first reset.
 
         Args:
-            world: bundled name or folder.
+            world: bundled name, folder or ``hf://`` address.
             render_mode: None, ``"rgb_array"`` or ``"human"``.
             options: fields of :class:`~genie_env.envs.options.EnvOptions`.
 

@@ -43,7 +43,7 @@ class GenieVectorEnv(DreamEnv, gym.vector.VectorEnv[np.ndarray, np.ndarray, np.n
         """Check the options; weights are loaded at the first reset.
 
         Args:
-            world: bundled name or folder.
+            world: bundled name, folder or ``hf://`` address.
             num_envs: rows.
             max_episode_steps: rows truncate by themselves after so many steps; None, or Gymnasium's -1, never does.
             autoreset_mode: when rows that ended restart; by its name (``"NextStep"``, ``"SameStep"``,

@@ -39,7 +39,7 @@ class Export(StepFlags):
     """
 
     world: tyro.conf.Positional[str] = "pong"
-    """Bundled name or folder of the world."""
+    """Bundled name, folder or hf:// address of the world."""
     out: Path | None = None
     """File to write, which ends in .onnx; None takes the world's name."""
 
@@ -52,7 +52,7 @@ class Web(StepFlags):
     """
 
     world: tyro.conf.Positional[str] = "pong"
-    """Bundled name or folder of the world."""
+    """Bundled name, folder or hf:// address of the world."""
     out: Path | None = None
     """Folder to write; None serves the page from a temporary one."""
     replace: bool = False

@@ -22,7 +22,7 @@ class HeldOutConfig:
     """Which world is measured, on which held-out play."""
 
     world: tyro.conf.Positional[str]
-    """Bundled name or folder."""
+    """Bundled name, folder or hf:// address."""
     data: Path
     """Recording whose held-out episodes are used."""
     tokens: Path | None = None

@@ -1,0 +1,1 @@
+"""Repositories of the Hugging Face Hub: their addresses, checked downloads into the Hub's cache, uploads."""
