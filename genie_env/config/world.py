@@ -39,9 +39,17 @@ class SourceConfig(JsonConfig):
     """For each real action the index of its effect; actions with one effect are interchangeable."""
     keys: dict[str, int] = field(default_factory=dict)
     """Keyboard key name to real action."""
+    has_actions: bool = True
+    """Whether it is known what was played; a film does not say."""
+    has_outcomes: bool = True
+    """Whether rewards or ends are known; a film shows neither."""
 
     def __post_init__(self) -> None:
         require_sizes(self)
+        _require(
+            self.has_actions or not (self.action_meanings or self.effects or self.keys),
+            f"action_meanings, effects and keys: expected none without actions, got {list(self.action_meanings)[:20]}",
+        )
         require_number("fps", self.fps, 0, 10_000, open_below=True)
         require_texts("env_id", [self.env_id])
         # Gymnasium imports what stands before a colon, and what the id of one of its bridges to other libraries names.

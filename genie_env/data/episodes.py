@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from genie_env.config import SourceConfig
-from genie_env.data.checks import actions_problem, check_rows
+from genie_env.data.checks import actions_problem, check_rows, outcomes_problem
 from genie_env.data.manifest import (
     ARRAYS,
     MANIFEST,
@@ -54,9 +54,9 @@ class Episode:
 
     Attributes:
         frames_THWC: uint8 [T+1, H, W, 3].
-        actions_T: int [T], real actions; action t moves frame t to frame t+1.
-        rewards_T: float [T].
-        terminated: whether the last transition ended the game.
+        actions_T: int [T], real actions; action t moves frame t to frame t+1. All -1 where the source has none.
+        rewards_T: float [T]; all 0 where the source knows of no outcome.
+        terminated: whether the last transition ended the game; False where the source knows of no outcome.
         truth: float32 [T+1, K], ground truth per frame (NaN: absent), columns named in the manifest.
         player: who played.
     """
@@ -136,9 +136,10 @@ class EpisodeWriter:
         """Write one shard; it counts only once its small JSON file is in place, which comes last.
 
         Raises:
-            ValueError: if arrays do not belong together, an action is none of the game's, or a reward is not finite.
+            ValueError: if arrays do not belong together, an action is none of the game's, a reward is not finite, or
+                there is something of which the source says that it is not known.
         """
-        rows = [_rows(episode, len(self._truth_names), len(self._source.action_meanings)) for episode in episodes]
+        rows = [_rows(episode, len(self._truth_names), self._source) for episode in episodes]
         sizes = {row["frames"].shape[1:] for row in rows}
         if len(sizes) != 1:
             raise ValueError(f"expected episodes with frames of one size, got {sorted(sizes) or 'no episode'}")
@@ -261,11 +262,11 @@ class EpisodeStore:
         inner = {"frames": size, "truth": (len(self.manifest.truth_names),)}
         paths = {name: array_path(self.folder, index, name) for name in ARRAYS}
         arrays = {name: open_array(paths[name], kind, (rows, *inner.get(name, ()))) for name, kind in ARRAYS.items()}
-        check_rows(arrays, paths, entries, len(self.manifest.source.action_meanings))
+        check_rows(arrays, paths, entries, self.manifest.source)
         return arrays
 
 
-def _rows(episode: Episode, num_truth: int, num_actions: int) -> dict[str, np.ndarray]:
+def _rows(episode: Episode, num_truth: int, source: SourceConfig) -> dict[str, np.ndarray]:
     frames = episode.frames_THWC
     steps = len(episode.actions_T)
     if frames.dtype != np.uint8 or frames.ndim != 4 or frames.shape[3] != 3 or len(frames) != steps + 1:
@@ -274,7 +275,8 @@ def _rows(episode: Episode, num_truth: int, num_actions: int) -> dict[str, np.nd
         raise ValueError(f"expected as many rewards as actions, {steps}, got {len(episode.rewards_T)}")
     with np.errstate(over="ignore"):
         rewards = np.append(episode.rewards_T, 0).astype(np.float32)
-    if problem := actions_problem(np.asarray(episode.actions_T), num_actions):
+    problem = actions_problem(np.asarray(episode.actions_T), source)
+    if problem := problem or outcomes_problem(rewards, episode.terminated, source):
         raise ValueError(problem)
     if not np.isfinite(rewards).all():
         raise ValueError("expected finite rewards, got NaN, infinite or too large ones")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -22,6 +23,31 @@ HEADER = re.compile(
 MOST_HEADER = 4096
 
 
+class ArrayHeader(NamedTuple):
+    """What stands before the numbers of an array."""
+
+    kind: str
+    """Their type as NumPy writes it: ``|u1``."""
+    shape: tuple[int, ...]
+    column_major: bool
+    length: int
+    """Bytes before the first number."""
+
+
+def parse_header(head: bytes, path: Path | str) -> ArrayHeader:
+    """What the first :data:`MOST_HEADER` bytes of a ``.npy`` file say; nothing in them is run or allocated.
+
+    Raises:
+        FileError: if they are not those of an array; names ``path``.
+    """
+    found = HEADER.match(head)
+    if found is None or int.from_bytes(found[1] or found[2], "little") != len(found[3]):
+        raise FileError(path, "expected a NumPy array, as numpy.save writes it")
+    kind, order, lengths = (text.decode() for text in found.groups()[3:])
+    shape = tuple(int(length) for length in lengths.split(",") if length.strip())
+    return ArrayHeader(kind, shape, order != "False", found.end())
+
+
 def open_array(path: Path | str, dtype: str, shape: tuple[int | None, ...]) -> np.ndarray:
     """Memory-map an array for reading.
 
@@ -34,23 +60,19 @@ def open_array(path: Path | str, dtype: str, shape: tuple[int | None, ...]) -> n
         FileError: if it is missing, no such file, or another array; nothing of the size it claims is allocated.
     """
     with open_regular(path) as (file, size):
-        head = file.read(MOST_HEADER)
-    found = HEADER.match(head)
-    if found is None or int.from_bytes(found[1] or found[2], "little") != len(found[3]):
-        raise FileError(path, "expected a NumPy array, as numpy.save writes it")
-    kind, order, lengths = (text.decode() for text in found.groups()[3:])
-    got = [int(length) for length in lengths.split(",") if length.strip()]
+        header = parse_header(file.read(MOST_HEADER), path)
+    kind, got = header.kind, list(header.shape)
     fits = len(got) == len(shape) and all(wanted in (None, length) for length, wanted in zip(got, shape, strict=True))
-    if kind != np.dtype(dtype).str or order != "False" or not fits:
+    if kind != np.dtype(dtype).str or header.column_major or not fits:
         wanted = ", ".join("any" if length is None else str(length) for length in shape)
-        order = " in column-major order" if order != "False" else ""
+        order = " in column-major order" if header.column_major else ""
         raise FileError(path, f"expected {dtype} [{wanted}], got {_name(kind)} {got}{order}")
-    bytes_expected = found.end() + math.prod(got) * np.dtype(dtype).itemsize
+    bytes_expected = header.length + math.prod(got) * np.dtype(dtype).itemsize
     if bytes_expected != size:
         raise FileError(path, f"expected {bytes_expected} bytes, got {size}")
     if not math.prod(got):
         return np.zeros(got, dtype)
-    return np.memmap(path, dtype, "r", found.end(), tuple(got))
+    return np.memmap(path, dtype, "r", header.length, tuple(got))
 
 
 def write_array(path: Path | str, array: np.ndarray) -> None:

@@ -1,0 +1,1 @@
+"""Gameplay that somebody else recorded: films, arrays and data sets become recordings."""
