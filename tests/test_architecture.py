@@ -37,7 +37,7 @@ FLOORS: dict[str, tuple[tuple[str, ...], ...]] = {
     "training": (
         ("__init__",),
         ("engine",),
-        ("data",),
+        ("data", "sources"),
         ("tokenizer", "latent_action", "dynamics", "outcome"),
         ("recipes", "stages"),
         ("evaluation", "planning"),

@@ -189,7 +189,7 @@ def import_av() -> ModuleType:
     try:
         import av
     except ImportError as error:
-        raise ImportError("writing MP4 needs PyAV: pip install 'genie-env[video]'") from error
+        raise ImportError("films need PyAV: pip install 'genie-env[video]'") from error
     return av
 
 

@@ -113,7 +113,7 @@ def test_a_file_that_claims_more_than_it_holds_is_read_up_to_there(tmp_path: Pat
         ({"frames": FRAMES[:60]}, "at least 100 frames"),
         ({"frames": np.array([FRAMES[0], FRAMES[0, :32]], dtype=object)}, "Python objects"),
         ({"frames": FRAMES * 9.0}, r"\[0, 1\], \[-1, 1\] or \[0, 255\]"),
-        ({"frames": FRAMES, "actions": np.zeros(7, int)}, "130 or 129 rows"),
+        ({"frames": FRAMES, "actions": np.zeros(7, int)}, "130 rows, or 129"),
         ({"frames": FRAMES, "rewards": np.full(130, np.nan)}, "finite"),
     ],
 )

@@ -94,7 +94,7 @@ def test_one_film_of_another_shape_among_many_is_left_out_and_named(tmp_path: Pa
 
 def test_a_full_disk_is_refused_before_any_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importing.shutil, "disk_usage", lambda _: importing.shutil._ntuple_diskusage(1, 1, 1000))
-    with pytest.raises(ValueError, match="0.0 GB are free"):
+    with pytest.raises(ValueError, match="GB are free"):
         imported(write_film(tmp_path / "a.mp4", scene(150)), tmp_path / "data")
     assert [path.name for path in tmp_path.iterdir()] == ["a.mp4"]
 
