@@ -18,9 +18,10 @@ import numpy as np
 import tyro
 
 from genie_env.command import run as run_command
-from genie_env.envs.options import EnvOptions
+from genie_env.envs.options import EnvOptions, OptionFlags
 from genie_env.frames import side_by_side
 from genie_env.hub_commands import Pull, Push, pull, push
+from genie_env.minari.commands import Minari, write_minari
 from genie_env.remote.commands import Serve, serve_world
 from genie_env.web.commands import Export, Web, export_world, make_page
 
@@ -28,14 +29,6 @@ if TYPE_CHECKING:
     import gymnasium as gym
 
 STRIP_FRAMES = 16
-
-
-@dataclass(frozen=True)
-class OptionFlags(EnvOptions):
-    """Options of the environment as they were typed; the environment checks them."""
-
-    def __post_init__(self) -> None:
-        pass
 
 
 @dataclass(frozen=True)
@@ -153,12 +146,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         Web: make_page,
         Serve: serve_world,
         Bench: _bench,
+        Minari: write_minari,
         Pull: pull,
         Push: push,
     }
     return run_command(
         lambda command: actions[type(command)](command),
-        Play | Demo | Rollout | Info | Export | Web | Serve | Bench | Pull | Push,
+        Play | Demo | Rollout | Info | Export | Web | Serve | Bench | Minari | Pull | Push,
         prog="genie-env",
         description="Play, watch and measure learned game worlds.",
         argv=argv,

@@ -12,6 +12,8 @@ ANY = "Genie/World-v0"
 """Id of whatever world ``world=`` names."""
 REMOTE = "Genie/Remote-v0"
 """Id of a world on a server, which ``url=`` names."""
+GAME = "Genie/Game-v0"
+"""Id of the real game behind a recording or a world, which ``source=`` describes."""
 _ENTRY_POINTS: dict[str, Any] = {
     "entry_point": "genie_env.envs.env:GenieEnv",
     "vector_entry_point": "genie_env.envs.vector_env:GenieVectorEnv",
@@ -23,10 +25,11 @@ _REMOTE_ENTRY_POINTS: dict[str, Any] = {
 
 
 def register_envs() -> None:
-    """Register the ids of :data:`BUNDLED`, :data:`ANY` and :data:`REMOTE`. Idempotent."""
+    """Register the ids of :data:`BUNDLED`, :data:`ANY`, :data:`REMOTE` and :data:`GAME`. Idempotent."""
     if ANY in gym.registry:
         return
     for name, world in BUNDLED.items():
         gym.register(id=name, kwargs={"world": world}, max_episode_steps=27_000, **_ENTRY_POINTS)
     gym.register(id=ANY, max_episode_steps=27_000, **_ENTRY_POINTS)
     gym.register(id=REMOTE, max_episode_steps=27_000, **_REMOTE_ENTRY_POINTS)
+    gym.register(id=GAME, entry_point="genie_env.games.game_env:GameEnv")

@@ -29,7 +29,7 @@ FLOORS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("window",),
         ("envs",),
         ("play", "web", "remote"),
-        ("bench", "registration"),
+        ("bench", "registration", "minari"),
         ("command", "hub_commands"),
         ("cli",),
         ("__init__",),

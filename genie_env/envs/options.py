@@ -127,6 +127,14 @@ class EnvOptions:
 
 
 @dataclass(frozen=True)
+class OptionFlags(EnvOptions):
+    """Options of the environment as they were typed; the environment checks them."""
+
+    def __post_init__(self) -> None:
+        pass
+
+
+@dataclass(frozen=True)
 class ResolvedOptions:
     """Options of an environment of one world: :class:`EnvOptions` with every default filled in."""
 

@@ -1,0 +1,1 @@
+"""Recordings and dreams written as Minari data sets, which offline learners read."""
