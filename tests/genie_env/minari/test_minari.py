@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import gymnasium as gym
 import minari
@@ -14,7 +15,8 @@ import pytest
 from gymnasium.utils.env_checker import check_env
 
 from genie_env.cli import main
-from genie_env.data.episodes import EpisodeStore
+from genie_env.config import SourceConfig
+from genie_env.data.episodes import NO_ACTION, Episode, EpisodeStore, EpisodeWriter
 from genie_env.minari.episodes import recorded_episodes, recorded_spaces
 from genie_env.minari.writer import AboutDataset, MinariEpisode, write_dataset
 
@@ -155,3 +157,14 @@ def test_the_real_game_is_an_environment_of_its_own(store: EpisodeStore) -> None
     for source in ({"env_id": "os:system"}, {"unknown": 1}, {}):
         with pytest.raises(ValueError, match="env"):
             gym.make("Genie/Game-v0", source=source)
+
+
+def test_a_recording_without_actions_is_refused(tmp_path: Path, datasets: Path, capsys: Any) -> None:
+    source = SourceConfig(has_actions=False, has_outcomes=False)
+    frames_THWC = np.zeros((4, 64, 64, 3), np.uint8)
+    writer = EpisodeWriter(tmp_path / "film", source)
+    episode = Episode(frames_THWC, np.full(3, NO_ACTION), np.zeros(3), False, np.zeros((4, 0)))
+    writer.write_shard(0, [episode])
+    writer.finish(1)
+    assert main(["minari", "film/a-v0", "--data", str(tmp_path / "film")]) == 2
+    assert "knows no actions" in capsys.readouterr().err and files(datasets) == []
