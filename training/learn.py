@@ -20,9 +20,11 @@ from genie_env.command import run
 from genie_env.data.episodes import EpisodeStore
 from genie_env.measurement import WORLD, Measurement, Metric, select
 from genie_env.tables import text_table
+from training.data.token_store import TokenStore
 from training.engine.stage import Stage
 from training.evaluate import EvaluateConfig, evaluate
 from training.planning.budget import divide, minutes_for, updates_for
+from training.planning.dynamics_choice import choose_drawing, choose_schedule, token_facts
 from training.planning.plan import Plan, plan_game, refine, use_recording
 from training.planning.probe import probe_game
 from training.planning.progress import Progress, read_progress, timed, write_progress
@@ -166,6 +168,8 @@ class _Learning:
         with timed(self.folder, progress, stage) as after:
             loop_name = f"{stage}_loop"
             recipe = progress.recipe
+            if stage == "dynamics":
+                recipe = self._follow_tokens(recipe)
             if stage == "outcome":
                 dreams = {"dreams": max(LEAST_DREAMS, int(DREAMS_PER_MINUTE * self.config.minutes))}
                 recipe = dataclasses.replace(recipe, outcome_training={**recipe.outcome_training, **dreams})
@@ -175,9 +179,19 @@ class _Learning:
                 getattr(recipe, loop_name), n_updates=updates_for(left, seconds), seed=self.config.seed
             )
             recipe = dataclasses.replace(recipe, **{loop_name: loop})
+            if stage == "dynamics":
+                recipe, reason = choose_schedule(recipe, loop.n_updates)
+                print(f"chosen: {reason}", flush=True)
             after[0] = progress.but(recipe=recipe, decided=(*progress.decided, stage))
         print(f"{stage}: {loop.n_updates} updates of {seconds:.2f} s fit into {left:.1f} minutes", flush=True)
         return after[0]
+
+    def _follow_tokens(self, recipe: Recipe) -> Recipe:
+        """Let dreams draw as much as changes in the recording."""
+        store = TokenStore(self._settings(recipe)["tokenize"][1].out)
+        recipe, reason = choose_drawing(recipe, token_facts(store), store.manifest.tokens.num_tokens)
+        print(f"chosen: {reason}", flush=True)
+        return recipe
 
     def _evaluate(self, progress: Progress) -> list[Measurement]:
         left = minutes_for("evaluate", self.config.minutes, progress.spent, progress.planned)

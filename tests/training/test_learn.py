@@ -28,7 +28,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(plan, "LEAST_STEPS", 1500)
     monkeypatch.setattr(plan, "MOST_STEPS", 1500)
     monkeypatch.setattr(probe, "PROBE_STEPS", 500)
-    monkeypatch.setattr(speed, "MANY", 8)
+    monkeypatch.setattr(speed, "UPDATES", 8)
     whole = command.evaluate
 
     def evaluate_a_little(config: EvaluateConfig) -> list:

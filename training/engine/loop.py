@@ -34,6 +34,7 @@ from training.engine.logger import Logger
 from training.engine.loop_config import LoopConfig
 from training.engine.optimization import autocast, device_of, make_optimizers, pick_precision, rate_at
 from training.engine.stamp import describe, stamp_of
+from training.engine.update_times import note_update
 
 CHECKPOINT = "checkpoint.safetensors"
 FAILURE = "failure.json"
@@ -173,6 +174,7 @@ class _Run:
                     buffer.copy_(before)
                 raise NotFiniteError(f"{what} became {value}")
         self._apply()
+        note_update()
         self.stop.agreed = self.stop.signum is not None if group.count == 1 else bool(sums_3[2] > 0)
         # Figures other than the loss are those of the last part alone.
         return {"loss": loss, "gradient_norm": norm, **figures}

@@ -1,20 +1,24 @@
 """How long an update of a stage takes, measured by doing a few of them somewhere else.
 
 A short training goes through the whole schedule, dreamed contexts included, so its mean update costs what that of a
-long one does. Starting up and the last evaluation are in both of two trainings of different length and cancel out.
+long one does. Only the time between updates counts: starting up and the last evaluation are no part of it.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import tempfile
-import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from training.engine.update_times import update_times
 from training.stages import STAGES
 
-FEW, MANY = 4, 24
+UPDATES, WARM_UP = 28, 3
+LONGEST = 3.0
+"""Times the median beyond which an update waited for another program; it then counts as this long."""
 FEW_DREAMS = 200
 
 
@@ -26,15 +30,13 @@ def seconds_per_update(stage: str, config: Any) -> float:
         config: its settings.
     """
     train = next(one.train for one in STAGES if one.name == stage)
-    seconds = []
-    with tempfile.TemporaryDirectory() as folder:
-        for updates in (FEW, MANY):
-            loop = dataclasses.replace(
-                config.loop, n_updates=updates, warmup=1, eval_every=10**9, checkpoint_every=10**9
-            )
-            few_dreams = {"dreams": FEW_DREAMS} if hasattr(config, "dreams") else {}
-            short = dataclasses.replace(config, out=Path(folder) / str(updates), loop=loop, **few_dreams)
-            began = time.perf_counter()
-            train(short)
-            seconds.append(time.perf_counter() - began)
-    return max(1e-3, (seconds[1] - seconds[0]) / (MANY - FEW))
+    with tempfile.TemporaryDirectory() as folder, update_times() as times:
+        loop = dataclasses.replace(config.loop, n_updates=UPDATES, warmup=1, eval_every=10**9, checkpoint_every=10**9)
+        few_dreams = {"dreams": FEW_DREAMS} if hasattr(config, "dreams") else {}
+        train(dataclasses.replace(config, out=Path(folder) / stage, loop=loop, **few_dreams))
+    return typical_seconds(np.diff(times)[WARM_UP:])
+
+
+def typical_seconds(seconds: np.ndarray) -> float:
+    """Mean of update times [U], those cut that waited for another program."""
+    return float(np.minimum(seconds, LONGEST * np.median(seconds)).mean())
