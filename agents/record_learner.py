@@ -65,6 +65,8 @@ class RecordLearnerConfig:
     """Rows top, bottom and columns left, right to keep; the default is the game's own, or the whole picture."""
     image_size: int = 64
     """Edge of a frame in pixels."""
+    pad: bool = False
+    """Keep the proportions of the picture, with black bars, instead of stretching it to a square."""
     frame_skip: int = 1
     """Times each action is repeated (Atari ids already skip frames by themselves)."""
     fps: float | None = None
@@ -99,6 +101,7 @@ def record_learner(config: RecordLearnerConfig) -> EpisodeStore:
         config.env_kwargs,
         crop=config.crop,
         image_size=config.image_size,
+        pad=config.pad,
         frame_skip=config.frame_skip,
         fps=config.fps,
         module=config.module,
@@ -140,7 +143,7 @@ def _make_games(config: RecordLearnerConfig, source: SourceConfig, policy: Polic
 def _settings(config: RecordLearnerConfig) -> dict[str, Any]:
     """Everything that a recording cannot change when it goes on, JSON-plain; the game is described apart."""
     settings = {"recorded_by": "agents.record_learner", **dataclasses.asdict(config)}
-    for name in ("out", "env", "env_kwargs", "crop", "image_size", "frame_skip", "fps"):
+    for name in ("out", "env", "env_kwargs", "crop", "image_size", "pad", "frame_skip", "fps"):
         del settings[name]
     return {**settings, "policy": str(config.policy) if config.policy is not None else None}
 

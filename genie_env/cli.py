@@ -9,8 +9,9 @@ from __future__ import annotations
 import dataclasses
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -137,6 +138,9 @@ class Bench:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command line; returns the exit status. Wrong input becomes one line on stderr and status 2."""
+    words, others = list(sys.argv[1:] if argv is None else argv), commands_of_others()
+    if words and words[0] in others:
+        return others[words[0]].load()(words[1:])
     actions = {
         Play: _play,
         Demo: _demo,
@@ -154,9 +158,19 @@ def main(argv: Sequence[str] | None = None) -> int:
         lambda command: actions[type(command)](command),
         Play | Demo | Rollout | Info | Export | Web | Serve | Bench | Minari | Pull | Push,
         prog="genie-env",
-        description="Play, watch and measure learned game worlds.",
-        argv=argv,
+        description="Play, watch and measure learned game worlds." + _mention(others),
+        argv=words,
     )
+
+
+def commands_of_others() -> dict[str, EntryPoint]:
+    """Commands that other packages bring, by name: ``learn`` of ``training``, whose flags they know themselves."""
+    return {entry.name: entry for entry in entry_points(group="genie_env.commands")}
+
+
+def _mention(others: Iterable[str]) -> str:
+    names = [f"genie-env {name} --help" for name in sorted(others)]
+    return f" Further commands: {', '.join(names)}." if names else ""
 
 
 def _make(world: str, options: EnvOptions | None = None) -> gym.Env[Any, Any]:

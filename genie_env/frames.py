@@ -18,13 +18,18 @@ LIGHT_GREY = 200
 """Of the gaps between pictures."""
 
 
-def crop_resize(picture_HWC: np.ndarray, crop: tuple[int, int, int, int] | None, size: int) -> np.ndarray:
+def crop_resize(
+    picture_HWC: np.ndarray, crop: tuple[int, int, int, int] | None, size: int, pad: bool = False
+) -> np.ndarray:
     """Cut ``crop`` (top, bottom, left, right) out of a picture and average it down to ``size``² pixels.
 
     Area averaging keeps one-pixel sprites visible; nearest neighbour loses Pong's ball in a fifth of frames.
 
     Args:
         picture_HWC: uint8 [H, W, 3] or grey [H, W].
+        crop: rows and columns kept; None keeps all.
+        size: edge of the frame.
+        pad: keep the picture's proportions, with black bars on two sides, instead of stretching it.
 
     Returns:
         uint8 [size, size, 3].
@@ -47,7 +52,21 @@ def crop_resize(picture_HWC: np.ndarray, crop: tuple[int, int, int, int] | None,
     if picture_HWC.shape[:2] == (size, size):
         return np.ascontiguousarray(picture_HWC)
     image = Image.fromarray(np.ascontiguousarray(picture_HWC))
-    return np.asarray(image.resize((size, size), Image.Resampling.BOX)).copy()
+    if not pad:
+        return np.asarray(image.resize((size, size), Image.Resampling.BOX)).copy()
+    rows, columns = inner_box(picture_HWC.shape[0], picture_HWC.shape[1], size)
+    frame_HWC = np.zeros((size, size, 3), np.uint8)
+    inner = (columns.stop - columns.start, rows.stop - rows.start)
+    frame_HWC[rows, columns] = np.asarray(image.resize(inner, Image.Resampling.BOX))
+    return frame_HWC
+
+
+def inner_box(height: int, width: int, size: int) -> tuple[slice, slice]:
+    """Rows and columns of a padded frame of ``size``² pixels that a picture of ``height`` x ``width`` fills."""
+    longest = max(height, width)
+    edges = [max(1, round(size * edge / longest)) for edge in (height, width)]
+    rows, columns = (slice((size - edge) // 2, (size - edge) // 2 + edge) for edge in edges)
+    return rows, columns
 
 
 def check_frames(frames: np.ndarray | torch.Tensor, size: int, axes: str = "BTHWC") -> torch.Tensor:

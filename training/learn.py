@@ -10,11 +10,13 @@ import dataclasses
 import importlib
 import json
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import tyro
+from tyro.conf import OmitArgPrefixes
 
 from genie_env.command import run
 from genie_env.data.episodes import EpisodeStore
@@ -24,18 +26,22 @@ from training.data.token_store import TokenStore
 from training.engine.stage import Stage
 from training.evaluate import EvaluateConfig, evaluate
 from training.planning.budget import divide, minutes_for, updates_for
+from training.planning.choices import NONE, Choices
 from training.planning.dynamics_choice import choose_drawing, choose_schedule, token_facts
-from training.planning.plan import Plan, plan_game, refine, use_recording
+from training.planning.game_plan import plan_game
+from training.planning.plan import Plan, refine, use_recording
 from training.planning.probe import probe_game
 from training.planning.progress import Progress, read_progress, timed, write_progress
 from training.planning.speed import seconds_per_update
-from training.recipes import Recipe
-from training.train import is_finished, stage_configs
+from training.recipes import RECIPES, Recipe, find_recipe, write_recipe
+from training.train import PIPELINE, is_finished, stage_configs
 
 BYTES_PER_FRAME = 3 * 1.1
 """Bytes of a recorded pixel, with what belongs to it."""
 DREAMS_PER_MINUTE, LEAST_DREAMS = 25, 200
 """Dreamed clips that the outcome head learns from, for each minute of the budget."""
+FITTED = ("tokenizer", "latent_action", "dynamics", "outcome")
+"""Stages whose number of updates follows from their minutes."""
 HORIZONS = (1, 5, 10, 20, 50)
 REPORTED = (
     Metric.EFFECT_RECALL,
@@ -52,7 +58,7 @@ class LearnConfig:
     """Make a world of a game or a recording."""
 
     source: tyro.conf.Positional[str]
-    """Gymnasium id of a game, or folder of a recording."""
+    """Gymnasium id of a game, folder of a recording, or a recipe: its name or TOML file."""
     minutes: float = 60.0
     """Minutes for everything: recording, training and measuring."""
     out: Path | None = None
@@ -67,6 +73,10 @@ class LearnConfig:
     """Arguments of ``gym.make`` as JSON."""
     image_size: int = 64
     """Edge of a frame in pixels, a multiple of 8."""
+    choices: OmitArgPrefixes[Choices] = NONE
+    """What you decide instead of this command."""
+    save_recipe: Path | None = None
+    """TOML file to write with everything that was decided, at the end; as SOURCE it makes the same world again."""
     dry_run: bool = False
     """Print the plan and stop."""
     seed: int = 0
@@ -84,32 +94,48 @@ def learn(config: LearnConfig) -> Path:
         importlib.import_module(config.module)
     name = "".join(c if c.isalnum() else "_" for c in Path(config.source).name.split("-v")[0]).lower()
     folder, out = config.run or Path("runs") / name, config.out or Path("worlds") / name
-    is_recording = (Path(config.source) / "manifest.json").exists()
-    data = Path(config.source) if is_recording else config.data or Path("data") / name
+    data = Path(config.source) if is_recording(config.source) else config.data or Path("data") / name
     if (out / "config.json").exists():
         raise ValueError(f"{out} exists already; choose another --out or remove it")
     progress = read_progress(folder, config.source, config.minutes)
     if progress is None:
-        plan = _first_plan(config, data, is_recording)
+        plan, decided = _first_plan(config, data)
         print(_described(plan, config.minutes), flush=True)
         if config.dry_run:
             return out
         _require_space(plan, data)
-        progress = Progress(config.source, config.minutes, plan.recipe, plan.minutes)
+        progress = Progress(config.source, config.minutes, plan.recipe, plan.minutes, decided=decided)
         write_progress(folder, progress)
     elif config.dry_run:
         raise ValueError(f"{folder} was begun before; --dry-run plans new runs only")
     return _Learning(config, folder, data, out).go_on(progress)
 
 
-def _first_plan(config: LearnConfig, data: Path, is_recording: bool) -> Plan:
-    if is_recording:
-        return use_recording(EpisodeStore(data), config.minutes)
+def is_recording(source: str) -> bool:
+    """Whether a source is the folder of a recording."""
+    return (Path(source) / "manifest.json").exists()
+
+
+def is_recipe(source: str) -> bool:
+    """Whether a source is a recipe: a known name, or a TOML file."""
+    return source in RECIPES or source.endswith(".toml")
+
+
+def _first_plan(config: LearnConfig, data: Path) -> tuple[Plan, tuple[str, ...]]:
+    """What is planned before any work, and what is not to be decided any more."""
+    if is_recording(config.source):
+        return use_recording(EpisodeStore(data), config.minutes), ()
+    if is_recipe(config.source):
+        recipe = dataclasses.replace(find_recipe(config.source), module=config.module)
+        stages = ", ".join(stage for stage in FITTED if getattr(recipe, stage) is not None)
+        chosen = f"everything as the recipe says; {stages} take as long as it asks for"
+        minutes = divide(config.minutes, False, recipe.latent_action is not None)
+        return Plan(recipe, minutes, (f"a recipe of {recipe.env}",), (chosen,), True), ("recording", *FITTED)
     # A budget that is too small is refused before the game is played.
     divide(config.minutes, learned_tokenizer=False, latent_action=False)
     print(f"looking at {config.source} for some seconds …", flush=True)
     probe = probe_game(config.source, json.loads(config.env_kwargs), config.seed)
-    return plan_game(probe, config.minutes, config.image_size, config.module)
+    return plan_game(probe, config.minutes, config.image_size, config.module, config.choices), ()
 
 
 def _require_space(plan: Plan, data: Path) -> None:
@@ -132,21 +158,29 @@ class _Learning:
 
     def go_on(self, progress: Progress) -> Path:
         """Run what is not done yet."""
-        progress = self._stage(progress, "record")
-        if "recording" not in progress.decided:
-            plan = refine(progress.recipe, EpisodeStore(self.data), self.config.minutes)
-            print(_described(plan, self.config.minutes), flush=True)
-            progress = progress.but(recipe=plan.recipe, planned=plan.minutes, decided=(*progress.decided, "recording"))
-            progress = self._fit(progress, "tokenizer") if plan.recipe.tokenizer.kind != "codebook" else progress
-        progress = self._stage(progress, "tokenizer")
-        progress = self._stage(progress, "tokenize")
-        progress = self._stage(self._fit(progress, "dynamics"), "dynamics")
-        progress = self._stage(self._fit(progress, "outcome"), "outcome")
-        progress = self._stage(progress, "export")
+        for name in (stage.name for stage in PIPELINE):
+            if name == "tokenizer":
+                progress = self._look_at_recording(progress)
+            if name not in self._settings(progress.recipe):
+                continue
+            if name in FITTED and not (name == "tokenizer" and progress.recipe.tokenizer.kind == "codebook"):
+                progress = self._fit(progress, name)
+            progress = self._stage(progress, name)
+        if self.config.save_recipe is not None:
+            write_recipe(self.config.save_recipe, progress.recipe)
+            print(f"every setting is in {self.config.save_recipe}", flush=True)
         with timed(self.folder, progress, "evaluate") as after:
             found = self._evaluate(progress)
         print(_summary(found, self.out, after[0], self.folder), flush=True)
         return self.out
+
+    def _look_at_recording(self, progress: Progress) -> Progress:
+        """Choose what can be chosen now that the recording is there; decided once."""
+        if "recording" in progress.decided:
+            return progress
+        plan = refine(progress.recipe, EpisodeStore(self.data), self.config.minutes, self.config.choices)
+        print(_described(plan, self.config.minutes), flush=True)
+        return progress.but(recipe=plan.recipe, planned=plan.minutes, decided=(*progress.decided, "recording"))
 
     def _stage(self, progress: Progress, name: str) -> Progress:
         """Run one stage, unless it is finished; the stages before it are."""
@@ -175,9 +209,8 @@ class _Learning:
                 recipe = dataclasses.replace(recipe, outcome_training={**recipe.outcome_training, **dreams})
             seconds = seconds_per_update(stage, self._settings(recipe)[stage][1])
             left = minutes_for(stage, self.config.minutes, progress.spent, progress.planned)
-            loop = dataclasses.replace(
-                getattr(recipe, loop_name), n_updates=updates_for(left, seconds), seed=self.config.seed
-            )
+            updates = (self.config.choices.updates if stage == "dynamics" else None) or updates_for(left, seconds)
+            loop = dataclasses.replace(getattr(recipe, loop_name), n_updates=updates, seed=self.config.seed)
             recipe = dataclasses.replace(recipe, **{loop_name: loop})
             if stage == "dynamics":
                 recipe, reason = choose_schedule(recipe, loop.n_updates)
@@ -256,5 +289,10 @@ def _summary(found: list[Measurement], out: Path, progress: Progress, folder: Pa
     )
 
 
+def main(argv: Sequence[str] | None = None) -> int:
+    """Command line; returns the exit status."""
+    return run(learn, LearnConfig, description=__doc__, argv=argv)
+
+
 if __name__ == "__main__":
-    raise SystemExit(run(learn, LearnConfig, description=__doc__))
+    raise SystemExit(main())

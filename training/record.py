@@ -7,8 +7,10 @@ and the result does not depend on the number of workers.
 
 from __future__ import annotations
 
+import json
 import multiprocessing
-from dataclasses import dataclass
+import shutil
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +22,16 @@ from genie_env.config import SourceConfig
 from genie_env.data.description import describe
 from genie_env.data.episode_builder import EpisodeBuilder
 from genie_env.data.episodes import Episode, EpisodeStore, EpisodeWriter
+from genie_env.files.atomic import claim_folder, refuse_existing
 from genie_env.files.json_config import JsonConfig
 from genie_env.games.recorded_source import json_object, recorded_source
 from genie_env.games.registry import Game, game_for
 from genie_env.games.source_game import SourceGame, make_source_game
-from training.data.player_mixture import check_mixture, default_mixture, make_player
+from training.data.agent_players import record_by_agents, require_agents, split_mixture
+from training.data.player_mixture import check_mixture, check_weights, default_mixture, make_player
 from training.engine.stage import Stage
+from training.engine.stamp import stamp_of
+from training.join import JoinConfig, join
 
 
 @dataclass(frozen=True)
@@ -47,14 +53,18 @@ class RecordConfig(JsonConfig):
     """Rows top, bottom and columns left, right to keep; the default is the game's own, or the whole picture."""
     image_size: int = 64
     """Edge of a frame in pixels."""
+    pad: bool = False
+    """Keep the proportions of the picture, with black bars, instead of stretching it to a square."""
     frame_skip: int = 1
     """Times each action is repeated (Atari ids already skip frames by themselves)."""
     fps: float | None = None
     """Frames per second when a person plays; the default is the game's own."""
     players: str | None = None
-    """Shares of the episodes by player as JSON, of random, sticky, biased and, in games with a script, follow and aim;
-    the default is '{"random": 0.1, "sticky": 0.2, "biased": 0.7}' without a script. A learner as a player:
-    ``agents.record_learner``, and ``training.join`` for both in one recording."""
+    """Shares by player as JSON, of random, sticky, biased, learner, policy:FOLDER and, in games with a script, follow
+    and aim; the default is '{"random": 0.1, "sticky": 0.2, "biased": 0.7}' without a script. A learner plays while it
+    learns the real game, from beginner to good; like a policy it needs the extra 'agents'."""
+    learner_minutes: float | None = None
+    """Minutes after which learners and policies stop playing, though they have played fewer steps."""
     shard_steps: int = 10_000
     """Steps in one file."""
     workers: int = 2
@@ -70,6 +80,7 @@ def source_for(config: RecordConfig) -> SourceConfig:
         config.env_kwargs,
         crop=config.crop,
         image_size=config.image_size,
+        pad=config.pad,
         frame_skip=config.frame_skip,
         fps=config.fps,
         module=config.module,
@@ -91,6 +102,9 @@ def record(config: RecordConfig, game: Game | None = None) -> EpisodeStore:
     game = game or game_for(config.env)
     source = source_for(config)
     mixture = json_object("players", config.players) if config.players is not None else default_mixture(game)
+    mixture, by_agents = split_mixture(mixture)
+    if by_agents:
+        return _record_parts(config, game, mixture, by_agents)
     check_mixture(mixture, game)
     settings = {"steps": config.steps, "seed": config.seed, "shard_steps": config.shard_steps, "players": mixture}
     writer = EpisodeWriter(config.out, source, game.truth_names, settings)
@@ -102,6 +116,54 @@ def record(config: RecordConfig, game: Game | None = None) -> EpisodeStore:
             for _ in _run(jobs, min(config.workers, len(jobs))):
                 bar.update()
         return writer.finish(num_shards)
+
+
+def _record_parts(
+    config: RecordConfig, game: Game, mixture: dict[str, float], by_agents: dict[str, float]
+) -> EpisodeStore:
+    """A recording for each kind of player, finished ones kept over a stop, joined at the end."""
+    check_weights({**mixture, **by_agents})
+    require_agents(by_agents)
+    refuse_existing(config.out)
+    folder = config.out.with_name(f"{config.out.name}.parts")
+    claim_folder(folder / "settings.json", stamp_of(config))
+    total = sum((*mixture.values(), *by_agents.values()))
+    parts = []
+    if sum(mixture.values()):
+        steps = max(1, round(config.steps * sum(mixture.values()) / total))
+        parts.append(folder / "players")
+        if not STAGE.is_done(parts[-1]):
+            record(replace(config, out=parts[-1], steps=steps, players=json.dumps(mixture)), game)
+    for number, (player, share) in enumerate(by_agents.items()):
+        if not share:
+            continue
+        parts.append(folder / f"agents_{number}")
+        if not STAGE.is_done(parts[-1]):
+            record_by_agents(player, _flags(config, parts[-1], max(1, round(config.steps * share / total))))
+    store = join(JoinConfig(tuple(parts), config.out))
+    shutil.rmtree(folder)
+    return store
+
+
+def _flags(config: RecordConfig, out: Path, steps: int) -> list[str]:
+    """Of ``agents.record_learner``, so that it records the game as this module does."""
+    values = {
+        "env": config.env,
+        "env-kwargs": config.env_kwargs,
+        "image-size": config.image_size,
+        "frame-skip": config.frame_skip,
+        "seed": config.seed,
+        "shard-steps": config.shard_steps,
+        "module": config.module,
+        "steps": steps,
+        "fps": config.fps,
+        "minutes": config.learner_minutes,
+        "out": out,
+    }
+    flags = [f"--{name}={value}" for name, value in values.items() if value not in (None, "")]
+    if config.pad:
+        flags.append("--pad")
+    return flags if config.crop is None else [*flags, "--crop", *map(str, config.crop)]
 
 
 STAGE = Stage("record", RecordConfig, record, proof="manifest.json")

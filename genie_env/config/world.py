@@ -20,6 +20,8 @@ from genie_env.files.json_config import JsonConfig, _require
 
 FORMAT_VERSION = 1
 """Networks that a world may have, in the order in which they are trained."""
+NOTHING = frozenset({"NOOP", "NO_OP", "NO-OP", "NONE", "NOTHING", "STAY", "REST", "IDLE", "NULL"})
+"""Names that games give to the action that does nothing."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,8 @@ class SourceConfig(JsonConfig):
     crop: tuple[int, int, int, int] | None = None
     """Rows ``top, bottom`` and columns ``left, right`` kept of the picture; None keeps all."""
     image_size: int = 64
+    pad: bool = False
+    """Whether frames keep the proportions of the picture, with black bars, instead of stretching it."""
     frame_skip: int = 1
     """Times the wrapper repeats an action (an env's own ``frameskip`` belongs in ``env_kwargs``)."""
     fps: float = 15.0
@@ -70,6 +74,12 @@ class SourceConfig(JsonConfig):
                 0 <= top < bottom <= LARGEST_SIZE and 0 <= left < right <= LARGEST_SIZE,
                 f"crop: expected top < bottom and left < right, from 0 to {LARGEST_SIZE}, got {list(self.crop)}",
             )
+
+    @property
+    def noop(self) -> int | None:
+        """The real action that does nothing, by its name; None where no action is called so."""
+        found = [number for number, name in enumerate(self.action_meanings) if name.upper() in NOTHING]
+        return found[0] if found else None
 
 
 @dataclass(frozen=True)

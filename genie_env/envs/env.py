@@ -215,13 +215,14 @@ class GenieEnv(DreamEnv, gym.Env[np.ndarray, np.int64]):
         return self._counts
 
     @property
-    def noop_action(self) -> int:
-        """The action that does nothing: the real game's first, or the latent action it maps to."""
-        if self.options.action_type == "real":
-            return 0
+    def noop_action(self) -> int | None:
+        """The action that does nothing, or the latent action it maps to; None where every action does something."""
         if self.config.action_map is None:
             return still_code(self.config.prototypes)
-        return self.config.action_map.real_to_latent[0]
+        noop = self.config.source.noop
+        if noop is None or self.options.action_type == "real":
+            return noop
+        return self.config.action_map.real_to_latent[noop]
 
     def get_keys_to_action(self) -> dict[tuple[int, ...], int]:
         """Which key (pygame's code) plays which action, for :mod:`gymnasium.utils.play` and ``genie-env play``."""

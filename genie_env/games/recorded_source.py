@@ -29,6 +29,7 @@ def recorded_source(
     *,
     crop: tuple[int, int, int, int] | None = None,
     image_size: int = 64,
+    pad: bool = False,
     frame_skip: int = 1,
     fps: float | None = None,
     module: str = "",
@@ -42,6 +43,7 @@ def recorded_source(
         env_kwargs: keyword arguments of ``gym.make`` as JSON.
         crop: rows top, bottom and columns left, right; None: those of a registered game, else the whole picture.
         image_size: edge of a frame in pixels.
+        pad: keep the picture's proportions with black bars.
         frame_skip: times each action is repeated.
         fps: frames per second when a person plays; None: the game's own rate.
         module: Python module to import first, when importing it registers the env.
@@ -55,7 +57,7 @@ def recorded_source(
     register_namespace(env_id)
     kwargs, _ = without_sticky_actions(env_id, json_object("env_kwargs", env_kwargs))
     source = dataclasses.replace(
-        known, env_kwargs=kwargs, crop=crop or known.crop, image_size=image_size, frame_skip=frame_skip
+        known, env_kwargs=kwargs, crop=crop or known.crop, image_size=image_size, pad=pad, frame_skip=frame_skip
     )
     game = make_source_game(source)
     try:

@@ -78,7 +78,7 @@ class SourceGame(gym.Wrapper[np.ndarray, Any, Any, Any]):
         if not isinstance(picture, np.ndarray):
             raise ValueError(f"{self.source.env_id}: render() returned {type(picture).__name__}, expected a picture")
         self._picture = picture
-        return crop_resize(picture, self.source.crop, self.source.image_size)
+        return crop_resize(picture, self.source.crop, self.source.image_size, self.source.pad)
 
 
 def make_source_game(source: SourceConfig, **overrides: Any) -> SourceGame:

@@ -137,8 +137,10 @@ class PlaySession:
     def tick(self) -> None:
         """Advance by one frame of time: a step of the game unless it stands still."""
         self._notice_ticks -= 1
-        if not self.idle or (self._single and not self.over):
-            self._step(action_of(self.held.names, self.keys, self.game.noop_action))
+        action = action_of(self.held.names, self.keys, self.game.noop_action)
+        # Where every action does something, the game waits for a key.
+        if action is not None and (not self.idle or (self._single and not self.over)):
+            self._step(action)
             self.held.frame_done()
         elif self.over and not self.paused:
             self._over_ticks += 1

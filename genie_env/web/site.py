@@ -88,17 +88,18 @@ def describe(bundle: Bundle, options: StepOptions) -> dict[str, Any]:
     }
 
 
-def actions(config: WorldConfig, action_type: str) -> tuple[list[str], dict[str, int], int]:
-    """Names of the actions, which key plays which, and the one that is played without a key."""
+def actions(config: WorldConfig, action_type: str) -> tuple[list[str], dict[str, int], int | None]:
+    """Names of the actions, which keys (joined by "+") play which, and the one that is played without a key, if any."""
     count = latent_table(config, action_type).shape[1]
     meanings, mapped, keys = list(config.source.action_meanings), config.action_map, dict(config.source.keys)
     if action_type == "real":
         table = {frozenset([key]): action for key, action in keys.items()} or key_table({}, meanings)
-        return meanings, {next(iter(held)): action for held, action in table.items() if len(held) == 1}, 0
+        return meanings, {"+".join(sorted(held)): action for held, action in table.items()}, config.source.noop
     if mapped is None:
         return [f"LATENT_{code}" for code in range(count)], {str(code + 1): code for code in range(count)}, 0
     names = [f"LATENT_{code}({meanings[real]})" for code, real in enumerate(mapped.latent_to_real)]
-    return names, {key: mapped.real_to_latent[action] for key, action in keys.items()}, mapped.real_to_latent[0]
+    noop = None if config.source.noop is None else mapped.real_to_latent[config.source.noop]
+    return names, {key: mapped.real_to_latent[action] for key, action in keys.items()}, noop
 
 
 def title(config: WorldConfig) -> str:

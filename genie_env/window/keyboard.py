@@ -5,6 +5,7 @@ Owns key tables and pure functions over key *names* (as of ``pygame.key.name``).
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from enum import Enum, auto
 
@@ -51,7 +52,10 @@ MEANING_KEYS: dict[str, tuple[str, ...]] = {
     "RIGHT": ("right", "d"),
     "FIRE": ("space",),
 }
-"""Action name to the keys that play it where a world names no keys."""
+"""Part of an action's name to the keys that play it where a world names no keys."""
+OTHER_KEYS = "0123456789qetyuiojklzxcbm"
+"""Keys, by their order, of actions whose names say no direction; none of them is a command or a direction."""
+_PARTS = re.compile("(" + "|".join(MEANING_KEYS) + ")")
 
 # SDL numbers keys that type no character by their place on the keyboard and sets this bit.
 _PLACE = 1 << 30
@@ -108,14 +112,24 @@ def key_table(keys_to_action: Mapping[tuple[str | int, ...], int], meanings: Seq
     """
     if keys_to_action:
         return {frozenset(map(key_name, keys)): action for keys, action in keys_to_action.items()}
-    table = {frozenset([str(action)]): action for action in range(min(len(meanings), 10))}
-    for action, meaning in enumerate(meanings):
-        table |= {frozenset([key]): action for key in MEANING_KEYS.get(meaning, ())}
-    return table
+    table = {frozenset(keys): action for action, meaning in enumerate(meanings) for keys in _chords(meaning)}
+    return table | {frozenset([key]): action for action, key in zip(range(len(meanings)), OTHER_KEYS, strict=False)}
 
 
-def action_of(held: Sequence[str], table: KeyTable, noop: int) -> int:
-    """The action of the keys held, oldest first: the largest combination wins, then the one pressed last."""
+def _chords(meaning: str) -> list[tuple[str, ...]]:
+    """Keys held together for an action like ``UPRIGHTFIRE``: all of its parts, with arrows or with letters."""
+    parts = _PARTS.findall(meaning)
+    if not parts or "".join(parts) != meaning:
+        return []
+    # The first key of every part, then the last: arrows, then letters.
+    return list(dict.fromkeys(tuple(MEANING_KEYS[part][which] for part in parts) for which in (0, -1)))
+
+
+def action_of(held: Sequence[str], table: KeyTable, noop: int | None) -> int | None:
+    """The action of the keys held, oldest first: the largest combination wins, then the one pressed last.
+
+    Without a key it is ``noop``: None where every action of a game does something.
+    """
     fitting = [keys for keys in table if keys and keys <= set(held)]
     if not fitting:
         return noop

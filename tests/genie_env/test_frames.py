@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from genie_env.frames import LIGHT_GREY, grid, side_by_side, upscale
+from genie_env.frames import LIGHT_GREY, crop_resize, grid, inner_box, side_by_side, upscale
 
 
 def picture(value: int, height: int = 3, width: int = 4) -> np.ndarray:
@@ -41,3 +41,13 @@ def test_pictures_that_do_not_fit_each_other_are_refused(pictures: list[np.ndarr
 def test_scale_that_is_no_whole_number_is_refused(scale: float) -> None:
     with pytest.raises(ValueError, match="scale: expected a whole number"):
         upscale(picture(1), scale)
+
+
+def test_a_padded_frame_keeps_proportions() -> None:
+    wide = np.full((50, 200, 3), 200, np.uint8)
+    frame = crop_resize(wide, None, 64, pad=True)
+    rows, columns = inner_box(50, 200, 64)
+    assert frame.shape == (64, 64, 3) and (rows, columns) == (slice(24, 40), slice(0, 64))
+    assert (frame[rows, columns] == 200).all() and frame.sum() == 200 * 3 * 16 * 64
+    tall = crop_resize(wide.swapaxes(0, 1), None, 64, pad=True)
+    assert np.array_equal(tall, frame.swapaxes(0, 1))

@@ -14,7 +14,7 @@ from tests.helpers.tiny_game import ENV_ID
 from training import learn as command
 from training.evaluate import EvaluateConfig
 from training.learn import LearnConfig, learn
-from training.planning import budget, plan, probe, speed
+from training.planning import budget, game_plan, probe, speed
 from training.planning.budget import divide, minutes_for, updates_for
 from training.planning.progress import STATE
 
@@ -25,8 +25,8 @@ MINUTES = 0.5
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Half a minute for everything: enough to see every stage run."""
     monkeypatch.setattr(budget, "LEAST_MINUTES", 0.1)
-    monkeypatch.setattr(plan, "LEAST_STEPS", 1500)
-    monkeypatch.setattr(plan, "MOST_STEPS", 1500)
+    monkeypatch.setattr(game_plan, "LEAST_STEPS", 1500)
+    monkeypatch.setattr(game_plan, "MOST_STEPS", 1500)
     monkeypatch.setattr(probe, "PROBE_STEPS", 500)
     monkeypatch.setattr(speed, "UPDATES", 8)
     whole = command.evaluate

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -13,6 +14,7 @@ from genie_env.config import SourceConfig
 from genie_env.games.registry import Game
 from tests.helpers import tiny_game
 from tests.helpers.tiny_game import ENV_ID, SIZE, TinyPong
+from training.data import agent_players
 from training.record import RecordConfig, record
 
 
@@ -137,4 +139,48 @@ def test_settings_given_as_json_say_what_they_should_be(field: str, text: str, t
     config = RecordConfig(tmp_path / "data", ENV_ID, module="tests.helpers.tiny_game", **{field: text})
     with pytest.raises(ValueError, match=f"{field}: expected"):
         record(config)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_learner_is_one_of_the_players_and_a_stopped_recording_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = RecordConfig(
+        tmp_path / "all",
+        env=ENV_ID,
+        steps=600,
+        players='{"random": 0.5, "learner": 0.5}',
+        module="tests.helpers.tiny_game",
+        workers=1,
+    )
+    parts = tmp_path / "all.parts"
+    with monkeypatch.context() as stopped:
+        stopped.setattr("training.record.record_by_agents", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            record(config)
+    first = (parts / "players" / "manifest.json").stat().st_mtime_ns
+    with pytest.raises(ValueError, match="other \\['steps'\\]"):
+        record(replace(config, steps=700))
+    assert (parts / "players" / "manifest.json").stat().st_mtime_ns == first
+    store = record(config)
+    players = {entry.player.split("_")[0] for entry in store.manifest.episodes}
+    assert players == {"random", "learner"}
+    assert not parts.exists()
+    played = {name: sum(e.length - 1 for e in store.manifest.episodes if e.player.startswith(name)) for name in players}
+    assert played["random"] == 300 and 300 <= played["learner"] <= 320
+    with pytest.raises(ValueError, match="exists"):
+        record(config)
+
+
+def test_players_that_cannot_play_are_refused_before_anything_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = RecordConfig(tmp_path / "out", env=ENV_ID, steps=600, module="tests.helpers.tiny_game")
+    with pytest.raises(ValueError, match="folder of a policy after 'policy:', got 'nowhere'"):
+        record(replace(config, players='{"policy:nowhere": 1}'))
+    with pytest.raises(ValueError, match="weight >= 0 for 'learner', got -1"):
+        record(replace(config, players='{"learner": -1}'))
+    monkeypatch.setattr(agent_players.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(ImportError, match=r"genie-env\[agents\]"):
+        record(replace(config, players='{"learner": 1}'))
     assert not list(tmp_path.iterdir())

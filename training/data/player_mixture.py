@@ -32,15 +32,25 @@ def check_mixture(mixture: dict[str, float], game: Game) -> dict[str, float]:
     Raises:
         ValueError: if a player is not known, a weight is no weight, or no player is left.
     """
-    for name, weight in mixture.items():
+    check_weights(mixture)
+    for name in mixture:
         if name not in PLAYERS:
-            raise ValueError(f"players: expected names of {sorted(PLAYERS)}, got {name!r}")
-        if not isinstance(weight, int | float) or not 0 <= weight < float("inf"):
-            raise ValueError(f"players: expected a weight >= 0 for {name!r}, got {weight!r}")
+            raise ValueError(f"players: expected names of {sorted(PLAYERS)}, learner or policy:FOLDER, got {name!r}")
     able = {name: weight for name, weight in mixture.items() if name not in SCRIPTED or game.follow is not None}
     if not sum(able.values()):
         raise ValueError(f"players: expected one that can play {game.source.env_id} with a weight > 0, got {mixture}")
     return able
+
+
+def check_weights(mixture: dict[str, float]) -> None:
+    """Refuse what is no weight.
+
+    Raises:
+        ValueError: if a weight is none; names the player.
+    """
+    for name, weight in mixture.items():
+        if not isinstance(weight, int | float) or not 0 <= weight < float("inf"):
+            raise ValueError(f"players: expected a weight >= 0 for {name!r}, got {weight!r}")
 
 
 def make_player(

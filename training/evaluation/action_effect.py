@@ -34,8 +34,16 @@ TRIES = 4
 """Episodes looked at for each pair before the game counts as one whose episodes are too short."""
 
 
+SHORT_LEAD, SHORT_WAY = 4, 10
+"""The first two of these where episodes are too short for them."""
+
+
 class NotRepeatable(ValueError):
     """The game does not do the same again after the same seed and actions."""
+
+
+class EpisodesTooShort(NotRepeatable):
+    """Hardly any episode lasts as long as the branches."""
 
 
 class Branches(NamedTuple):
@@ -72,7 +80,7 @@ def measure_action_effect(
     if world.config.action_map is None:
         return [], ["effects of actions need an action map; fit one with `python -m agents.fit_action_map`"]
     try:
-        branches = play_branches(world.config.source, moments, max(steps), seed)
+        branches, steps = _longest_branches(world.config.source, moments, steps, seed)
     except (ImportError, ValueError, gym.error.Error) as error:
         return [], [f"effects of actions were not measured: {error}"]
     dreamed_S2KN = dream_branches(world, branches)
@@ -94,7 +102,27 @@ def measure_action_effect(
     return with_fields(found, experiment=ACTION_EFFECT), []
 
 
-def play_branches(source: SourceConfig, num_moments: int, steps: int, seed: int) -> Branches:
+def _longest_branches(
+    source: SourceConfig, moments: int, steps: tuple[int, ...], seed: int
+) -> tuple[Branches, tuple[int, ...]]:
+    """Branches for as many of ``steps`` as episodes are long enough for, and these."""
+    steps = tuple(sorted(steps))
+    try:
+        return play_branches(source, moments, steps[-1], seed), steps
+    except EpisodesTooShort:
+        pass
+    while True:
+        try:
+            return play_branches(source, moments, steps[-1], seed, SHORT_LEAD, SHORT_WAY), steps
+        except EpisodesTooShort:
+            if len(steps) == 1:
+                raise
+            steps = steps[:-1]
+
+
+def play_branches(
+    source: SourceConfig, num_moments: int, steps: int, seed: int, lead: int = LEAD, longest_way: int = LONGEST_WAY
+) -> Branches:
     """Play the real game twice from the same moments, by repeating seed and actions from the episode's beginning.
 
     Args:
@@ -102,10 +130,12 @@ def play_branches(source: SourceConfig, num_moments: int, steps: int, seed: int)
         num_moments: moments to branch from.
         steps: steps for which each action is held.
         seed: seed of moments, pairs and games.
+        lead: frames that the dream sees before the branches part.
+        longest_way: most steps from the beginning of an episode to the moment.
 
     Raises:
-        NotRepeatable: if the game shows other frames after the same seed and actions, or hardly any episode lasts
-            ``LEAD + steps`` steps.
+        NotRepeatable: if the game shows other frames after the same seed and actions.
+        EpisodesTooShort: if hardly any episode lasts ``lead + steps`` steps.
         ImportError, ValueError: if the game cannot be made.
     """
     game, rng = make_source_game(source), np.random.default_rng(seed)
@@ -114,10 +144,10 @@ def play_branches(source: SourceConfig, num_moments: int, steps: int, seed: int)
         while len(found) < num_moments:
             tries += 1
             if tries > TRIES * num_moments:
-                raise NotRepeatable(
-                    f"{source.env_id}: only {len(found)} of {tries} random episodes last {LEAD + steps} steps"
+                raise EpisodesTooShort(
+                    f"{source.env_id}: only {len(found)} of {tries} random episodes last {lead + steps} steps"
                 )
-            moment = _branch(game, rng, steps)
+            moment = _branch(game, rng, steps, lead, longest_way)
             if moment is not None:
                 found.append(moment)
     finally:
@@ -126,11 +156,11 @@ def play_branches(source: SourceConfig, num_moments: int, steps: int, seed: int)
 
 
 def _branch(
-    game: SourceGame, rng: np.random.Generator, steps: int
+    game: SourceGame, rng: np.random.Generator, steps: int, lead: int, longest_way: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray] | None:
     """One moment with its two branches; None where an episode ends on the way."""
     count = int(game.action_space.n)  # type: ignore[attr-defined]
-    player, seed, way = StickyRandomPlayer(count, rng), int(rng.integers(2**31)), int(rng.integers(LEAD, LONGEST_WAY))
+    player, seed, way = StickyRandomPlayer(count, rng), int(rng.integers(2**31)), int(rng.integers(lead, longest_way))
     actions = [player.act(None) for _ in range(way)]
     pair = rng.choice(count, 2, replace=False)
     branches = [_replay(game, seed, [*actions, *[int(action)] * steps]) for action in pair]
@@ -138,9 +168,9 @@ def _branch(
         return None
     if not np.array_equal(branches[0][: way + 1], branches[1][: way + 1]):
         raise NotRepeatable(f"{game.source.env_id}: shows other frames after the same seed and actions")
-    prompt = slice(way + 1 - LEAD, way + 1)
+    prompt = slice(way + 1 - lead, way + 1)
     after = np.stack([frames[way + 1 :] for frames in branches])
-    return branches[0][prompt], np.array(actions[way + 1 - LEAD :]), pair, after
+    return branches[0][prompt], np.array(actions[way + 1 - lead :]), pair, after
 
 
 def _replay(game: SourceGame, seed: int, actions: list[int]) -> np.ndarray:

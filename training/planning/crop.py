@@ -18,6 +18,9 @@ from genie_env.frames import crop_resize
 MOST_CUT = 0.12
 """Largest share of the height, and of the width, that a crop may remove beyond a constant border."""
 MOST_CANDIDATES = 120
+MOST_SEEN_ONCE = 0.6
+"""Share of the distinct patches that occur once in the sample, above which patches hardly repeat: Freeway 0.30, Pong
+0.39, Breakout 0.46; CartPole 0.78, Boxing 0.82."""
 
 Crop = tuple[int, int, int, int]
 
@@ -42,10 +45,13 @@ def choose_crop(pictures_MHWC: np.ndarray, image_size: int, patch_size: int) -> 
         patch_size: edge of a patch of the frame in pixels.
 
     Returns:
-        The crop with the fewest distinct patches; None unless it saves a tenth of them.
+        The crop with the fewest distinct patches; None unless it saves a tenth of them, or where patches hardly repeat.
     """
     height, width = pictures_MHWC.shape[1:3]
     whole = count_patches(pictures_MHWC, None, image_size, patch_size)
+    # Where every picture brings new patches there are no sprites that a grid could meet, and cutting only loses.
+    if seen_once(pictures_MHWC, image_size, patch_size) > MOST_SEEN_ONCE:
+        return CropChoice(None, whole, whole)
     moving_HW = (pictures_MHWC != pictures_MHWC[0]).any((0, 3))
     if not moving_HW.any():
         return CropChoice(None, whole, whole)
@@ -66,6 +72,13 @@ def count_patches(pictures_MHWC: np.ndarray, crop: Crop | None, image_size: int,
     """Number of distinct patches of the frames cut from ``pictures_MHWC``."""
     frames_MHWC = np.stack([crop_resize(picture, crop, image_size) for picture in pictures_MHWC])
     return len(np.unique(patch_bytes(frames_MHWC, patch_size)))
+
+
+def seen_once(pictures_MHWC: np.ndarray, image_size: int, patch_size: int) -> float:
+    """Share of the distinct patches of whole pictures that occur once among all of them."""
+    frames_MHWC = np.stack([crop_resize(picture, None, image_size) for picture in pictures_MHWC])
+    _, counts = np.unique(patch_bytes(frames_MHWC, patch_size), return_counts=True)
+    return float((counts == 1).mean())
 
 
 def patch_bytes(frames_MHWC: np.ndarray, patch_size: int) -> np.ndarray:

@@ -7,7 +7,6 @@ the recording is there and tokenizer, rewards and clips can be chosen by measuri
 from __future__ import annotations
 
 import dataclasses
-import json
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,19 +16,14 @@ from genie_env.config import SamplingConfig, SourceConfig, TokenizerConfig
 from genie_env.data.episodes import EpisodeStore
 from training.engine.loop import LoopConfig
 from training.planning.budget import divide
-from training.planning.crop import CropChoice, choose_crop
-from training.planning.probe import GameProbe
+from training.planning.choices import NONE, Choices
 from training.planning.recording_facts import RecordingFacts, recording_facts, sample_frames
 from training.planning.tokenizer_choice import TokenizerChoice, choose_tokenizer
 from training.recipes import Recipe
 
-LEAST_STEPS, MOST_STEPS = 6_000, 200_000
-USED_OF_RECORDING = 0.6
-"""Share of the recording's minutes that steps are planned for; the rest is starting up and writing."""
 MOST_REWARDS = 8
 SAMPLE_TRAIN, SAMPLE_HELD_OUT = 20_000, 2_000
 LONGEST_CLIP = 24
-PLAYERS = {"random": 0.1, "sticky": 0.25, "biased": 0.65}
 
 
 @dataclass(frozen=True)
@@ -45,65 +39,6 @@ class Plan:
     """What was chosen and why, one line each."""
     records: bool = False
     """Whether the game is yet to be recorded."""
-
-
-def plan_game(probe: GameProbe, minutes: float, image_size: int = 64, module: str = "") -> Plan:
-    """Plan a world of a game that can be played.
-
-    Args:
-        probe: what a first look at the game showed.
-        minutes: budget of everything, recording and evaluation included.
-        image_size: edge of a frame in pixels.
-        module: module that registers the game.
-
-    Raises:
-        ValueError: if there are too few minutes.
-    """
-    planned = divide(minutes, learned_tokenizer=False, latent_action=False)
-    crop = choose_crop(probe.pictures_MHWC, image_size, TokenizerConfig().patch_size)
-    steps = int(60 * planned["record"] * USED_OF_RECORDING * probe.steps_per_second)
-    steps = max(LEAST_STEPS, min(MOST_STEPS, steps))
-    source, kept = probe.source, {} if crop.crop is None else {"crop": crop.crop}
-    recipe = Recipe(
-        env=source.env_id,
-        steps=steps,
-        env_kwargs=json.dumps(source.env_kwargs),
-        module=module,
-        tokenizer=TokenizerConfig(image_size=image_size),
-        latent_action=None,
-        recorded_actions=True,
-        record={"players": json.dumps(PLAYERS), "fps": source.fps, **kept},
-    )
-    return Plan(recipe, planned, tuple(_game_findings(probe)), tuple(_game_choices(probe, crop, steps)), True)
-
-
-def _game_findings(probe: GameProbe) -> list[str]:
-    names = list(probe.source.action_meanings)
-    shown = ", ".join(names[:6]) + (f" and {len(names) - 6} more" if len(names) > 6 else "")
-    height, width = probe.pictures_MHWC.shape[1:3]
-    rewards = ", ".join(f"{value:g}" for value in probe.rewards[:6]) + (" …" if len(probe.rewards) > 6 else "")
-    return [
-        f"{len(names)} actions: {shown}",
-        f"pictures of {height}x{width} pixels, {probe.source.fps:g} steps a second for a person, "
-        f"{probe.steps_per_second:.0f} a second on this machine",
-        f"episodes of about {probe.typical_episode} steps under random play; rewards {rewards}",
-    ]
-
-
-def _game_choices(probe: GameProbe, crop: CropChoice, steps: int) -> list[str]:
-    players = ", ".join(f"{share:.0%} {name}" for name, share in PLAYERS.items())
-    choices = [f"record {steps:,} steps by players that know nothing ({players})"]
-    if probe.was_sticky:
-        choices.append("sticky actions off: the game repeats actions at random unless told otherwise")
-    if crop.crop is None:
-        choices.append(f"keep the whole picture ({crop.num_patches} distinct patches in the sample)")
-    else:
-        top, bottom, left, right = crop.crop
-        choices.append(
-            f"keep rows {top} to {bottom} and columns {left} to {right}: {crop.num_patches} distinct patches, not "
-            f"{crop.num_patches_whole}"
-        )
-    return choices
 
 
 def use_recording(store: EpisodeStore, minutes: float) -> Plan:
@@ -124,13 +59,14 @@ def use_recording(store: EpisodeStore, minutes: float) -> Plan:
     return Plan(recipe, divide(minutes, learned_tokenizer=False, latent_action=False), (store.summary(),), ())
 
 
-def refine(recipe: Recipe, store: EpisodeStore, minutes: float) -> Plan:
+def refine(recipe: Recipe, store: EpisodeStore, minutes: float, choices: Choices = NONE) -> Plan:
     """Choose by measuring, now that the recording is there.
 
     Args:
         recipe: of :func:`plan_game`, or of a user.
         store: the recording.
         minutes: budget of everything, the recording included.
+        choices: what the user decided.
 
     Raises:
         ValueError: if the recording cannot be learned from.
@@ -139,26 +75,28 @@ def refine(recipe: Recipe, store: EpisodeStore, minutes: float) -> Plan:
     require_enough(facts, store)
     size = store.manifest.source.image_size
     train, held_out = (sample_frames(store, *part) for part in (("train", SAMPLE_TRAIN), ("test", SAMPLE_HELD_OUT)))
-    tokenizer = choose_tokenizer(train, held_out, size, recipe.tokenizer.patch_size)
+    patch_size = choices.patch_size or recipe.tokenizer.patch_size
+    tokenizer = choose_tokenizer(train, held_out, size, patch_size, choices.tokenizer, choices.vocab_size)
     planned = divide(minutes, tokenizer.config.kind != "codebook", latent_action=False)
     rewards, merged = reward_classes(facts)
-    clip = max(4, min(LONGEST_CLIP, facts.median_length - 2))
+    clip = choices.clip_length or max(4, min(LONGEST_CLIP, facts.median_length - 2))
+    asked_size = {name: value for name in ("width", "num_layers") if (value := getattr(choices, name)) is not None}
     refined = dataclasses.replace(
         recipe,
         tokenizer=tokenizer.config,
         tokenizer_loop=LoopConfig(n_updates=4000, batch_size=32),
-        dynamics={**recipe.dynamics, **_dynamics_size(tokenizer.config, store.manifest.source)},
+        dynamics={**recipe.dynamics, **_dynamics_size(tokenizer.config, store.manifest.source), **asked_size},
         dynamics_training={**recipe.dynamics_training, "clip_length": clip},
         outcome={**recipe.outcome, "rewards": rewards},
         export={**recipe.export, "start_frames": min(8, clip)},
         sampling=SamplingConfig(max_changed=tokenizer.config.num_tokens),
     )
-    choices = [tokenizer.reason, f"clips of {clip} frames: a typical episode has {facts.median_length}"]
+    chosen = [tokenizer.reason, f"clips of {clip} frames: a typical episode has {facts.median_length}"]
     if len(rewards) == 1:
-        choices.append("no rewards: none was recorded")
+        chosen.append("no rewards: none was recorded")
     if merged:
-        choices.append(f"{merged} rarer rewards count as the nearest of {', '.join(f'{r:g}' for r in rewards)}")
-    return Plan(refined, planned, tuple(_recording_findings(facts, store, tokenizer)), tuple(choices))
+        chosen.append(f"{merged} rarer rewards count as the nearest of {', '.join(f'{r:g}' for r in rewards)}")
+    return Plan(refined, planned, tuple(_recording_findings(facts, store, tokenizer)), tuple(chosen))
 
 
 def require_enough(facts: RecordingFacts, store: EpisodeStore) -> None:

@@ -56,7 +56,12 @@ class TokenizerChoice:
 
 
 def choose_tokenizer(
-    train_MHWC: np.ndarray, held_out_MHWC: np.ndarray, image_size: int, patch_size: int
+    train_MHWC: np.ndarray,
+    held_out_MHWC: np.ndarray,
+    image_size: int,
+    patch_size: int,
+    kind: str | None = None,
+    vocab_size: int | None = None,
 ) -> TokenizerChoice:
     """Measure codebooks of several sizes and choose.
 
@@ -65,17 +70,19 @@ def choose_tokenizer(
         held_out_MHWC: uint8 frames of other episodes.
         image_size: edge of a frame in pixels.
         patch_size: edge of a patch in pixels.
+        kind: the user's; None chooses.
+        vocab_size: patches of a codebook, the user's; None chooses.
     """
     patches_UK = frequent_patches(train_MHWC, patch_size)
     background_HWC = np.median(train_MHWC, axis=0)
     qualities = []
-    for vocab_size in VOCABULARIES:
-        config = TokenizerConfig(vocab_size=vocab_size, image_size=image_size, patch_size=patch_size)
+    for size in VOCABULARIES if vocab_size is None else (vocab_size,):
+        config = TokenizerConfig(vocab_size=size, image_size=image_size, patch_size=patch_size)
         qualities.append(_quality(config, patches_UK, held_out_MHWC, background_HWC))
-        if qualities[-1].intact >= INTACT or vocab_size >= len(patches_UK):
+        if qualities[-1].intact >= INTACT or size >= len(patches_UK):
             break
     best = qualities[-1]
-    if best.kept >= LEAST_KEPT:
+    if kind != "fsq" and (kind == "codebook" or best.kept >= LEAST_KEPT):
         reason = (
             f"codebook of {best.vocab_size} patches: {best.intact:.1%} of held-out frames without a wrong patch, "
             f"{best.kept:.1%} of the foreground's pixels kept ({best.foreground_psnr:.1f} dB)"
@@ -86,8 +93,7 @@ def choose_tokenizer(
             f"learned tokenizer: {best.vocab_size} patches of {len(patches_UK)} would keep only {best.kept:.1%} of the "
             f"foreground's pixels ({best.foreground_psnr:.1f} dB)"
         )
-        vocab_size = int(np.prod(FSQ_LEVELS))
-        config = TokenizerConfig("fsq", image_size, patch_size, vocab_size, FSQ_LEVELS)
+        config = TokenizerConfig("fsq", image_size, patch_size, int(np.prod(FSQ_LEVELS)), FSQ_LEVELS)
     return TokenizerChoice(config, tuple(qualities), len(patches_UK), reason)
 
 

@@ -7,8 +7,9 @@ from pathlib import Path
 from training.recipes.breakout import BREAKOUT
 from training.recipes.pong import PONG, PONG_UNLABELLED
 from training.recipes.recipe import Recipe, read_recipe
+from training.recipes.written import write_recipe
 
-__all__ = ["RECIPES", "Recipe", "find_recipe", "read_recipe", "register_recipe"]
+__all__ = ["RECIPES", "Recipe", "find_recipe", "read_recipe", "register_recipe", "write_recipe"]
 
 RECIPES: dict[str, Recipe] = {"pong": PONG, "pong_unlabelled": PONG_UNLABELLED, "breakout": BREAKOUT}
 

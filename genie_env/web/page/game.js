@@ -11,6 +11,7 @@ export class Game {
     this.info = world.info;
     this.dream = new Dream(world);
     this.held = new HeldKeys();
+    this.known = new Set(Object.keys(this.info.keys).flatMap((name) => name.split("+")));
     this.running = false;
     this.over = false;
     this.kept = null;
@@ -138,7 +139,10 @@ export class Game {
     while (this.running) {
       await this.queue(async () => {
         if (!this.running) return;
-        await this.play(this.held.action(this.info.keys, this.info.noop));
+        const action = this.held.action(this.info.keys, this.info.noop);
+        // Where every action does something, the game waits for a key.
+        if (action === null) return;
+        await this.play(action);
         this.held.frameDone();
       });
       this.count();
@@ -180,7 +184,7 @@ export class Game {
   async oneStep() {
     if (this.running || this.over) return;
     cover(null);
-    await this.queue(() => this.play(this.held.action(this.info.keys, this.info.noop)));
+    await this.queue(() => this.play(this.held.action(this.info.keys, this.info.noop) ?? 0));
     if (this.over) gameOver(this);
   }
 

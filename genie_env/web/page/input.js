@@ -31,7 +31,7 @@ export function listen(game) {
     if (name in commands) {
       event.preventDefault();
       if (!event.repeat || "[];'".includes(name)) commands[name]();
-    } else if (name in game.info.keys) {
+    } else if (game.known.has(name)) {
       event.preventDefault();
       if (!event.repeat) press(name);
     } else if ((name === "space" || name === "return") && !game.running) {

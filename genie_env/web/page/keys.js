@@ -27,10 +27,13 @@ export class HeldKeys {
     else this.names = this.names.filter((other) => other !== name);
   }
 
-  /** The action of these keys: the last one pressed that means something wins. */
+  /** The action of these keys: the largest combination wins, then the one pressed last; `noop`, or null, without any. */
   action(keys, noop) {
-    const meant = this.names.filter((name) => name in keys);
-    return meant.length ? keys[meant.at(-1)] : noop;
+    const meant = Object.keys(keys).map((name) => name.split("+")).filter((chord) => chord.every((name) => this.names.includes(name)));
+    if (!meant.length) return noop;
+    const latest = (chord) => Math.max(...chord.map((name) => this.names.indexOf(name)));
+    const best = meant.reduce((one, other) => (other.length - one.length || latest(other) - latest(one)) > 0 ? other : one);
+    return keys[best.join("+")];
   }
 
   frameDone() {

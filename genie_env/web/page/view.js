@@ -74,12 +74,14 @@ function actionKeys(info) {
   const found = new Map();
   for (const [key, action] of Object.entries(info.keys)) found.set(action, [...(found.get(action) ?? []), key]);
   const place = ({ keys }) => ({ left: 0, up: 1, down: 3, right: 4 })[keys[0]] ?? 2;
-  const all = [...found].map(([action, keys]) => ({ keys, name: info.actions[action] }));
+  const chords = (key) => key.split("+").length;
+  const all = [...found].map(([action, keys]) => ({ keys: keys.sort((one, other) => chords(one) - chords(other)), name: info.actions[action] }));
   return all.sort((one, other) => place(one) - place(other));
 }
 
 /** What is printed on a key. */
 function cap(key) {
+  if (key.includes("+")) return key.split("+").map(cap).join("+");
   return key.length > 1 ? (key in GLYPHS && key !== "space" ? GLYPHS[key] : key) : key.toUpperCase();
 }
 

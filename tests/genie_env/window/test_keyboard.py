@@ -75,3 +75,16 @@ def test_tap_shorter_than_a_frame_plays_for_one_frame() -> None:
     held.frame_done()
     held.release("up")
     assert held.names == []
+
+
+def test_names_made_of_directions_are_keys_held_together_and_other_names_have_a_key_each() -> None:
+    table = key_table({}, ["NOOP", "FIRE", "UP", "UPRIGHTFIRE", "JUMP", *(f"SPELL_{n}" for n in range(10))])
+    assert table[frozenset(["up", "right", "space"])] == table[frozenset(["w", "d", "space"])] == 3
+    assert action_of(["up", "right", "space"], table, 0) == 3 and action_of(["up", "right"], table, 0) == 2
+    assert table[frozenset(["4"])] == 4 and table[frozenset(["q"])] == 10
+    taken = {key for keys in table for key in keys}
+    assert not taken & set(COMMAND_KEYS)
+
+
+def test_without_a_key_a_game_whose_actions_all_do_something_waits() -> None:
+    assert action_of([], key_table({}, ["LEFT", "RIGHT"]), None) is None

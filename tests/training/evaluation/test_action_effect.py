@@ -12,6 +12,7 @@ import torch
 from genie_env.config import SourceConfig
 from genie_env.world import World
 from tests.helpers.tiny_game import ENV_ID, TinyPong
+from training.evaluation import action_effect
 from training.evaluation.action_effect import (
     LEAD,
     Branches,
@@ -96,3 +97,14 @@ def test_a_game_that_cannot_be_repeated_says_so(monkeypatch: pytest.MonkeyPatch)
 def test_episodes_that_are_too_short_are_named() -> None:
     with pytest.raises(NotRepeatable, match="random episodes last"):
         play_branches(dataclasses.replace(SOURCE, env_kwargs={"points": 1}), 4, 2000, seed=0)
+
+
+def test_short_episodes_are_branched_earlier_and_for_fewer_steps() -> None:
+    source = dataclasses.replace(SOURCE, env_id="Brief-v0")
+    gym.register("Brief-v0", entry_point="tests.helpers.tiny_game:TinyPong", max_episode_steps=12)
+    try:
+        branches, steps = action_effect._longest_branches(source, 2, (1, 5, 20), seed=0)
+    finally:
+        del gym.registry["Brief-v0"]
+    assert steps == (1, 5) and branches.game_S2KHWC.shape[2] == 5
+    assert branches.prompts_STHWC.shape[1] == action_effect.SHORT_LEAD

@@ -10,7 +10,7 @@ from genie_env.config import SamplingConfig, SourceConfig, TokenizerConfig
 from genie_env.files.errors import FileError
 from training.dynamics.scheduled_sampling import ScheduledSamplingConfig
 from training.engine.loop import LoopConfig
-from training.recipes import RECIPES, Recipe, find_recipe, read_recipe, register_recipe
+from training.recipes import RECIPES, Recipe, find_recipe, read_recipe, register_recipe, write_recipe
 from training.train import PIPELINE
 
 FOLDERS = {stage.name: Path(stage.name) for stage in PIPELINE}
@@ -173,3 +173,9 @@ def test_recipe_of_ones_own_is_found_by_its_name(monkeypatch: pytest.MonkeyPatch
             register_recipe(name, mine)
     with pytest.raises(ValueError, match=r"expected one of \[.*'mine'.*\] or a \.toml file, got 'yours'"):
         find_recipe("yours")
+
+
+@pytest.mark.parametrize("name", sorted(RECIPES))
+def test_a_written_recipe_reads_back_as_itself(name: str, tmp_path: Path) -> None:
+    write_recipe(tmp_path / "my.toml", RECIPES[name])
+    assert read_recipe(tmp_path / "my.toml", RECIPES).to_json() == RECIPES[name].to_json()

@@ -1,0 +1,62 @@
+"""What a user may decide instead of ``learn``: each field that is None is chosen by measuring."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class Choices:
+    """Settings that overrule what is chosen."""
+
+    players: str | None = None
+    """Shares of the players as JSON, as for ``training.record``, such as '{"sticky": 0.5, "learner": 0.5}'."""
+    steps: int | None = None
+    """Steps of the game to record."""
+    crop: tuple[int, int, int, int] | None = None
+    """Rows top, bottom and columns left, right of the picture to keep."""
+    tokenizer: Literal["codebook", "fsq"] | None = None
+    """Kind of tokenizer: patches that occur often, or the learned one."""
+    vocab_size: int | None = None
+    """Patches of the codebook."""
+    patch_size: int | None = None
+    """Edge of a patch in pixels."""
+    clip_length: int | None = None
+    """Frames of the clips that the dynamics learns from."""
+    width: int | None = None
+    """Channels of the dynamics."""
+    num_layers: int | None = None
+    """Layers of the dynamics."""
+    updates: int | None = None
+    """Updates of the dynamics, however long they take."""
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "vocab_size", "patch_size", "width", "num_layers", "updates"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ValueError(f"{name}: expected a whole number >= 1, got {value}")
+        if self.clip_length is not None and self.clip_length < 4:
+            raise ValueError(f"clip_length: expected at least 4 frames, got {self.clip_length}")
+        if self.players is not None:
+            mixture(self.players)
+
+
+NONE = Choices()
+"""Nothing was decided by the user."""
+
+
+def mixture(players: str) -> dict[str, float]:
+    """Shares of players from JSON.
+
+    Raises:
+        ValueError: if it is no object of numbers.
+    """
+    try:
+        found = json.loads(players)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"players: expected JSON, got {players!r} ({error})") from None
+    if not isinstance(found, dict) or not found or not all(isinstance(v, int | float) for v in found.values()):
+        raise ValueError(f"players: expected an object of shares, got {players!r}")
+    return found

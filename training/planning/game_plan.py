@@ -1,0 +1,150 @@
+"""The first of two plans: from a look at a game to what is recorded of it, with the reason for every choice.
+
+Owns who plays, how much, and what of the picture is kept. Runs nothing; see :mod:`training.planning.plan` for the rest.
+"""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+
+from genie_env.config import TokenizerConfig
+from training.data.agent_players import LEARNER, can_learn, require_agents, split_mixture
+from training.data.player_mixture import PLAYERS as PLAYER_NAMES
+from training.data.player_mixture import check_weights
+from training.planning.budget import divide
+from training.planning.choices import NONE, Choices, mixture
+from training.planning.crop import Crop, CropChoice, choose_crop
+from training.planning.plan import Plan
+from training.planning.probe import GameProbe
+from training.recipes import Recipe
+
+LEAST_STEPS, MOST_STEPS = 6_000, 200_000
+USED_OF_RECORDING = 0.6
+"""Share of the recording's minutes that steps are planned for; the rest is starting up and writing."""
+RECORDERS = 2
+"""Processes that record players that need no learning."""
+PLAYERS = {"random": 0.1, "sticky": 0.25, "biased": 0.65}
+PLAYERS_AND_LEARNER = {"random": 0.05, "sticky": 0.15, "biased": 0.4, LEARNER: 0.4}
+"""Where the extra ``agents`` is installed: players that know nothing see little of a game that has to be learned."""
+LEARNING_SECONDS = 0.0025
+"""Seconds that a learner takes for a step beside the game's own, on one core."""
+LEARNER_MINUTES = 0.7
+"""Share of the recording's minutes after which a learner stops, however far it is."""
+WIDE = 1.6
+"""Proportion of edges from which a picture is padded to a square instead of stretched."""
+
+
+def plan_game(
+    probe: GameProbe, minutes: float, image_size: int = 64, module: str = "", choices: Choices = NONE
+) -> Plan:
+    """Plan a world of a game that can be played.
+
+    Args:
+        probe: what a first look at the game showed.
+        minutes: budget of everything, recording and evaluation included.
+        image_size: edge of a frame in pixels.
+        module: module that registers the game.
+        choices: what the user decided.
+
+    Raises:
+        ImportError, ValueError: if there are too few minutes, or a player cannot play here.
+    """
+    planned = divide(minutes, learned_tokenizer=False, latent_action=False)
+    patch_size = choices.patch_size or TokenizerConfig().patch_size
+    pad = _is_wide(probe.pictures_MHWC, choices.crop)
+    if choices.crop or pad:
+        crop = CropChoice(choices.crop, 0, 0)
+    else:
+        crop = choose_crop(probe.pictures_MHWC, image_size, patch_size)
+    players = mixture(choices.players) if choices.players else dict(PLAYERS_AND_LEARNER if can_learn() else PLAYERS)
+    check_players(players)
+    steps = choices.steps or steps_for(60 * planned["record"], players, probe.steps_per_second)
+    source, kept = probe.source, {} if crop.crop is None else {"crop": crop.crop}
+    recipe = Recipe(
+        env=source.env_id,
+        steps=steps,
+        env_kwargs=json.dumps(source.env_kwargs),
+        module=module,
+        tokenizer=TokenizerConfig(image_size=image_size, patch_size=patch_size),
+        latent_action=None,
+        recorded_actions=True,
+        record={
+            "players": json.dumps(players),
+            "fps": source.fps,
+            "pad": pad,
+            "learner_minutes": round(LEARNER_MINUTES * planned["record"], 2),
+            **kept,
+        },
+    )
+    chosen = _game_choices(probe, crop, steps, players, pad)
+    return Plan(recipe, planned, tuple(_game_findings(probe)), tuple(chosen), True)
+
+
+def check_players(players: dict[str, float]) -> None:
+    """Refuse players that cannot play here, before anything is recorded.
+
+    Raises:
+        ImportError, ValueError: names the player.
+    """
+    check_weights(players)
+    own, by_agents = split_mixture(players)
+    unknown = sorted(set(own) - set(PLAYER_NAMES))
+    if unknown:
+        raise ValueError(f"players: expected names of {sorted(PLAYER_NAMES)}, learner or policy:FOLDER, got {unknown}")
+    require_agents(by_agents)
+
+
+def steps_for(seconds: float, players: dict[str, float], steps_per_second: float) -> int:
+    """Steps that these players make in the recording's seconds.
+
+    Args:
+        seconds: for the whole recording.
+        players: shares by name.
+        steps_per_second: of the game alone.
+    """
+    own, by_agents = split_mixture(players)
+    total = sum(players.values())
+    each = sum(own.values()) / total / (RECORDERS * steps_per_second)
+    each += sum(by_agents.values()) / total * (1 / steps_per_second + LEARNING_SECONDS)
+    return max(LEAST_STEPS, min(MOST_STEPS, int(seconds * USED_OF_RECORDING / each)))
+
+
+def _is_wide(pictures_MHWC: np.ndarray, crop: Crop | None) -> bool:
+    height, width = pictures_MHWC.shape[1:3] if crop is None else (crop[1] - crop[0], crop[3] - crop[2])
+    return max(height, width) > WIDE * min(height, width)
+
+
+def _game_findings(probe: GameProbe) -> list[str]:
+    names = list(probe.source.action_meanings)
+    shown = ", ".join(names[:6]) + (f" and {len(names) - 6} more" if len(names) > 6 else "")
+    height, width = probe.pictures_MHWC.shape[1:3]
+    rewards = ", ".join(f"{value:g}" for value in probe.rewards[:6]) + (" …" if len(probe.rewards) > 6 else "")
+    return [
+        f"{len(names)} actions: {shown}",
+        f"pictures of {height}x{width} pixels, {probe.source.fps:g} steps a second for a person, "
+        f"{probe.steps_per_second:.0f} a second on this machine",
+        f"episodes of about {probe.typical_episode} steps under random play; rewards {rewards}",
+    ]
+
+
+def _game_choices(probe: GameProbe, crop: CropChoice, steps: int, players: dict[str, float], pad: bool) -> list[str]:
+    total = sum(players.values())
+    shares = ", ".join(f"{share / total:.0%} {name}" for name, share in players.items())
+    choices = [f"record {steps:,} steps by these players: {shares}"]
+    if not any(split_mixture(players)[1].values()):
+        choices.append(
+            "no learner among them: " + ("as asked" if can_learn() else "the extra 'agents' is not installed")
+        )
+    if pad:
+        choices.append("keep the picture's proportions with black bars: it is far from a square")
+    if probe.was_sticky:
+        choices.append("sticky actions off: the game repeats actions at random unless told otherwise")
+    if crop.crop is not None:
+        top, bottom, left, right = crop.crop
+        fewer = f": {crop.num_patches} distinct patches, not {crop.num_patches_whole}" if crop.num_patches else ""
+        choices.append(f"keep rows {top} to {bottom} and columns {left} to {right}{fewer}")
+    elif not pad:
+        choices.append(f"keep the whole picture ({crop.num_patches} distinct patches in the sample)")
+    return choices
