@@ -41,7 +41,7 @@ def check_rows(
         raise FileError(paths["actions"], problem or f"expected {at_end}")
     if not np.isfinite(arrays["rewards"]).all():
         raise FileError(paths["rewards"], "expected finite rewards, got NaN or infinite ones")
-    if problem := outcomes_problem(arrays["rewards"], arrays["terminated"].any(), source):
+    if problem := outcomes_problem(arrays["rewards"], bool(arrays["terminated"].any()), source):
         raise FileError(paths["rewards"], problem)
     if not np.array_equal(arrays["terminated"], ends):
         raise FileError(paths["terminated"], "expected ends where the manifest says that episodes end")
