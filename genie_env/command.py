@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import dataclasses
-import importlib
 import io
 import os
 import signal
@@ -21,6 +20,8 @@ from typing import Any, get_args
 
 import gymnasium.error
 import tyro
+
+from genie_env.games.modules import import_games
 
 WRONG_INPUT = (ValueError, ImportError, OSError, gymnasium.error.Error)
 """What a user can mend; every other exception is a bug and keeps its traceback."""
@@ -109,7 +110,7 @@ def _import_modules(arguments: list[str], keep: bool) -> list[str]:
         raise ValueError("module: expected the name of a Python module after --module") from None
     for name in named.module:
         try:
-            importlib.import_module(name)
+            import_games(name)
         except ImportError as error:
             raise ValueError(f"module {name!r}: cannot be imported ({error})") from error
     return arguments if keep else others

@@ -7,7 +7,6 @@ shows the world. Stop it at any time: the same command goes on. ``--dry-run`` en
 from __future__ import annotations
 
 import dataclasses
-import importlib
 import json
 import shutil
 from collections.abc import Sequence
@@ -20,6 +19,7 @@ from tyro.conf import OmitArgPrefixes
 
 from genie_env.command import run
 from genie_env.data.episodes import EpisodeStore
+from genie_env.games.modules import import_games
 from genie_env.measurement import WORLD, Measurement, Metric, select
 from genie_env.tables import text_table
 from training.data.token_store import TokenStore
@@ -71,8 +71,8 @@ class LearnConfig:
     """Python module to import first, where importing it registers the game."""
     env_kwargs: str = "{}"
     """Arguments of ``gym.make`` as JSON."""
-    image_size: int = 64
-    """Edge of a frame in pixels, a multiple of 8."""
+    image_size: int | None = None
+    """Edge of a frame in pixels, a multiple of 8; None takes 64, of a game that draws cells a patch for each."""
     choices: OmitArgPrefixes[Choices] = NONE
     """What you decide instead of this command."""
     save_recipe: Path | None = None
@@ -90,8 +90,7 @@ def learn(config: LearnConfig) -> Path:
         ValueError: if the source cannot be learned from, or the run belongs to another one.
         Interrupted: on Ctrl-C, SIGTERM or SIGHUP, after what was done is kept.
     """
-    if config.module:
-        importlib.import_module(config.module)
+    import_games(config.module)
     name = "".join(c if c.isalnum() else "_" for c in Path(config.source).name.split("-v")[0]).lower()
     folder, out = config.run or Path("runs") / name, config.out or Path("worlds") / name
     data = Path(config.source) if is_recording(config.source) else config.data or Path("data") / name

@@ -24,6 +24,7 @@ from genie_env.data.episode_builder import EpisodeBuilder
 from genie_env.data.episodes import Episode, EpisodeStore, EpisodeWriter
 from genie_env.files.atomic import claim_folder, refuse_existing
 from genie_env.files.json_config import JsonConfig
+from genie_env.games.modules import import_games
 from genie_env.games.recorded_source import json_object, recorded_source
 from genie_env.games.registry import Game, game_for
 from genie_env.games.source_game import SourceGame, make_source_game
@@ -212,8 +213,7 @@ def _truth(game: Game, env: SourceGame, info: dict[str, Any]) -> dict[str, float
 
 
 def _make(source: SourceConfig, module: str) -> SourceGame:
-    if module:
-        __import__(module)
+    import_games(module)
     return make_source_game(source)
 
 

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from importlib import import_module
 from typing import Any
 
 import gymnasium as gym
 
 from genie_env.config import SourceConfig
+from genie_env.games.modules import import_games
 from genie_env.games.registry import game_for, known_games
 from genie_env.games.source_game import SourceGame, make_source_game, register_namespace
 
@@ -21,6 +21,8 @@ ATARI_RATE = 60.0
 """Frames that the console draws in a second."""
 STICKY = "repeat_action_probability"
 """Keyword argument of Atari games: how often the game repeats the last action instead of the player's."""
+STICKY_OF = {"MinAtar": ("sticky_action_prob", 0.1)}
+"""The same of games in other namespaces: keyword argument and the default that their ids do not say."""
 
 
 def recorded_source(
@@ -51,8 +53,7 @@ def recorded_source(
     Raises:
         ImportError, ValueError, gymnasium.error.Error: if the game cannot be made or shows no picture.
     """
-    if module:
-        import_module(module)
+    import_games(module)
     known = game_for(env_id).source
     register_namespace(env_id)
     kwargs, _ = without_sticky_actions(env_id, json_object("env_kwargs", env_kwargs))
@@ -89,9 +90,10 @@ def without_sticky_actions(env_id: str, kwargs: dict[str, Any]) -> tuple[dict[st
 
     What the player does is then what happens. Arguments given by the user stay.
     """
-    if _own_sticky(env_id) > 0 and STICKY not in kwargs:
-        return {**kwargs, STICKY: 0.0}, True
-    return dict(kwargs), float(kwargs.get(STICKY, 0.0) or 0.0) > 0
+    name = _sticky_name(env_id)
+    if _own_sticky(env_id) > 0 and name not in kwargs:
+        return {**kwargs, name: 0.0}, True
+    return dict(kwargs), float(kwargs.get(name, 0.0) or 0.0) > 0
 
 
 def sticky_probability(source: SourceConfig) -> float:
@@ -100,8 +102,9 @@ def sticky_probability(source: SourceConfig) -> float:
     The default of an Atari game counts where the recording does not say otherwise, also if the game's package is not
     installed: all ids of its fifth version begin at 0.25 (Machado et al. 2018).
     """
-    if STICKY in source.env_kwargs:
-        given = source.env_kwargs[STICKY]
+    name = _sticky_name(source.env_id)
+    if name in source.env_kwargs:
+        given = source.env_kwargs[name]
         # A recording may come from anywhere, and its arguments hold anything.
         return float(given) if isinstance(given, (int, float)) and 0 <= given <= 1 else 0.0
     if source.env_id in gym.registry:
@@ -118,6 +121,12 @@ def frame_rate(game: SourceGame) -> float:
     return float(game.metadata.get("render_fps") or 30.0) / game.source.frame_skip
 
 
+def _sticky_name(env_id: str) -> str:
+    return STICKY_OF.get(env_id.partition("/")[0], (STICKY, 0.0))[0]
+
+
 def _own_sticky(env_id: str) -> float:
-    spec = gym.registry.get(env_id)
+    namespace, spec = env_id.partition("/")[0], gym.registry.get(env_id)
+    if namespace in STICKY_OF:
+        return STICKY_OF[namespace][1]
     return 0.0 if spec is None else float(spec.kwargs.get(STICKY, 0.0) or 0.0)

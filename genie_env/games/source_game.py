@@ -77,6 +77,9 @@ class SourceGame(gym.Wrapper[np.ndarray, Any, Any, Any]):
         picture = observation if self._observation_is_picture else self.env.render()
         if not isinstance(picture, np.ndarray):
             raise ValueError(f"{self.source.env_id}: render() returned {type(picture).__name__}, expected a picture")
+        if picture.dtype.kind == "f" and 0 <= picture.min() <= picture.max() <= 1:
+            # Some games draw as plotting libraries do, with colours from 0 to 1.
+            picture = (picture * 255).round().astype(np.uint8)
         self._picture = picture
         return crop_resize(picture, self.source.crop, self.source.image_size, self.source.pad)
 
@@ -96,6 +99,8 @@ def make_source_game(source: SourceConfig, **overrides: Any) -> SourceGame:
         raise ValueError("this world names no source game (source.env_id is empty)")
     register_namespace(source.env_id)
     kwargs = {**source.env_kwargs, **overrides}
+    # What Gymnasium's checker says of somebody else's game is no matter of who plays it.
+    kwargs = {"disable_env_checker": True, **kwargs}
     env = gym.make(source.env_id, **kwargs)
     if not _is_picture(env.observation_space) and env.render_mode is None:
         env.close()

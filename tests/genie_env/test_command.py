@@ -44,6 +44,8 @@ WRONG: dict[str, str] = {
     "agents.dream_vs_real": "missing",
     "agents.error_analysis": "missing --out new",
     "agents.fit_action_map": "missing",
+    "agents.push_policy": "missing user/repo",
+    "training.import_frames": "missing --out new",
 }
 
 

@@ -27,6 +27,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(budget, "LEAST_MINUTES", 0.1)
     monkeypatch.setattr(game_plan, "LEAST_STEPS", 1500)
     monkeypatch.setattr(game_plan, "MOST_STEPS", 1500)
+    monkeypatch.setattr(game_plan, "LEARNER_MINUTES", 50)
     monkeypatch.setattr(probe, "PROBE_STEPS", 500)
     monkeypatch.setattr(speed, "UPDATES", 8)
     whole = command.evaluate

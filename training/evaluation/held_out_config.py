@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +11,7 @@ import tyro
 from genie_env.bundle import load_world
 from genie_env.config import SamplingConfig
 from genie_env.data.episodes import EpisodeStore
+from genie_env.games.modules import import_games
 from genie_env.games.registry import Game, game_for
 from training.data.token_store import TokenStore
 from training.evaluation.held_out import HeldOutPlay, read_held_out
@@ -58,8 +58,7 @@ class HeldOutConfig:
         Raises:
             ValueError: if world, recording or tokens cannot be read or do not fit each other.
         """
-        if self.module:
-            importlib.import_module(self.module)
+        import_games(self.module)
         world, store = load_world(self.world, self.device), EpisodeStore(self.data)
         tokens = None if self.tokens is None else TokenStore(self.tokens)
         return read_held_out(world, store, game or game_for(store.manifest.source.env_id), self.max_frames, tokens)

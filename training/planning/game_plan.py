@@ -32,19 +32,21 @@ LEARNING_SECONDS = 0.0025
 """Seconds that a learner takes for a step beside the game's own, on one core."""
 LEARNER_MINUTES = 0.7
 """Share of the recording's minutes after which a learner stops, however far it is."""
+SMALLEST, LARGEST = 40, 128
+"""Smallest and largest edge of a frame that is made of a whole patch for every pixel of a game that draws cells."""
 WIDE = 1.6
 """Proportion of edges from which a picture is padded to a square instead of stretched."""
 
 
 def plan_game(
-    probe: GameProbe, minutes: float, image_size: int = 64, module: str = "", choices: Choices = NONE
+    probe: GameProbe, minutes: float, image_size: int | None = None, module: str = "", choices: Choices = NONE
 ) -> Plan:
     """Plan a world of a game that can be played.
 
     Args:
         probe: what a first look at the game showed.
         minutes: budget of everything, recording and evaluation included.
-        image_size: edge of a frame in pixels.
+        image_size: edge of a frame in pixels; None chooses.
         module: module that registers the game.
         choices: what the user decided.
 
@@ -52,6 +54,8 @@ def plan_game(
         ImportError, ValueError: if there are too few minutes, or a player cannot play here.
     """
     planned = divide(minutes, learned_tokenizer=False, latent_action=False)
+    edge = max(probe.pictures_MHWC.shape[1:3])
+    image_size = image_size or fitting_size(edge)
     patch_size = choices.patch_size or TokenizerConfig().patch_size
     pad = _is_wide(probe.pictures_MHWC, choices.crop)
     if choices.crop or pad:
@@ -109,6 +113,12 @@ def steps_for(seconds: float, players: dict[str, float], steps_per_second: float
     each = sum(own.values()) / total / (RECORDERS * steps_per_second)
     each += sum(by_agents.values()) / total * (1 / steps_per_second + LEARNING_SECONDS)
     return max(LEAST_STEPS, min(MOST_STEPS, int(seconds * USED_OF_RECORDING / each)))
+
+
+def fitting_size(edge: int) -> int:
+    """Edge of a frame in pixels for pictures of ``edge`` pixels: of small ones each pixel becomes a whole patch."""
+    sizes = [edge * patch for patch in (TokenizerConfig().patch_size,) if SMALLEST <= edge * patch <= LARGEST]
+    return sizes[0] if sizes else TokenizerConfig().image_size
 
 
 def _is_wide(pictures_MHWC: np.ndarray, crop: Crop | None) -> bool:

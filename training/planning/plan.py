@@ -119,8 +119,10 @@ def reward_classes(facts: RecordingFacts) -> tuple[tuple[float, ...], int]:
 
 
 def _dynamics_size(tokenizer: TokenizerConfig, source: SourceConfig) -> dict[str, Any]:
-    # As many transformer positions as 64 tokens in groups of four have, whatever the size of a patch.
-    return {"group": max(2, tokenizer.side // 4), "num_actions": int(np.max(source.effects)) + 1}
+    # As near as can be to the 16 transformer positions that 64 tokens in groups of four have.
+    divisors = [group for group in range(1, tokenizer.side + 1) if tokenizer.side % group == 0]
+    nearest = min(divisors, key=lambda group: abs(tokenizer.side / group - 4))
+    return {"group": nearest, "num_actions": int(np.max(source.effects)) + 1}
 
 
 def _recording_findings(facts: RecordingFacts, store: EpisodeStore, tokenizer: TokenizerChoice) -> list[str]:
