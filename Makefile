@@ -13,7 +13,7 @@ PYTHON ?= $(shell for p in python3 python3.11 python3.12 python3.13 python3.14; 
 .DEFAULT_GOAL := help
 # Two installs at once would write the same environment.
 .NOTPARALLEL:
-.PHONY: help demo web test lint type format clean
+.PHONY: help demo web test lint type format package clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -37,6 +37,21 @@ type: $(VENV)/.stamp-dev ## check types (pyright fetches Node.js where there is 
 format: $(VENV)/.stamp-dev ## format and apply the safe fixes
 	$(VENV)/bin/ruff check --fix-only --exit-zero .
 	$(VENV)/bin/ruff format .
+
+# The clean environment is outside the repository, and is used from there: nothing of the source tree can be imported.
+package: $(VENV)/.stamp-dev ## build wheel and sdist into dist/, check them, and use the wheel in a clean environment
+	rm -rf dist
+	$(PY) -m build --no-isolation
+	$(VENV)/bin/twine check --strict dist/*
+	@set -e; clean=$$(mktemp -d); trap 'rm -rf "$$clean"' EXIT; \
+	$(PY) -m venv "$$clean/venv"; \
+	"$$clean/venv/bin/pip" install -q --disable-pip-version-check -c constraints.txt dist/*.whl; \
+	cd "$$clean"; \
+	venv/bin/pip check; \
+	venv/bin/genie-env info >/dev/null; \
+	venv/bin/genie-env rollout --steps 20 --out dreamed; \
+	venv/bin/genie-env training.record --help >/dev/null; \
+	echo "the wheel works in a clean environment, without any extra"
 
 clean: ## remove caches, build outputs and demo files; keeps .venv, data and runs
 	rm -rf build dist *.egg-info .pytest_cache .ruff_cache .hypothesis demo.mp4 demo.gif

@@ -19,10 +19,12 @@ import numpy as np
 import tyro
 
 from genie_env.command import run as run_command
+from genie_env.command import run_module, run_other
 from genie_env.envs.options import EnvOptions, OptionFlags
 from genie_env.frames import side_by_side
 from genie_env.hub_commands import Pull, Push, pull, push
 from genie_env.minari.commands import Minari, write_minari
+from genie_env.packages import OURS
 from genie_env.remote.commands import Serve, serve_world
 from genie_env.web.commands import Export, Web, export_world, make_page
 
@@ -137,10 +139,15 @@ class Bench:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command line; returns the exit status. Wrong input becomes one line on stderr and status 2."""
+    """Run a command line; returns the exit status. Wrong input becomes one line on stderr and status 2.
+
+    ``genie-env training.record …`` is ``python -m training.record …``, wherever it is started.
+    """
     words, others = list(sys.argv[1:] if argv is None else argv), commands_of_others()
+    if words and words[0].startswith(tuple(f"{name}." for name in OURS)):
+        return run_module(words)
     if words and words[0] in others:
-        return others[words[0]].load()(words[1:])
+        return run_other(others[words[0]], words[1:])
     actions = {
         Play: _play,
         Demo: _demo,
@@ -169,8 +176,8 @@ def commands_of_others() -> dict[str, EntryPoint]:
 
 
 def _mention(others: Iterable[str]) -> str:
-    names = [f"genie-env {name} --help" for name in sorted(others)]
-    return f" Further commands: {', '.join(names)}." if names else ""
+    names = [f"genie-env {name} --help" for name in [*sorted(others), "training.record", "agents.transfer"]]
+    return f" Further commands: {', '.join(names)} …"
 
 
 def _make(world: str, options: EnvOptions | None = None) -> gym.Env[Any, Any]:

@@ -11,10 +11,12 @@ import contextlib
 import dataclasses
 import io
 import os
+import runpy
 import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Any, get_args
 
@@ -22,6 +24,7 @@ import gymnasium.error
 import tyro
 
 from genie_env.games.modules import import_games
+from genie_env.packages import check_package
 
 WRONG_INPUT = (ValueError, ImportError, OSError, gymnasium.error.Error)
 """What a user can mend; every other exception is a bug and keeps its traceback."""
@@ -74,6 +77,7 @@ def run(
     name = prog or _started_as()
     arguments = list(sys.argv[1:] if argv is None else argv)
     try:
+        check_package(name.partition(".")[0])
         arguments = _import_modules(arguments, keep="module" in _field_names(config_class))
         about = "\n\n".join(part for part in (description, MODULES) if part)
         config = tyro.cli(config_class, prog=name, description=about, args=arguments)
@@ -176,3 +180,37 @@ def _print_what_the_console_can() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
+
+
+def run_module(words: Sequence[str]) -> int:
+    """Run a command of ``training`` or ``agents``, as ``python -m`` does, and return the exit status.
+
+    Args:
+        words: the module's name, ``training.record``, and the arguments of its command.
+    """
+    before, sys.argv = sys.argv, list(words)
+    try:
+        check_package(words[0].partition(".")[0])
+        runpy.run_module(words[0], run_name="__main__", alter_sys=True)
+    except SystemExit as stopped:
+        return stopped.code if isinstance(stopped.code, int) else 0
+    except ImportError as error:
+        return _report("genie-env", error)
+    finally:
+        sys.argv = before
+    return 0
+
+
+def run_other(entry: EntryPoint, words: Sequence[str]) -> int:
+    """Run a command that another package brings, and return the exit status.
+
+    Args:
+        entry: where it is.
+        words: its arguments.
+    """
+    try:
+        check_package(entry.module.partition(".")[0])
+        command = entry.load()
+    except ImportError as error:
+        return _report("genie-env", error)
+    return command(words)

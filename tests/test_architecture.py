@@ -16,7 +16,7 @@ PACKAGES = ("genie_env", "training", "agents")
 FILES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
 FLOORS: dict[str, tuple[tuple[str, ...], ...]] = {
     "genie_env": (
-        ("frames", "statistics", "tables"),
+        ("frames", "statistics", "tables", "packages"),
         ("files",),
         ("hub",),
         ("config", "measurement"),

@@ -23,6 +23,7 @@ from tests.helpers.paths import ROOT
 WRONG: dict[str, str] = {
     "training.record": "--env NoSuchGame-v0 --out new",
     "training.learn": "NoSuchGame-v0 --minutes 1",
+    "training.import_frames": "missing --out new",
     "training.join": "missing/one missing/two --out new",
     "training.train": "--recipe no_such_recipe",
     "training.train_tokenizer": "--data missing --out new",
@@ -45,7 +46,6 @@ WRONG: dict[str, str] = {
     "agents.error_analysis": "missing --out new",
     "agents.fit_action_map": "missing",
     "agents.push_policy": "missing user/repo",
-    "training.import_frames": "missing --out new",
 }
 
 
