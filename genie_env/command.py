@@ -81,7 +81,8 @@ def run(
         arguments = _import_modules(arguments, keep="module" in _field_names(config_class))
         about = "\n\n".join(part for part in (description, MODULES) if part)
         config = tyro.cli(config_class, prog=name, description=about, args=arguments)
-        function(config)
+        with _stoppable():
+            function(config)
         sys.stdout.flush()
     except BrokenPipeError:
         # The reader of the output has gone, as after `… | head`. Python flushes once more at exit.
@@ -102,6 +103,18 @@ def run(
     except KeyboardInterrupt:
         return KILLED + signal.SIGINT
     return 0
+
+
+@contextlib.contextmanager
+def _stoppable() -> Iterator[None]:
+    """Let SIGTERM and SIGHUP end a command as Ctrl-C does, by an exception: what is half written is removed."""
+
+    def stop(signum: int) -> None:
+        raise Interrupted(f"stopped by {signal.Signals(signum).name}", signum)
+
+    # Ctrl-C does so by itself, and asyncio takes it over only where nobody else has.
+    with on_stop_signal(stop, STOP_SIGNALS[1:]):
+        yield
 
 
 def _import_modules(arguments: list[str], keep: bool) -> list[str]:
@@ -145,7 +158,7 @@ class StopRequest:
 
 
 @contextlib.contextmanager
-def on_stop_signal(handle: Callable[[int], None]) -> Iterator[None]:
+def on_stop_signal(handle: Callable[[int], None], signals: Sequence[signal.Signals] = STOP_SIGNALS) -> Iterator[None]:
     """Call ``handle`` with the signal's number on Ctrl-C, SIGTERM and SIGHUP (the terminal is gone).
 
     A signal that this process was started to ignore, as by ``nohup``, stays ignored. Signals reach the main thread
@@ -154,7 +167,7 @@ def on_stop_signal(handle: Callable[[int], None]) -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = {s: signal.getsignal(s) for s in STOP_SIGNALS if signal.getsignal(s) is not signal.SIG_IGN}
+    before = {s: signal.getsignal(s) for s in signals if signal.getsignal(s) is not signal.SIG_IGN}
     for signum in before:
         signal.signal(signum, lambda received, _: handle(received))
     try:

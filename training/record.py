@@ -8,16 +8,17 @@ and the result does not depend on the number of workers.
 from __future__ import annotations
 
 import json
-import multiprocessing
 import shutil
+from contextlib import closing
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 from tqdm import tqdm
 
-from genie_env.command import run
+from genie_env.command import Interrupted, on_stop_signal, run
 from genie_env.config import SourceConfig
 from genie_env.data.description import describe
 from genie_env.data.episode_builder import EpisodeBuilder
@@ -29,6 +30,7 @@ from genie_env.games.recorded_source import json_object, recorded_source
 from genie_env.games.registry import Game, game_for
 from genie_env.games.source_game import SourceGame, make_source_game
 from training.data.agent_players import record_by_agents, require_agents, split_mixture
+from training.data.children import each
 from training.data.player_mixture import check_mixture, check_weights, default_mixture, make_player
 from training.engine.stage import Stage
 from training.engine.stamp import stamp_of
@@ -97,6 +99,7 @@ def record(config: RecordConfig, game: Game | None = None) -> EpisodeStore:
 
     Raises:
         ValueError: if the env offers no picture, nobody can play it, or the folder exists already.
+        Interrupted: on Ctrl-C, SIGTERM or SIGHUP; finished shards stay.
     """
     if config.steps < 1 or config.shard_steps < 2:
         raise ValueError(f"expected steps >= 1 and shard_steps >= 2, got {config.steps} and {config.shard_steps}")
@@ -110,11 +113,12 @@ def record(config: RecordConfig, game: Game | None = None) -> EpisodeStore:
     settings = {"steps": config.steps, "seed": config.seed, "shard_steps": config.shard_steps, "players": mixture}
     writer = EpisodeWriter(config.out, source, game.truth_names, settings)
     num_shards = -(-config.steps // config.shard_steps)
-    with writer.hold():
+    with on_stop_signal(partial(_stop, config)), writer.hold():
         missing = [i for i in range(num_shards) if not writer.has_shard(i)]
         jobs = [(writer, game, source, config, mixture, index) for index in missing]
-        with tqdm(total=num_shards, initial=num_shards - len(missing), desc="record", unit="shard") as bar:
-            for _ in _run(jobs, min(config.workers, len(jobs))):
+        bar = tqdm(total=num_shards, initial=num_shards - len(missing), desc="record", unit="shard")
+        with bar, closing(each(_record_shard, jobs, min(config.workers, len(jobs)))) as recorded:
+            for _ in recorded:
                 bar.update()
         return writer.finish(num_shards)
 
@@ -170,12 +174,8 @@ def _flags(config: RecordConfig, out: Path, steps: int) -> list[str]:
 STAGE = Stage("record", RecordConfig, record, proof="manifest.json")
 
 
-def _run(jobs: list[Any], workers: int) -> Any:
-    if workers <= 1:
-        yield from map(_record_shard, jobs)
-        return
-    with multiprocessing.get_context("spawn").Pool(workers) as pool:
-        yield from pool.imap_unordered(_record_shard, jobs)
+def _stop(config: RecordConfig, signum: int) -> NoReturn:
+    raise Interrupted(f"stopped; run the same command to go on ({config.out})", signum)
 
 
 def _record_shard(job: tuple[EpisodeWriter, Game, SourceConfig, RecordConfig, dict[str, float], int]) -> None:

@@ -16,6 +16,7 @@ import pytest
 from tyro.conf import OmitArgPrefixes
 
 from genie_env.command import STOP_SIGNALS, Interrupted, on_stop_signal, run
+from genie_env.files.atomic import whole_folder
 from genie_env.rollout.torch_runtime import CompileError
 from tests.helpers.paths import ROOT
 
@@ -216,6 +217,19 @@ def handlers() -> Iterator[None]:
     yield
     for signum, handler in before.items():
         signal.signal(signum, handler)
+
+
+@pytest.mark.parametrize("signum", STOP_SIGNALS)
+def test_a_signal_ends_every_command_as_ctrl_c_does(
+    signum: int, handlers: None, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    def work(_: object) -> None:
+        with whole_folder(tmp_path / "made") as partial:
+            (partial / "half").touch()
+            signal.raise_signal(signum)
+
+    assert run(work, Outer, argv=[], prog="x") == 128 + signum
+    assert len(capsys.readouterr().err.splitlines()) <= 1 and not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("signum", STOP_SIGNALS)

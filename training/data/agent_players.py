@@ -7,12 +7,11 @@ They live in the package ``agents``, which this one does not know; a process of 
 from __future__ import annotations
 
 import importlib.util
-import subprocess
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from genie_env.command import Interrupted, on_stop_signal
+from training.data import children
 
 LEARNER = "learner"
 POLICY = "policy:"
@@ -59,9 +58,7 @@ def record_by_agents(player: str, flags: Sequence[str]) -> None:
     of_player = [] if player == LEARNER else ["--policy", player.removeprefix(POLICY)]
     stopped: list[int] = []
     # In a group of its own, so that Ctrl-C in a terminal reaches it once, from here.
-    with subprocess.Popen(
-        [sys.executable, "-m", "agents.record_learner", *flags, *of_player], process_group=0
-    ) as process:
+    with children.command("agents.record_learner", [*flags, *of_player]) as process:
 
         def stop(signum: int) -> None:
             stopped.append(signum)

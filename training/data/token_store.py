@@ -189,8 +189,13 @@ class TokenWriter:
         claim_folder(self._partial / "settings.json", dict(settings or {}))
 
     def has_shard(self, shard: int) -> bool:
-        """Whether a shard was finished before."""
-        return self._shard_json(shard).exists()
+        """Whether a shard was finished before and is undamaged."""
+        try:
+            recorded = read_json(self._shard_json(shard), "checksums")
+            paths = [array_path(self._partial, shard, name) for name in ARRAYS]
+            return recorded == {path.name: checksum(path) for path in paths}
+        except FileError:
+            return False
 
     def write_shard(self, shard: int, episodes: list[TokenEpisode]) -> None:
         """Write all episodes of a shard; they count only once its JSON file of checksums is in place.

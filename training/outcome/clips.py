@@ -95,7 +95,8 @@ def dream_clips(
     for frames, size in enumerate(tqdm(sizes, desc="dreamed clips", unit="length"), start=1):
         real = clips.take(clips.draw(rng, int(size)), LEAD)
         tokens_BTN = real.tokens_BTN.clone()
-        for rows in torch.arange(int(size)).split(64):
+        # Of few clips some lengths get none, and a dream without rows does not begin.
+        for rows in torch.arange(int(size)).split(64) if size else ():
             keys_B = torch.from_numpy(rng.integers(2**62, size=len(rows)))
             tokens_BTN[rows] = dream_last_frames(
                 dynamics, real.tokens_BTN[rows], real.actions_BT[rows], frames, sampling, keys_B

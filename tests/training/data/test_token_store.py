@@ -157,6 +157,22 @@ def test_killed_tokenizing_goes_on_to_the_identical_store(
         assert path.read_bytes() == (tmp_path / "tokens" / path.name).read_bytes(), path.name
 
 
+@pytest.mark.parametrize("damaged", ["00000.tokens.npy", "00001.rewards.npy", "00001.json"])
+def test_a_damaged_shard_of_an_interrupted_tokenizing_is_made_again(
+    damaged: str, tiny_world: TinyWorld, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(TokenWriter, "finish", lambda self: None)
+        tokenize(config(tiny_world, tmp_path / "tokens"))
+    path = tmp_path / "tokens.partial" / damaged
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 1
+    path.write_bytes(data)
+    tokenize(config(tiny_world, tmp_path / "tokens"))
+    for whole in (tiny_world.run / "tokens").iterdir():
+        assert whole.read_bytes() == (tmp_path / "tokens" / whole.name).read_bytes(), whole.name
+
+
 def test_tokens_of_other_settings_are_not_mixed(
     tiny_world: TinyWorld, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -162,6 +162,13 @@ def test_dreamed_clips_keep_the_recording_s_labels_and_first_frame_and_drop_what
     assert torch.equal(every.tokens_BTN, again.tokens_BTN)
 
 
+@pytest.mark.parametrize("count", [0, 1, LENGTH - 2])
+def test_fewer_dreams_than_lengths_are_dreamed_too(count: int, clips: OutcomeClips) -> None:
+    dynamics = random_world().dynamics
+    dreamed = dream_clips(dynamics, SamplingConfig(), clips, np.random.default_rng(0), count, tolerance=64)
+    assert dreamed.tokens_BTN.shape == (count, LENGTH, 64)
+
+
 def test_judging_an_episode_is_judging_its_windows() -> None:
     head = OutcomeHead(OutcomeConfig(vocab_size=VOCAB, token_dim=4, width=16)).eval()
     tokens_TN = torch.randint(VOCAB, (9, 64), generator=torch.Generator().manual_seed(0))
