@@ -51,6 +51,8 @@ def _facts(world: World) -> Iterator[tuple[str, str]]:
         top, bottom, left, right = source.crop
         yield "cut from", f"rows {top} to {bottom} and columns {left} to {right} of the game's picture"
     yield "learned from", f"{'recorded' if config.recorded_actions else 'inferred'} actions"
+    if source.unknown:
+        yield "not known", source.unknown
     count, length = world.starts.tokens_SPN.shape[:2]
     yield "starts", f"{count} recorded beginnings of {length} frames"
     yield "format", str(config.format_version)

@@ -52,6 +52,8 @@ class Metric(_Named):
     SSIM = "ssim", "SSIM"
     EXACT_FRAMES = "exact_frames", "frames exact"
     PIXELS_KEPT = "pixels_kept", "{sprite} pixels kept"
+    TOKEN_FLIPS = "token_flips", "tokens that flip on an unchanged patch"
+    """Share of the patches that look the same in two consecutive frames and have another token all the same."""
     TOKENS_IN_USE = "tokens_in_use"
     VOCABULARY_SHARE = "vocabulary_share", "tokens in use, share of the vocabulary"
     TOKEN_PERPLEXITY = "token_perplexity", "tokens in use, perplexity"

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from genie_env.bundle import load_world, save_world
+from genie_env.config import SourceConfig
 from genie_env.measurement import MEASUREMENTS, Measurement, stored_measurements, tables
 from genie_env.tables import markdown_table
 from genie_env.world import World
@@ -33,22 +34,31 @@ def model_card(world: World) -> str:
     networks = [
         ("tokenizer", f"{c.tokenizer.kind}, {c.tokenizer.vocab_size} tokens", f"{sizes['tokenizer']:,}"),
         ("dynamics", layers, f"{sizes['dynamics']:,}"),
-        ("outcome head", f"rewards {list(c.outcome.rewards)}", f"{sizes['outcome']:,}"),
     ]
+    if c.outcome is not None:
+        networks.append(("outcome head", f"rewards {list(c.outcome.rewards)}", f"{sizes['outcome']:,}"))
     if c.latent_action is not None:
         codes = f"{c.latent_action.num_actions} codes"
         networks.insert(1, ("latent action model", codes, f"{sizes['latent_action']:,}"))
     parts = [
         f"# World: {c.name}\n",
-        f"A Genie Env world learned from recordings of `{c.source.env_id}` (`{json.dumps(c.source.env_kwargs)}`).\n",
+        f"A Genie Env world learned from {_recordings(c.source)}.\n",
         markdown_table(("network", "kind", "values"), networks),
         f"Sampling defaults: temperature {c.sampling.temperature:g}, top_p {c.sampling.top_p:g}, "
         f"{c.sampling.decode_steps} decoding steps. The dynamics learned from "
         f"{'recorded' if c.recorded_actions else 'inferred'} actions.\n",
     ]
+    if c.source.unknown:
+        parts.append(f"Not known: {c.source.unknown}.\n")
     other = [(name, value) for name, value in c.metrics.items() if not isinstance(value, (dict, list))]
     if other:
         parts.append(markdown_table(("measured", "value"), other))
     for experiment, header, rows in tables(stored_measurements(c.metrics)):
         parts += [f"## {experiment}\n", markdown_table(header, rows)]
     return "\n".join(parts)
+
+
+def _recordings(source: SourceConfig) -> str:
+    if not source.env_id:
+        return "recordings of a game that is not named"
+    return f"recordings of `{source.env_id}` (`{json.dumps(source.env_kwargs)}`)"

@@ -12,7 +12,7 @@ from torch import nn
 from genie_env.config import NETWORKS, SamplingConfig, WorldConfig
 from genie_env.frames import check_frames
 from genie_env.models.latent_action import LatentActionModel
-from genie_env.models.outcome import OutcomeHead
+from genie_env.models.outcome import OutcomeHead, UnknownOutcome
 from genie_env.models.registry import make_dynamics, make_tokenizer
 from genie_env.rollout.action_inference import most_likely_actions
 from genie_env.rollout.engine import RolloutEngine
@@ -26,7 +26,7 @@ class Prompts(NamedTuple):
 
 
 class World(nn.Module):
-    """Tokenizer, latent action model (where it needs one), dynamics and outcome head of one game.
+    """Tokenizer, latent action model (where it needs one), dynamics and outcome head (where one is known) of one game.
 
     Frames are uint8 [B, T, H, W, 3] on the outside; tensors or arrays go in, tensors come out. Several environments
     may share a world: :meth:`replace` makes another one instead of changing it.
@@ -47,7 +47,7 @@ class World(nn.Module):
         self.tokenizer = make_tokenizer(config.tokenizer)
         self.latent_action = None if config.latent_action is None else LatentActionModel(config.latent_action)
         self.dynamics = make_dynamics(config.dynamics)
-        self.outcome = OutcomeHead(config.outcome)
+        self.outcome = UnknownOutcome() if config.outcome is None else OutcomeHead(config.outcome)
         self.requires_grad_(False).eval()
 
     @property

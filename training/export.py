@@ -49,13 +49,13 @@ class ExportConfig(JsonConfig):
     dynamics_path: Path | None = None
     """Finished dynamics, where it is not the run's."""
     outcome_path: Path | None = None
-    """Finished outcome head, where it is not the run's."""
+    """Finished outcome head, where it is not the run's; not needed where rewards and ends are not known."""
     name: str = ""
     """Name of the world; the default is the folder's."""
     sampling: SamplingConfig = SamplingConfig()
     """Sampling defaults of the world."""
     num_labels: int = 200
-    """Labelled transitions for the map of inferred actions (0: no map, latent actions only)."""
+    """Labelled transitions for the map of inferred actions (0: no map, latent actions only); none without actions."""
     num_starts: int = 128
     """Number of start prompts."""
     start_frames: int = 8
@@ -75,13 +75,12 @@ def export(config: ExportConfig) -> Path:
     found = {
         stage.network: stage.load(folders[stage.name])
         for stage in NETWORK_STAGES
-        # A dynamics of recorded actions says itself which action a clip shows.
-        if stage.network != "latent_action" or not tokens.recorded_actions or stage.is_done(folders[stage.name])
+        if _is_needed(stage, store, tokens, folders[stage.name])
     }
     episodes = tokens.episodes("train")
     world_config = WorldConfig(
         name=config.name or config.out.name,
-        **{"latent_action": None, **{name: size for name, (_, size) in found.items()}},
+        **{"latent_action": None, "outcome": None, **{name: size for name, (_, size) in found.items()}},
         source=store.manifest.source,
         sampling=config.sampling,
         action_map=_action_map(config, store, tokens),
@@ -94,15 +93,23 @@ def export(config: ExportConfig) -> Path:
     return save_world(world, config.out, card=model_card(world), replace=config.replace)
 
 
+def _is_needed(stage: Stage, store: EpisodeStore, tokens: TokenStore, folder: Path) -> bool:
+    """Whether a world of this recording has a stage's network."""
+    if stage.network == "outcome":
+        return store.manifest.source.has_outcomes
+    # A dynamics of recorded actions says itself which action a clip shows.
+    return stage.network != "latent_action" or not tokens.recorded_actions or stage.is_done(folder)
+
+
 def _folders(config: ExportConfig) -> dict[str, Path]:
     """Folder of each stage of a run, by its name."""
     folders = {}
     for stage in STAGES:
         name = next(name for name, source in STAGE.inputs.items() if source == stage.name)
         folder = getattr(config, name) or (config.run and stage.folder(config.run))
-        if folder is None and stage.network != "latent_action":
+        if folder is None and stage.network not in ("latent_action", "outcome"):
             raise ValueError(f"{name}: expected a folder, or --run with those of all stages")
-        folders[stage.name] = folder or Path("no latent action model")
+        folders[stage.name] = folder or Path(f"no {stage.name}")
     return folders
 
 
@@ -148,7 +155,7 @@ def _action_map(config: ExportConfig, store: EpisodeStore, tokens: TokenStore) -
     effects, num_actions = store.manifest.source.effects, tokens.manifest.num_actions
     if tokens.recorded_actions:
         return ActionMapConfig.from_effects(effects, num_actions)
-    if config.num_labels == 0:
+    if config.num_labels == 0 or not store.manifest.source.has_actions:
         return None
     episodes = tokens.episodes("train")
     latent = np.concatenate([e.actions_T[:-1] for e in episodes])

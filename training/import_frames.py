@@ -21,10 +21,7 @@ from genie_env.command import run
 from genie_env.data.episodes import EpisodeStore
 from training.sources.choice import open_source
 from training.sources.importing import write_recording
-from training.sources.reader import Report, Wanted
-
-SHOWN = 40
-"""Lines of the report of each kind; the rest is counted."""
+from training.sources.reader import Wanted, described
 
 
 @dataclass(frozen=True)
@@ -90,23 +87,6 @@ def wanted(config: ImportConfig) -> Wanted:
         action_codes=config.action_codes,
         pictures=config.pictures,
     )
-
-
-def described(report: Report) -> str:
-    """The report as text."""
-    lines = [f"used: {len(report.used)}", *_some([f"{name}: {facts}" for name, facts in report.used])]
-    if report.left_out:
-        lines += [f"left out: {len(report.left_out)}", *_all([f"{name}: {reason}" for name, reason in report.left_out])]
-    return "\n".join([*lines, *report.notes])
-
-
-def _all(lines: list[str]) -> list[str]:
-    return [f"  {line}" for line in lines]
-
-
-def _some(lines: list[str]) -> list[str]:
-    shown = _all(lines[:SHOWN])
-    return [*shown, f"  … and {len(lines) - SHOWN} more"] if len(lines) > SHOWN else shown
 
 
 if __name__ == "__main__":

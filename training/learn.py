@@ -29,11 +29,14 @@ from training.planning.budget import divide, minutes_for, updates_for
 from training.planning.choices import NONE, Choices
 from training.planning.dynamics_choice import choose_drawing, choose_schedule, token_facts
 from training.planning.game_plan import plan_game
+from training.planning.gameplay import import_gameplay, plan_gameplay
 from training.planning.plan import Plan, refine, use_recording
 from training.planning.probe import probe_game
 from training.planning.progress import Progress, read_progress, timed, write_progress
 from training.planning.speed import seconds_per_update
 from training.recipes import RECIPES, Recipe, find_recipe, write_recipe
+from training.sources.choice import is_foreign
+from training.sources.reader import Wanted
 from training.train import PIPELINE, is_finished, stage_configs
 
 BYTES_PER_FRAME = 3 * 1.1
@@ -42,6 +45,8 @@ DREAMS_PER_MINUTE, LEAST_DREAMS = 25, 200
 """Dreamed clips that the outcome head learns from, for each minute of the budget."""
 FITTED = ("tokenizer", "latent_action", "dynamics", "outcome")
 """Stages whose number of updates follows from their minutes."""
+NAMING = 0.25
+"""Updates that learn the names of latent actions, for each update before."""
 HORIZONS = (1, 5, 10, 20, 50)
 REPORTED = (
     Metric.EFFECT_RECALL,
@@ -58,7 +63,8 @@ class LearnConfig:
     """Make a world of a game or a recording."""
 
     source: tyro.conf.Positional[str]
-    """Gymnasium id of a game, folder of a recording, or a recipe: its name or TOML file."""
+    """Gymnasium id of a game, folder of a recording, a recipe (its name or TOML file), or gameplay that somebody else
+    recorded: a film, a folder of films, .npz, minari:ID, the folder of a data set (docs/films.md)."""
     minutes: float = 60.0
     """Minutes for everything: recording, training and measuring."""
     out: Path | None = None
@@ -120,10 +126,22 @@ def is_recipe(source: str) -> bool:
     return source in RECIPES or source.endswith(".toml")
 
 
+def is_gameplay(source: str) -> bool:
+    """Whether a source is gameplay that somebody else recorded: a film, arrays, a data set."""
+    return is_foreign(source) and not is_recipe(source)
+
+
+def _wanted(config: LearnConfig) -> Wanted:
+    """What a recording made of other people's gameplay shall be like."""
+    return Wanted(image_size=config.image_size, crop=config.choices.crop)
+
+
 def _first_plan(config: LearnConfig, data: Path) -> tuple[Plan, tuple[str, ...]]:
     """What is planned before any work, and what is not to be decided any more."""
     if is_recording(config.source):
         return use_recording(EpisodeStore(data), config.minutes), ()
+    if is_gameplay(config.source):
+        return plan_gameplay(config.source, _wanted(config), config.minutes), ()
     if is_recipe(config.source):
         recipe = dataclasses.replace(find_recipe(config.source), module=config.module)
         stages = ", ".join(stage for stage in FITTED if getattr(recipe, stage) is not None)
@@ -184,11 +202,21 @@ class _Learning:
     def _stage(self, progress: Progress, name: str) -> Progress:
         """Run one stage, unless it is finished; the stages before it are."""
         stage, config = self._settings(progress.recipe)[name]
+        if name == "record" and is_gameplay(self.config.source):
+            return self._import(progress)
         if is_finished(stage, config.out, config):
             return progress
         with timed(self.folder, progress, name) as after:
             stage.train(config)
         print(f"{name}: finished after {after[0].spent[name]:.1f} min", flush=True)
+        return after[0]
+
+    def _import(self, progress: Progress) -> Progress:
+        """Turn gameplay that somebody else recorded into a recording, if that was not done before."""
+        if is_recording(str(self.data)):
+            return progress
+        with timed(self.folder, progress, "record") as after:
+            import_gameplay(progress.source, _wanted(self.config), self.data)
         return after[0]
 
     def _settings(self, recipe: Recipe) -> dict[str, tuple[Stage, Any]]:
@@ -208,9 +236,14 @@ class _Learning:
                 recipe = dataclasses.replace(recipe, outcome_training={**recipe.outcome_training, **dreams})
             seconds = seconds_per_update(stage, self._settings(recipe)[stage][1])
             left = minutes_for(stage, self.config.minutes, progress.spent, progress.planned)
+            if stage == "latent_action":
+                left /= 1 + NAMING
             updates = (self.config.choices.updates if stage == "dynamics" else None) or updates_for(left, seconds)
             loop = dataclasses.replace(getattr(recipe, loop_name), n_updates=updates, seed=self.config.seed)
             recipe = dataclasses.replace(recipe, **{loop_name: loop})
+            if stage == "latent_action":
+                naming = {"round_updates": max(1, int(NAMING * updates))}
+                recipe = dataclasses.replace(recipe, latent_action_training={**recipe.latent_action_training, **naming})
             if stage == "dynamics":
                 recipe, reason = choose_schedule(recipe, loop.n_updates)
                 print(f"chosen: {reason}", flush=True)

@@ -81,7 +81,9 @@ def stage_configs(recipe: Recipe, data: Path, run: Path, out: Path, compile: boo
     if recipe.game is not None:
         register_game(replace(game_for(recipe.env), source=recipe.game))
     given = {"dynamics": {"compile": compile}}
-    stages = [stage for stage in PIPELINE if stage.network != "latent_action" or recipe.latent_action is not None]
+    without = {"latent_action"} if recipe.latent_action is None else set()
+    without |= set() if recipe.has_outcomes else {"outcome"}
+    stages = [stage for stage in PIPELINE if stage.network not in without]
     folders = {stage.name: stage.folder(run) for stage in stages} | {"record": data, "export": out}
     return [(stage, recipe.configure(stage, folders, **given.get(stage.name, {}))) for stage in stages]
 

@@ -151,7 +151,7 @@ class UncachedDreams:
     def step(self, sampling: SamplingConfig, actions_B: torch.Tensor, temperature_B: torch.Tensor) -> torch.Tensor:
         """Play one latent action per row; returns the next frame's tokens int64 [B, N]."""
         dynamics, outcome = self.world.dynamics, self.world.outcome
-        window, context = dynamics.config.window, outcome.config.context_frames
+        window, context = dynamics.config.window, outcome.context_frames
         current_BN = self.tokens_BTN[:, -1]
         self.actions_BT = torch.cat([self.actions_BT, actions_B[:, None]], dim=1)[:, -window:]
         features_BGD = dynamics.trunk(self.tokens_BTN[:, -window:], self.actions_BT)[:, -1]

@@ -81,6 +81,16 @@ class SourceConfig(JsonConfig):
         found = [number for number, name in enumerate(self.action_meanings) if name.upper() in NOTHING]
         return found[0] if found else None
 
+    @property
+    def unknown(self) -> str:
+        """What is not known of the game, and what that means for who plays it; empty where everything is."""
+        unknown = []
+        if not self.has_actions:
+            unknown.append("which actions were played, so there are latent ones only")
+        if not self.has_outcomes:
+            unknown.append("rewards and ends, so rewards are 0 and no episode ends by itself")
+        return "; ".join(unknown)
+
 
 @dataclass(frozen=True)
 class ActionMapConfig(JsonConfig):
@@ -149,7 +159,8 @@ class WorldConfig(JsonConfig):
     latent_action: LatentActionConfig | None
     """None: the dynamics learned from recorded actions and itself says which action a clip shows."""
     dynamics: DynamicsConfig
-    outcome: OutcomeConfig
+    outcome: OutcomeConfig | None
+    """None: neither rewards nor ends are known of the game; dreams give 0 and go on."""
     source: SourceConfig
     sampling: SamplingConfig = SamplingConfig()
     action_map: ActionMapConfig | None = None
@@ -163,10 +174,19 @@ class WorldConfig(JsonConfig):
             self.format_version == FORMAT_VERSION,
             f"world format {self.format_version}: this version of genie_env reads format {FORMAT_VERSION}",
         )
-        vocab = {self.tokenizer.vocab_size, self.dynamics.vocab_size, self.outcome.vocab_size}
+        readers = [reader for reader in (self.tokenizer, self.dynamics, self.outcome) if reader is not None]
+        vocab = {reader.vocab_size for reader in readers}
         _require(len(vocab) == 1, f"tokenizer, dynamics and outcome disagree on vocab_size: {sorted(vocab)}")
-        tokens = {self.tokenizer.num_tokens, self.dynamics.num_tokens, self.outcome.num_tokens}
+        tokens = {reader.num_tokens for reader in readers}
         _require(len(tokens) == 1, f"tokenizer, dynamics and outcome disagree on tokens per frame: {sorted(tokens)}")
+        _require(
+            (self.outcome is not None) == self.source.has_outcomes,
+            "outcome: expected an OutcomeConfig where source.has_outcomes is true, and none where it is false",
+        )
+        _require(
+            self.source.has_actions or not self.recorded_actions,
+            "recorded_actions: expected false, for source.has_actions is false",
+        )
         if self.latent_action is not None:
             _require(
                 self.latent_action.num_actions == self.dynamics.num_actions,

@@ -42,6 +42,11 @@ class OutcomeHead(nn.Module):
         self.out = nn.Linear(c.width, len(c.rewards) + 1)
         self.register_buffer("rewards_R", torch.tensor(c.rewards), persistent=False)
 
+    @property
+    def context_frames(self) -> int:
+        """Frames it reads, the one just reached included."""
+        return self.config.context_frames
+
     def forward(self, tokens_BCN: torch.Tensor) -> OutcomeLogits:
         """int64 tokens [B, context_frames, N], oldest first (the first frame repeats where there are fewer)."""
         x = self.embed(tokens_BCN).permute(0, 2, 1, 3).flatten(2)
@@ -56,6 +61,17 @@ class OutcomeHead(nn.Module):
         """Most likely reward float [B] and whether the episode ended, bool [B]."""
         logits = self(tokens_BCN)
         return self.rewards_R[logits.reward_BR.argmax(-1)], logits.terminated_B > 0
+
+
+class UnknownOutcome(nn.Module):
+    """Stands where neither rewards nor ends are known: no step gives a reward, and none ends the episode."""
+
+    context_frames = 1
+
+    def predict(self, tokens_BCN: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """0, float [B], and False, bool [B]."""
+        rows = len(tokens_BCN)
+        return tokens_BCN.new_zeros(rows, dtype=torch.float32), tokens_BCN.new_zeros(rows, dtype=torch.bool)
 
 
 @torch.inference_mode()

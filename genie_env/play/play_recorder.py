@@ -112,7 +112,7 @@ def _recorded_actions(config: WorldConfig, action_type: str) -> tuple[SourceConf
         return config.source, config.action_map
     codes = tuple(range(config.dynamics.num_actions))
     names = tuple(f"LATENT_{code}" for code in codes)
-    return dataclasses.replace(config.source, action_meanings=names, effects=codes, keys={}), None
+    return dataclasses.replace(config.source, action_meanings=names, effects=codes, keys={}, has_actions=True), None
 
 
 def _cut(episode: Episode) -> list[Episode]:

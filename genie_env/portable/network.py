@@ -158,8 +158,8 @@ class Dynamics:
 class Outcome:
     """Reward and end from the frames up to the one just reached, whose tokens are in the picture's order."""
 
-    def __init__(self, graph: Graph, bundle: Bundle) -> None:
-        self.graph, self.config = graph, bundle.config.outcome
+    def __init__(self, graph: Graph, bundle: Bundle, config: OutcomeConfig) -> None:
+        self.graph, self.config = graph, config
         self.weights = Weights(graph, bundle, "outcome", outcome_shapes(self.config))
 
     def judge(self, tokens_BCN: Value) -> tuple[Value, Value]:
@@ -184,6 +184,18 @@ class Outcome:
 
     def _silu(self, x: Value) -> Value:
         return x * self.graph.op("Sigmoid", x)
+
+
+class UnknownOutcome:
+    """Stands where neither rewards nor ends are known."""
+
+    def __init__(self, graph: Graph) -> None:
+        self.graph = graph
+
+    def judge(self, tokens_BCN: Value) -> tuple[Value, Value]:
+        """0, float [B], and False, bool [B]."""
+        none_B = tokens_BCN.last(1).remove(1).sum(1) < 0
+        return none_B.cast(np.float32), none_B
 
 
 def rotations(width: int, window: int) -> tuple[np.ndarray, np.ndarray]:

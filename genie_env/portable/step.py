@@ -22,7 +22,7 @@ from genie_env.portable.drawing import Uniform, diversify, draw_frame, lanes
 from genie_env.portable.graph import Graph, Value
 from genie_env.portable.kinds import require_known
 from genie_env.portable.libraries import ModelProto
-from genie_env.portable.network import Dynamics, Memory, Outcome, group_order
+from genie_env.portable.network import Dynamics, Memory, Outcome, UnknownOutcome, group_order
 
 CONTRACT = 1
 """Version of the names, types and meanings of inputs and outputs."""
@@ -47,7 +47,8 @@ def step_model(bundle: Bundle, options: StepOptions) -> ModelProto:
     """
     graph, config, sampling = Graph(), bundle.config, options.sampling
     require_known(config)
-    network, outcome = Dynamics(graph, bundle), Outcome(graph, bundle)
+    network = Dynamics(graph, bundle)
+    outcome = UnknownOutcome(graph) if config.outcome is None else Outcome(graph, bundle, config.outcome)
     given = _inputs(graph, config, options.diversity_window)
     order = group_order(config.dynamics)
     uniform = Uniform(graph, given.key_B, given.step_B, lanes(order, sampling.decode_steps))
@@ -107,7 +108,7 @@ def _inputs(graph: Graph, config: WorldConfig, window: int) -> _Inputs:
 
 def tokens_shape(config: WorldConfig) -> tuple[int, int]:
     """Frames and tokens of a row's ``tokens``."""
-    return config.outcome.context_frames, config.dynamics.num_tokens
+    return 1 if config.outcome is None else config.outcome.context_frames, config.dynamics.num_tokens
 
 
 def memory_shape(config: DynamicsConfig) -> tuple[int, int, int]:
@@ -123,7 +124,7 @@ def _metadata(bundle: Bundle, options: StepOptions) -> dict[str, str]:
         "contract": str(CONTRACT),
         "world": config.name,
         "dynamics_sha256": bundle.checksum("dynamics.safetensors"),
-        "outcome_sha256": bundle.checksum("outcome.safetensors"),
+        "outcome_sha256": "" if config.outcome is None else bundle.checksum("outcome.safetensors"),
         "action_type": options.action_type,
         "num_actions": str(latent_table(config, options.action_type).shape[1]),
         "temperature": str(options.sampling.temperature),

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import torch
 
 from genie_env.config import SamplingConfig
-from genie_env.models.outcome import OutcomeHead
+from genie_env.models.outcome import OutcomeHead, UnknownOutcome
 from genie_env.models.protocols import TokenWorldModel
 from genie_env.rollout.sampling import LANE_ORDER, LANE_TOKENS, counter_uniform, decide, draw_tokens
 
@@ -68,7 +68,9 @@ class Rollout(NamedTuple):
 class RolloutEngine:
     """Advances dreams of a dynamics model and reads rewards and ends with an outcome head."""
 
-    def __init__(self, dynamics: TokenWorldModel, outcome: OutcomeHead | None, sampling: SamplingConfig) -> None:
+    def __init__(
+        self, dynamics: TokenWorldModel, outcome: OutcomeHead | UnknownOutcome | None, sampling: SamplingConfig
+    ) -> None:
         """Bind the networks.
 
         Args:
@@ -198,7 +200,7 @@ class RolloutEngine:
     @property
     def _context(self) -> int:
         """Frames that the outcome head reads, the present one included."""
-        return 1 if self.outcome is None else self.outcome.config.context_frames
+        return 1 if self.outcome is None else self.outcome.context_frames
 
     def _temperatures(self, temperature_B: torch.Tensor | None, rows: int) -> torch.Tensor:
         if temperature_B is not None:

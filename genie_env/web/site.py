@@ -14,16 +14,11 @@ from genie_env.bundle import STARTS, Bundle, read_starts
 from genie_env.config import WorldConfig
 from genie_env.files.atomic import whole_folder, write_json
 from genie_env.portable.export import export
-from genie_env.portable.step import CONTRACT, StepOptions, memory_shape
+from genie_env.portable.step import CONTRACT, StepOptions, memory_shape, tokens_shape
 from genie_env.web.ort_web import copy_ort_web, find_ort_web
 from genie_env.window.keyboard import key_table
 
 PAGE = Path(__file__).parent / "page"
-WEIGHTS = {
-    "step.onnx": ["dynamics.safetensors", "outcome.safetensors"],
-    "pictures.onnx": ["tokenizer.safetensors"],
-}
-"""Graphs of a page, and the bundle's files to which each points."""
 
 
 def write_site(
@@ -48,7 +43,7 @@ def write_site(
         copy_ort_web(source, partial / "runtime")
         world = partial / "world"
         world.mkdir()
-        for name in (*itertools.chain(*WEIGHTS.values()), STARTS):
+        for name in (*itertools.chain(*weights(bundle.config).values()), STARTS):
             shutil.copyfile(bundle.folder / name, world / name)
         # The copies are what the graphs point to, so they are checked here, and not the originals.
         copied = bundle._replace(folder=world)
@@ -75,17 +70,23 @@ def describe(bundle: Bundle, options: StepOptions) -> dict[str, Any]:
         "actions": names,
         "keys": keys,
         "noop": noop,
-        "rewards": list(config.outcome.rewards),
+        "rewards": [] if config.outcome is None else list(config.outcome.rewards),
         "temperature": options.sampling.temperature,
-        "context": config.outcome.context_frames,
+        "context": tokens_shape(config)[0],
         "window": options.diversity_window,
         "places": places,
         "frames": frames,
         "width": width,
         "layers": config.dynamics.num_layers,
         "starts": {"count": len(tokens), "frames": tokens.shape[1], "tokens": tokens.shape[2]},
-        "weights": WEIGHTS,
+        "weights": weights(config),
     }
+
+
+def weights(config: WorldConfig) -> dict[str, list[str]]:
+    """Graphs of a page, and the bundle's files to which each points."""
+    read = ["dynamics"] if config.outcome is None else ["dynamics", "outcome"]
+    return {"step.onnx": [f"{name}.safetensors" for name in read], "pictures.onnx": ["tokenizer.safetensors"]}
 
 
 def actions(config: WorldConfig, action_type: str) -> tuple[list[str], dict[str, int], int | None]:

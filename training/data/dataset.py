@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from genie_env.data.clips import ClipPlaces
-from genie_env.data.episodes import EpisodeStore
+from genie_env.data.episodes import NO_ACTION, EpisodeStore
 from genie_env.games.registry import merged_effects
 from training.data.token_store import TokenStore
 
@@ -139,5 +139,7 @@ def background(store: EpisodeStore, samples: int = 512) -> np.ndarray:
 
 
 def effect_labels(store: EpisodeStore, actions: torch.Tensor) -> torch.Tensor:
-    """Merged effect of each real action, int64."""
+    """Merged effect of each real action, int64; -1 where no action is known."""
+    if not store.manifest.source.has_actions:
+        return torch.full_like(actions, NO_ACTION)
     return torch.from_numpy(merged_effects(store.manifest.source))[actions]

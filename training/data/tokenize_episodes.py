@@ -61,6 +61,8 @@ def tokenize(config: TokenizeConfig) -> TokenStore:
     """
     store = EpisodeStore(config.data)
     tokenizer, _ = load_network(config.video_tokenizer_path, "tokenizer")
+    if config.recorded_actions and not store.manifest.source.has_actions:
+        raise ValueError(f"{config.data}: has no recorded actions; expected a latent action model to infer them with")
     if config.lam_path is None and not config.recorded_actions:
         raise ValueError("lam_path: expected a latent action model to infer actions with, or recorded_actions")
     lam = None
@@ -102,7 +104,7 @@ def _manifest(
     config: TokenizeConfig, store: EpisodeStore, tokenizer: VideoTokenizer, lam: LatentActionModel | None
 ) -> TokenManifest:
     effects = merged_effects(store.manifest.source)
-    num_actions = int(effects.max()) + 1 if lam is None else lam.config.num_actions
+    num_actions = int(effects.max(initial=0)) + 1 if lam is None else lam.config.num_actions
     if config.recorded_actions and len(set(effects)) > num_actions:
         raise ValueError(
             f"recorded_actions: expected at most {num_actions} effects, one for each latent action, "

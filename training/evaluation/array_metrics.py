@@ -6,11 +6,14 @@ Each returns one number for every frame or row; intervals are computed from them
 from __future__ import annotations
 
 import hashlib
+import math
 
 import numpy as np
 from scipy import ndimage
 
 _CHUNK = 256
+UNCHANGED = 7
+"""Difference of a colour channel, of 255, up to which a pixel stays what it is."""
 
 
 def pixel_errors(real: np.ndarray, drawn: np.ndarray, background_HWC: np.ndarray) -> tuple[np.ndarray, ...]:
@@ -19,6 +22,23 @@ def pixel_errors(real: np.ndarray, drawn: np.ndarray, background_HWC: np.ndarray
     # As in training.tokenizer.losses.foreground: 0.06 of the range [-1, 1].
     mask = np.abs(real.astype(np.int16) - background_HWC).max(-1) > 7
     return square.mean((-1, -2)), (square * mask).sum((-1, -2)), mask.sum((-1, -2))
+
+
+def token_flips(frames_THWC: np.ndarray, tokens_TN: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Tokens that change from one frame to the next on a patch that does not, and such patches: int [T-1] each.
+
+    A patch stays as it is if no colour in it changes by more than :data:`UNCHANGED`: the noise of a compressed film.
+
+    Args:
+        frames_THWC: uint8, consecutive frames.
+        tokens_TN: their tokens, row by row from the top left.
+    """
+    side = math.isqrt(tokens_TN.shape[1])
+    moved_THW = np.abs(np.diff(frames_THWC.astype(np.int16), axis=0)).max(-1) > UNCHANGED
+    size = moved_THW.shape[1] // side
+    still_TN = ~moved_THW.reshape(-1, side, size, side, size).any((2, 4)).reshape(-1, side * side)
+    flipped_TN = still_TN & (tokens_TN[1:] != tokens_TN[:-1])
+    return flipped_TN.sum(1), still_TN.sum(1)
 
 
 def ssim(real: np.ndarray, drawn: np.ndarray) -> np.ndarray:

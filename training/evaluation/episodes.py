@@ -12,7 +12,7 @@ from genie_env.measurement import WORLD, Measurement, Metric, Subset, with_field
 from genie_env.models.latent_action import LatentActionModel
 from genie_env.statistics import Interval, block_bootstrap, bootstrap_sums, mean, psnr, ratio
 from training.data.dataset import FrameDataset
-from training.evaluation.array_metrics import perplexity, pixel_errors
+from training.evaluation.array_metrics import perplexity, pixel_errors, ssim, token_flips
 from training.evaluation.dreams import MEDIAN
 from training.evaluation.held_out import HeldOutPlay
 from training.evaluation.sprites import count_pixels_left
@@ -22,6 +22,8 @@ from training.outcome.event_scores import event_counts, f1
 
 TOKENIZER, LATENT_ACTIONS, OUTCOME = "tokenizer", "latent_actions", "outcome"
 MAJORITY = "majority"
+FLIP_FRAMES = 500
+"""Frames at the beginning of each episode in which flipping tokens are counted."""
 ROOM = 4.0
 """Pixels from the extremes of its coordinate from which a sprite has room to move."""
 
@@ -35,11 +37,22 @@ def measure_tokenizer(play: HeldOutPlay, count: int, seed: int) -> list[Measurem
     return with_fields(
         [
             *_of_drawn(play, frames_MHWC, drawn_MHWC),
+            Measurement.of(Metric.TOKEN_FLIPS, _flips(play)),
             *measure_usage(counts_V),
             *with_fields(_of_drawn(play, frames_MHWC, empty_MHWC), source=MEDIAN),
         ],
         experiment=TOKENIZER,
     )
+
+
+def _flips(play: HeldOutPlay) -> Interval:
+    """Share of unchanged patches whose token changes, over the beginnings of the episodes."""
+    found = []
+    for episode in play.episodes:
+        tokens_TN = episode.tokens_TN[:FLIP_FRAMES].numpy()
+        found.append(token_flips(play.store.array("frames", episode.entry)[: len(tokens_TN)], tokens_TN))
+    flipped_M, still_M = (np.concatenate(column) for column in zip(*found, strict=True))
+    return ratio(flipped_M, still_M)
 
 
 def measure_usage(counts_V: np.ndarray) -> list[Measurement]:
@@ -53,12 +66,14 @@ def measure_usage(counts_V: np.ndarray) -> list[Measurement]:
 
 
 def measure_latent_actions(play: HeldOutPlay, count: int, seed: int) -> list[Measurement]:
-    """Agreement with the effects of the real actions, use of the codes, and what they are worth to the decoder."""
+    """Agreement with the effects of the real actions, where they are known, use of the codes, and what they are worth
+    to the decoder.
+    """
     if play.world.latent_action is None:
         return []
     columns = ("codes_T", "effects_T", "truth_TK")
     codes_M, effects_M, truth_MK = (np.concatenate([getattr(e, c) for e in play.episodes]) for c in columns)
-    found = _agreement(codes_M, effects_M)
+    found = _agreement(codes_M, effects_M) if play.store.manifest.source.has_actions else []
     for name in dict.fromkeys(name for _, name, _ in play.game.action_directions):
         if name in play.store.manifest.truth_names:
             # Where a paddle cannot move, no picture tells which action was taken.
@@ -75,7 +90,12 @@ def measure_latent_actions(play: HeldOutPlay, count: int, seed: int) -> list[Mea
 
 
 def measure_outcome(play: HeldOutPlay) -> list[Measurement]:
-    """F1 of reward events and of ends, read from real play; an event may be off by one frame."""
+    """F1 of reward events and of ends, read from real play; an event may be off by one frame.
+
+    Nothing where neither is known.
+    """
+    if play.world.config.outcome is None:
+        return []
     rewards_E4 = [
         sum(event_counts(np.sign(e.read_rewards_T) == sign, np.sign(e.rewards_T) == sign) for sign in (-1, 1))
         for e in play.episodes
@@ -92,6 +112,7 @@ def _of_drawn(play: HeldOutPlay, real_MHWC: np.ndarray, drawn_MHWC: np.ndarray) 
     found = [
         Measurement.of(Metric.PSNR, psnr(error_M, np.ones_like(error_M))),
         Measurement.of(Metric.FOREGROUND_PSNR, psnr(foreground_error_M, foreground_M)),
+        Measurement.of(Metric.SSIM, mean(ssim(real_MHWC, drawn_MHWC))),
         Measurement.of(Metric.EXACT_FRAMES, mean((real_MHWC == drawn_MHWC).all((1, 2, 3)))),
     ]
     if play.game.colours is not None:

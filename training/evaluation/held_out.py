@@ -18,7 +18,7 @@ from genie_env.config import SamplingConfig
 from genie_env.data.episodes import EpisodeEntry, EpisodeStore
 from genie_env.games.registry import Game
 from genie_env.games.sprites import find_sprites
-from genie_env.models.outcome import predict_episode
+from genie_env.models.outcome import OutcomeHead, predict_episode
 from genie_env.world import World
 from training.data.dataset import background, effect_labels
 from training.data.token_store import TokenStore
@@ -141,7 +141,7 @@ def read_held_out(
         ValueError: if there is no held-out episode, or ``tokens`` are of other frames or another tokenizer.
     """
     episodes: list[HeldOutEpisode] = []
-    outcome = copy.deepcopy(world.outcome).cpu()
+    outcome = copy.deepcopy(world.outcome).cpu() if isinstance(world.outcome, OutcomeHead) else None
     stored = None if tokens is None else _stored_tokens(world, store, tokens)
     with tqdm(total=min(max_frames, sum(e.length for e in store.split("test"))), desc="read", unit="frame") as bar:
         for index, (entry, arrays) in enumerate(store.episodes("test")):
@@ -162,13 +162,22 @@ def read_held_out(
                     arrays["truth"][:steps],
                     arrays["rewards"][:steps],
                     arrays["terminated"][:steps],
-                    *(column.numpy() for column in predict_episode(outcome, tokens_TN)),
+                    *_outcomes(outcome, tokens_TN),
                 )
             )
             bar.update(len(frames))
     if not episodes:
         raise ValueError(f"{store.folder}: expected a held-out episode of at least two frames; record more steps")
     return HeldOutPlay(world, store, game, episodes, background(store))
+
+
+def _outcomes(outcome: OutcomeHead | None, tokens_TN: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
+    """Rewards and ends [T-1] that a world reads from an episode; none where it knows of none."""
+    if outcome is None:
+        steps = len(tokens_TN) - 1
+        return np.zeros(steps, np.float32), np.zeros(steps, bool)
+    rewards_T, ended_T = predict_episode(outcome, tokens_TN)
+    return rewards_T.numpy(), ended_T.numpy()
 
 
 def _codes(world: World, frames_THWC: np.ndarray, actions_T: np.ndarray) -> np.ndarray:

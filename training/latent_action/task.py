@@ -126,7 +126,10 @@ class LatentActionTask:
 
 
 def agreement(model: LatentActionModel, store: EpisodeStore, batches: list[Transitions]) -> dict[str, float]:
-    """Figures of the three known failures: ignored code, dead codes, code that does not mean the action."""
+    """Figures of the three known failures: ignored code, dead codes, code that does not mean the action.
+
+    The last is left out where no actions are known.
+    """
     codes, effects, before, moved_inferred, moved_random = [], [], [], [], []
     generator = torch.Generator().manual_seed(0)
     for batch in batches:
@@ -143,12 +146,17 @@ def agreement(model: LatentActionModel, store: EpisodeStore, batches: list[Trans
         before.append(effect_labels(store, batch.before_B))
     codes_M, effects_M = torch.cat(codes).numpy(), torch.cat(effects).numpy()
     usage = np.bincount(codes_M, minlength=model.config.num_actions) / len(codes_M)
+    figures = {
+        "least_used_code": float(usage.min()),
+        "delta_psnr": float(10 * np.log10(np.mean(moved_random) / np.mean(moved_inferred))),
+    }
+    if not store.manifest.source.has_actions:
+        return figures
     return {
         "hungarian_accuracy": hungarian_accuracy(codes_M, effects_M),
         "accuracy_after": accuracy_after(codes_M, effects_M, torch.cat(before).numpy()),
         "nmi": normalised_mutual_information(codes_M, effects_M),
-        "least_used_code": float(usage.min()),
-        "delta_psnr": float(10 * np.log10(np.mean(moved_random) / np.mean(moved_inferred))),
+        **figures,
     }
 
 
@@ -195,6 +203,8 @@ def _labels(config: TrainLatentActionConfig) -> Labels | None:
     if not config.label_fraction:
         return None
     store = EpisodeStore(config.labels or config.data)
+    if not store.manifest.source.has_actions:
+        raise ValueError(f"label_fraction: expected a recording with actions, {store.folder} has none")
     data = FrameDataset(store, "train")
     indices = np.flatnonzero(np.random.default_rng(config.loop.seed).random(len(data)) < config.label_fraction)
     count = len(set(store.manifest.source.effects))

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 LEAST_MINUTES = 4.0
 """Fewer minutes than these give no world worth looking at."""
-STAGES = ("record", "tokenizer", "tokenize", "latent_action", "dynamics", "outcome", "evaluate")
+STAGES = ("record", "tokenizer", "latent_action", "tokenize", "dynamics", "outcome", "evaluate")
 
 
 class Shares(NamedTuple):
@@ -17,21 +17,21 @@ class Shares(NamedTuple):
 
     record: float
     tokenizer: float
-    tokenize: float
     latent_action: float
+    tokenize: float
     dynamics: float
     outcome: float
     evaluate: float
 
 
-CODEBOOK = Shares(0.12, 0.02, 0.03, 0.0, 0.67, 0.08, 0.08)
-LEARNED_TOKENIZER = Shares(0.12, 0.22, 0.04, 0.0, 0.46, 0.08, 0.08)
+CODEBOOK = Shares(0.12, 0.02, 0.0, 0.03, 0.67, 0.08, 0.08)
+LEARNED_TOKENIZER = Shares(0.12, 0.22, 0.0, 0.04, 0.46, 0.08, 0.08)
 LATENT_ACTION = 0.15
 """Share taken from the dynamics where the latent action model is needed."""
 
 
-def divide(minutes: float, learned_tokenizer: bool, latent_action: bool) -> dict[str, float]:
-    """Minutes of each stage.
+def divide(minutes: float, learned_tokenizer: bool, latent_action: bool, outcome: bool = True) -> dict[str, float]:
+    """Minutes of each stage; the dynamics gets those of an outcome head that is not needed.
 
     Raises:
         ValueError: if there are fewer than :data:`LEAST_MINUTES`.
@@ -42,6 +42,9 @@ def divide(minutes: float, learned_tokenizer: bool, latent_action: bool) -> dict
     if latent_action:
         shares["latent_action"] = LATENT_ACTION
         shares["dynamics"] -= LATENT_ACTION
+    if not outcome:
+        shares["dynamics"] += shares["outcome"]
+        shares["outcome"] = 0.0
     return {stage: minutes * share for stage, share in shares.items()}
 
 

@@ -19,6 +19,8 @@ class Choices:
     """Rows top, bottom and columns left, right of the picture to keep."""
     tokenizer: Literal["codebook", "fsq"] | None = None
     """Kind of tokenizer: patches that occur often, or the learned one."""
+    codes: int | None = None
+    """Latent actions to learn where none were recorded, 2 to 8; the default is 4."""
     vocab_size: int | None = None
     """Patches of the codebook."""
     patch_size: int | None = None
@@ -37,6 +39,8 @@ class Choices:
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ValueError(f"{name}: expected a whole number >= 1, got {value}")
+        if self.codes is not None and not 2 <= self.codes <= 8:
+            raise ValueError(f"codes: expected 2 to 8, got {self.codes}")
         if self.clip_length is not None and self.clip_length < 4:
             raise ValueError(f"clip_length: expected at least 4 frames, got {self.clip_length}")
         if self.players is not None:

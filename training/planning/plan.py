@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from genie_env.config import SamplingConfig, SourceConfig, TokenizerConfig
+from genie_env.config import LatentActionConfig, SamplingConfig, SourceConfig, TokenizerConfig
 from genie_env.data.episodes import EpisodeStore
 from training.engine.loop import LoopConfig
 from training.planning.budget import divide
@@ -24,6 +24,11 @@ from training.recipes import Recipe
 MOST_REWARDS = 8
 SAMPLE_TRAIN, SAMPLE_HELD_OUT = 20_000, 2_000
 LONGEST_CLIP = 24
+CODES = 4
+"""Latent actions of a game whose actions were not recorded."""
+SMALL_PICTURE = 32
+"""Edge in pixels of the pictures that the latent action model sees."""
+LATENT_ACTION_LOOP = LoopConfig(batch_size=64, learning_rate=2e-3, weight_decay=1e-4, decay_share=0.2)
 
 
 @dataclass(frozen=True)
@@ -48,15 +53,36 @@ def use_recording(store: EpisodeStore, minutes: float) -> Plan:
         ValueError: if there are too few minutes, or the recording is too small.
     """
     require_enough(recording_facts(store), store)
-    source = store.manifest.source
+    return plan_source(store.manifest.source, minutes, store.summary())
+
+
+def plan_source(source: SourceConfig, minutes: float, found: str) -> Plan:
+    """Plan a world of a recording by what is known of its game.
+
+    Args:
+        source: what is known of the game.
+        minutes: budget of everything.
+        found: what was seen of the recording, in a line.
+
+    Raises:
+        ValueError: if there are too few minutes.
+    """
     recipe = Recipe(
         env=source.env_id,
         steps=1,
         tokenizer=TokenizerConfig(image_size=source.image_size),
-        latent_action=None,
-        recorded_actions=True,
+        latent_action=None if source.has_actions else latent_action_model(source.image_size, CODES),
+        recorded_actions=source.has_actions,
+        has_outcomes=source.has_outcomes,
     )
-    return Plan(recipe, divide(minutes, learned_tokenizer=False, latent_action=False), (store.summary(),), ())
+    planned = divide(minutes, False, not source.has_actions, source.has_outcomes)
+    return Plan(recipe, planned, (found,), (f"not known: {source.unknown}",) if source.unknown else ())
+
+
+def latent_action_model(image_size: int, codes: int) -> LatentActionConfig:
+    """A latent action model that sees small pictures, and what moved in them, not where."""
+    size = SMALL_PICTURE if image_size % SMALL_PICTURE == 0 else image_size
+    return LatentActionConfig(num_actions=codes, image_size=size, channels=16, pooled=True)
 
 
 def refine(recipe: Recipe, store: EpisodeStore, minutes: float, choices: Choices = NONE) -> Plan:
@@ -77,7 +103,10 @@ def refine(recipe: Recipe, store: EpisodeStore, minutes: float, choices: Choices
     train, held_out = (sample_frames(store, *part) for part in (("train", SAMPLE_TRAIN), ("test", SAMPLE_HELD_OUT)))
     patch_size = choices.patch_size or recipe.tokenizer.patch_size
     tokenizer = choose_tokenizer(train, held_out, size, patch_size, choices.tokenizer, choices.vocab_size)
-    planned = divide(minutes, tokenizer.config.kind != "codebook", latent_action=False)
+    latent = recipe.latent_action
+    if latent is not None and choices.codes:
+        latent = dataclasses.replace(latent, num_actions=choices.codes)
+    planned = divide(minutes, tokenizer.config.kind != "codebook", latent is not None, recipe.has_outcomes)
     rewards, merged = reward_classes(facts)
     clip = choices.clip_length or max(4, min(LONGEST_CLIP, facts.median_length - 2))
     asked_size = {name: value for name in ("width", "num_layers") if (value := getattr(choices, name)) is not None}
@@ -85,14 +114,18 @@ def refine(recipe: Recipe, store: EpisodeStore, minutes: float, choices: Choices
         recipe,
         tokenizer=tokenizer.config,
         tokenizer_loop=LoopConfig(n_updates=4000, batch_size=32),
-        dynamics={**recipe.dynamics, **_dynamics_size(tokenizer.config, store.manifest.source), **asked_size},
+        latent_action=latent,
+        latent_action_loop=LATENT_ACTION_LOOP,
+        dynamics={**recipe.dynamics, **_dynamics_size(tokenizer.config, store.manifest.source, latent), **asked_size},
         dynamics_training={**recipe.dynamics_training, "clip_length": clip},
         outcome={**recipe.outcome, "rewards": rewards},
         export={**recipe.export, "start_frames": min(8, clip)},
         sampling=SamplingConfig(max_changed=tokenizer.config.num_tokens),
     )
     chosen = [tokenizer.reason, f"clips of {clip} frames: a typical episode has {facts.median_length}"]
-    if len(rewards) == 1:
+    if latent is not None:
+        chosen.append(f"{latent.num_actions} latent actions, learned from pictures: none were recorded (--codes)")
+    if len(rewards) == 1 and recipe.has_outcomes:
         chosen.append("no rewards: none was recorded")
     if merged:
         chosen.append(f"{merged} rarer rewards count as the nearest of {', '.join(f'{r:g}' for r in rewards)}")
@@ -118,20 +151,25 @@ def reward_classes(facts: RecordingFacts) -> tuple[tuple[float, ...], int]:
     return tuple(sorted(frequent)), max(0, len(facts.rewards) - len(frequent))
 
 
-def _dynamics_size(tokenizer: TokenizerConfig, source: SourceConfig) -> dict[str, Any]:
+def _dynamics_size(
+    tokenizer: TokenizerConfig, source: SourceConfig, latent: LatentActionConfig | None
+) -> dict[str, Any]:
+    num_actions = int(np.max(source.effects)) + 1 if latent is None else latent.num_actions
     # As near as can be to the 16 transformer positions that 64 tokens in groups of four have.
     divisors = [group for group in range(1, tokenizer.side + 1) if tokenizer.side % group == 0]
     nearest = min(divisors, key=lambda group: abs(tokenizer.side / group - 4))
-    return {"group": nearest, "num_actions": int(np.max(source.effects)) + 1}
+    return {"group": nearest, "num_actions": num_actions}
 
 
 def _recording_findings(facts: RecordingFacts, store: EpisodeStore, tokenizer: TokenizerChoice) -> list[str]:
     rewards = ", ".join(f"{value:g} ({count})" for value, count in facts.rewards[:5])
     findings = [
         f"{facts.num_frames:,} frames in {facts.num_episodes} episodes, {len(store.split('test'))} of them held out",
-        f"rewards and how often: {rewards}" + (" …" if len(facts.rewards) > 5 else ""),
         f"{tokenizer.num_distinct} distinct patches",
     ]
+    if not store.manifest.source.has_outcomes:
+        return findings
+    findings.insert(1, f"rewards and how often: {rewards}" + (" …" if len(facts.rewards) > 5 else ""))
     if not facts.held_out_events:
         findings.append("no reward in the held-out episodes: how well rewards are read cannot be measured")
     if not facts.num_ends:

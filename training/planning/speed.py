@@ -32,8 +32,9 @@ def seconds_per_update(stage: str, config: Any) -> float:
     train = next(one.train for one in STAGES if one.name == stage)
     with tempfile.TemporaryDirectory() as folder, update_times() as times:
         loop = dataclasses.replace(config.loop, n_updates=UPDATES, warmup=1, eval_every=10**9, checkpoint_every=10**9)
-        few_dreams = {"dreams": FEW_DREAMS} if hasattr(config, "dreams") else {}
-        train(dataclasses.replace(config, out=Path(folder) / stage, loop=loop, **few_dreams))
+        short = {"dreams": FEW_DREAMS, "rounds": 0}
+        short = {name: value for name, value in short.items() if hasattr(config, name)}
+        train(dataclasses.replace(config, out=Path(folder) / stage, loop=loop, **short))
     return typical_seconds(np.diff(times)[WARM_UP:])
 
 

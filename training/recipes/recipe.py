@@ -60,6 +60,8 @@ class Recipe(JsonConfig):
     dynamics_loop: LoopConfig = LoopConfig(
         n_updates=12_500, batch_size=4, learning_rate=3e-3, muon_rate=0.02, warmup=100, decay_share=0.4, ema=0.999
     )
+    has_outcomes: bool = True
+    """Train an outcome head; without, rewards and ends of the game are not known."""
     outcome: dict[str, Any] = field(default_factory=dict)
     """Fields of :class:`OutcomeConfig` that differ; the vocabulary and the number of tokens are the tokenizer's."""
     outcome_training: dict[str, Any] = field(default_factory=dict)

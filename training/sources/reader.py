@@ -28,6 +28,8 @@ SAME_SHAPE = 0.1
 """How much the ratio of width to height may differ."""
 PREVAILING = 0.8
 """Share of the files whose shape is that of all; others are left out."""
+SHOWN = 40
+"""Used files that a report lists; the rest is counted."""
 EXAMPLES = 5
 """Names that an error lists."""
 
@@ -150,3 +152,20 @@ def require_frames(count: int, fps: float, what: Path | str) -> None:
             f"{what}: expected at least {LEAST_FRAMES} frames, {LEAST_FRAMES / fps:.0f} seconds at {fps:g} frames a "
             f"second, got {count}, {count / fps:.1f} seconds; a world needs minutes of play, better an hour"
         )
+
+
+def described(report: Report) -> str:
+    """The report as text."""
+    lines = [f"used: {len(report.used)}", *_some([f"{name}: {facts}" for name, facts in report.used])]
+    if report.left_out:
+        lines += [f"left out: {len(report.left_out)}", *_all([f"{name}: {reason}" for name, reason in report.left_out])]
+    return "\n".join([*lines, *report.notes])
+
+
+def _all(lines: list[str]) -> list[str]:
+    return [f"  {line}" for line in lines]
+
+
+def _some(lines: list[str]) -> list[str]:
+    shown = _all(lines[:SHOWN])
+    return [*shown, f"  … and {len(lines) - SHOWN} more"] if len(lines) > SHOWN else shown

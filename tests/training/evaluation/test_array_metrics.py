@@ -5,7 +5,16 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from training.evaluation.array_metrics import count_places, distance, fingerprints, longest_repeat, perplexity, ssim
+from training.evaluation.array_metrics import (
+    UNCHANGED,
+    count_places,
+    distance,
+    fingerprints,
+    longest_repeat,
+    perplexity,
+    ssim,
+    token_flips,
+)
 
 
 def test_longest_repeat_counts_unchanged_steps() -> None:
@@ -39,3 +48,13 @@ def test_histograms_know_places_and_distances_end_at_one() -> None:
     assert distance(np.array([2, 0]), np.array([0, 5])) == 1.0
     assert perplexity(np.array([3, 3, 3, 0])) == pytest.approx(3)
     assert perplexity(np.array([0, 9])) == pytest.approx(1)
+
+
+def test_a_token_flips_only_where_its_patch_stays_as_it_is() -> None:
+    frames = np.full((3, 16, 16, 3), 100, np.uint8)
+    # Noise up to the threshold on the first patch, motion on the last one.
+    frames[1, :8, :8] += UNCHANGED
+    frames[2, 8:, 8:] = 200
+    tokens = np.array([[5, 6, 7, 8], [4, 6, 7, 8], [4, 6, 9, 3]])
+    flipped, still = token_flips(frames, tokens)
+    assert flipped.tolist() == [1, 1] and still.tolist() == [4, 3]
