@@ -133,7 +133,7 @@ def is_gameplay(source: str) -> bool:
 
 def _wanted(config: LearnConfig) -> Wanted:
     """What a recording made of other people's gameplay shall be like."""
-    return Wanted(image_size=config.image_size, crop=config.choices.crop)
+    return Wanted(image_size=config.image_size or Wanted.image_size, crop=config.choices.crop)
 
 
 def _first_plan(config: LearnConfig, data: Path) -> tuple[Plan, tuple[str, ...]]:
@@ -141,6 +141,8 @@ def _first_plan(config: LearnConfig, data: Path) -> tuple[Plan, tuple[str, ...]]
     if is_recording(config.source):
         return use_recording(EpisodeStore(data), config.minutes), ()
     if is_gameplay(config.source):
+        if config.save_recipe is not None:
+            raise ValueError(f"save_recipe: expected a game, which a recipe records; {config.source} is none")
         return plan_gameplay(config.source, _wanted(config), config.minutes), ()
     if is_recipe(config.source):
         recipe = dataclasses.replace(find_recipe(config.source), module=config.module)

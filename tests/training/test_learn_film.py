@@ -56,6 +56,8 @@ def test_what_cannot_be_a_film_is_refused_before_anything_is_written(tmp_path: P
         learn(LearnConfig(str(film), 10, **places))
     with pytest.raises(ValueError, match="minutes: expected at least"):
         learn(LearnConfig(str(write_film(film, scene(1050, size=64))), 1, **places))
+    with pytest.raises(ValueError, match="save_recipe"):
+        learn(LearnConfig(str(film), 10, save_recipe=tmp_path / "a.toml", **places))
     assert [path.name for path in tmp_path.iterdir()] == ["a.mp4"]
 
 

@@ -57,6 +57,14 @@ class Wanted:
     pictures: str = ""
     """Name of the pictures in the data set, where it has several."""
 
+    def __post_init__(self) -> None:
+        if self.image_size % 8 or not 8 <= self.image_size <= 1024:
+            raise ValueError(f"image_size: expected a multiple of 8 from 8 to 1024, got {self.image_size}")
+        if self.fps is not None and not 0.1 <= self.fps <= 1000:
+            raise ValueError(f"fps: expected a number from 0.1 to 1000, got {self.fps!r}")
+        if not 2 <= self.action_codes <= 64:
+            raise ValueError(f"action_codes: expected 2 to 64, got {self.action_codes}")
+
 
 class LeftOut(NamedTuple):
     """Something that was not used, wholly or in part."""
