@@ -18,7 +18,7 @@ PYTHON ?= $(shell for p in python3 python3.11 python3.12 python3.13 python3.14; 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-demo: $(VENV)/.stamp-video ## play the bundled world: a window, or demo.mp4 and demo.gif without a display
+demo: $(VENV)/.stamp-demo ## show an agent play the bundled world: a window, or demo.mp4 and demo.gif without a display
 	$(VENV)/bin/genie-env demo
 
 web: $(VENV)/.stamp-onnx ## write the bundled world as a static page to site/ and serve it; WORLD=breakout chooses another
@@ -57,8 +57,9 @@ clean: ## remove caches, build outputs and demo files; keeps .venv, data and run
 	rm -rf build dist *.egg-info .pytest_cache .ruff_cache .hypothesis demo.mp4 demo.gif
 	find . -path ./$(VENV) -prune -o -name __pycache__ -type d -exec rm -rf {} +
 
-$(VENV)/.stamp-video: $(VENV)/.stamp-venv $(PINS)
-	$(INSTALL) -e '.[video]'
+# With the emulator, so that the real game is shown beside the dream.
+$(VENV)/.stamp-demo: $(VENV)/.stamp-venv $(PINS)
+	$(INSTALL) -e '.[video,atari]'
 	@touch $@
 
 $(VENV)/.stamp-onnx: $(VENV)/.stamp-venv $(PINS)
@@ -68,7 +69,7 @@ $(VENV)/.stamp-onnx: $(VENV)/.stamp-venv $(PINS)
 # dev includes the others, so a later `make demo` or `make web` has nothing left to install.
 $(VENV)/.stamp-dev: $(VENV)/.stamp-venv $(PINS)
 	$(INSTALL) -e '.[dev]'
-	@touch $(VENV)/.stamp-video $(VENV)/.stamp-onnx $@
+	@touch $(VENV)/.stamp-demo $(VENV)/.stamp-onnx $@
 
 # A browser and the page's runtime, for the tests of the page; without them those tests are skipped and say why.
 $(VENV)/.stamp-browser: $(VENV)/.stamp-dev

@@ -21,13 +21,14 @@ from tqdm import tqdm
 
 from agents.sb3.evaluate_policy import Chooser, chooser, seeded, steps_of
 from agents.sb3.make_envs import make_dreams, make_real_games, recorded_starts
-from agents.sb3.policy_io import load_policy, own_folder
-from agents.sb3.policy_spec import PolicySpec
+from agents.sb3.policy_io import load_policy
 from genie_env.bundle import load_world
 from genie_env.command import run
 from genie_env.files.atomic import write_json, write_text
 from genie_env.games.registry import Game, game_for
 from genie_env.games.sprites import find_sprites
+from genie_env.policies.config import own_folder
+from genie_env.policies.spec import PolicySpec
 from genie_env.statistics import Interval, difference_of_means, mean
 from genie_env.tables import markdown_table
 from genie_env.world import World

@@ -19,6 +19,7 @@ import tyro
 from agents.real_env import make_real_env
 from genie_env.action_map import to_real
 from genie_env.bundle import CARD, find_own_world, load_world, save_world
+from genie_env.bundled_policy import policy_folder_of
 from genie_env.command import run
 from genie_env.config import ActionMapConfig, WorldConfig
 from genie_env.data.clips import draw_clips
@@ -185,7 +186,8 @@ def main(config: FitActionMapConfig) -> None:
     print(markdown(fitted))
     if own is not None:
         card = (own / CARD).read_text(encoding="utf-8")
-        save_world(world.replace(config=fitted.config), own, card=card, replace=True)
+        mapped = world.replace(config=fitted.config)
+        save_world(mapped, own, card=card, replace=True, policy=policy_folder_of(own))
 
 
 if __name__ == "__main__":

@@ -8,11 +8,12 @@ from pathlib import Path
 
 import tyro
 
-from agents.sb3.policy_io import CONTENTS, PolicyConfig, find_policy, load_policy
+from agents.sb3.policy_io import load_policy
 from genie_env.command import run
 from genie_env.hub.address import HubAddress
 from genie_env.hub.client import library
 from genie_env.hub.upload import CARD, PushSettings, upload
+from genie_env.policies.config import CONTENTS, PolicyConfig, find_policy
 from genie_env.tables import markdown_table
 
 

@@ -29,7 +29,7 @@ from stable_baselines3.common.policies import BasePolicy
 from tyro.conf import OmitArgPrefixes
 
 from agents.sb3.play_policy import check_policy, eyes_of, play_policy
-from agents.sb3.policy_io import PolicyConfig, load_policy
+from agents.sb3.policy_io import load_policy
 from agents.sb3.record_learning import LAST_EXPLORED, LearnerConfig, learn_recorded, learner_policy_config
 from agents.sb3.recorded_games import RecordedGames
 from agents.sb3.recorded_shards import FOLDER, TENTHS, Budget, Shards
@@ -42,6 +42,7 @@ from genie_env.files.atomic import hold_folder
 from genie_env.games.recorded_source import recorded_source
 from genie_env.games.registry import game_for
 from genie_env.games.source_game import make_source_game
+from genie_env.policies.config import PolicyConfig
 
 
 @dataclass(frozen=True)

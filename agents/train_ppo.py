@@ -24,12 +24,13 @@ from agents.sb3.checkpoint_choice import REPORT, publish_policy
 from agents.sb3.evaluate_policy import Evaluator, dream_evaluator, evaluate_learner
 from agents.sb3.make_envs import make_dreams, make_real_games, recorded_starts, usual_entropy
 from agents.sb3.networks import TokenNet, policy_settings
-from agents.sb3.policy_io import ALGORITHMS, PolicyConfig, policy_config
-from agents.sb3.policy_spec import PolicySpec, make_policy_spec
+from agents.sb3.policy_io import ALGORITHMS
 from agents.sb3.run_folder import RunFolder
 from genie_env.bundle import bundled_worlds, load_world, pin_world, read_config
 from genie_env.command import Interrupted, StopRequest, on_stop_signal, run
 from genie_env.files.atomic import hold_folder
+from genie_env.policies.config import PolicyConfig, policy_config
+from genie_env.policies.spec import PolicySpec, make_policy_spec
 from genie_env.registration import ANY, BUNDLED
 from genie_env.world import World
 

@@ -20,8 +20,7 @@ from stable_baselines3.common.vec_env import VecEnv
 
 from agents.sb3.evaluate_policy import Chooser, Scores, chooser, evaluate_policy, row_players, steps_of
 from agents.sb3.make_envs import make_dreams, make_real_games
-from agents.sb3.policy_io import PolicyConfig, load_policy, own_folder
-from agents.sb3.policy_spec import PolicySpec, game_spec
+from agents.sb3.policy_io import load_policy
 from agents.scripted import make_policy
 from genie_env.bundle import load_world
 from genie_env.command import run
@@ -29,6 +28,8 @@ from genie_env.files.atomic import write_json, write_text
 from genie_env.files.video import write_gif
 from genie_env.frames import side_by_side
 from genie_env.games.registry import game_for
+from genie_env.policies.config import PolicyConfig, own_folder
+from genie_env.policies.spec import PolicySpec, game_spec
 from genie_env.statistics import mean
 from genie_env.tables import markdown_table
 from genie_env.world import World

@@ -19,6 +19,8 @@ from genie_env.files.errors import FileError
 from genie_env.files.reading import JSON_BYTES, checksum, read_json
 from genie_env.files.tensor_file import read_tensor_file
 from genie_env.hub.address import HubAddress, is_hub_address, parse_address
+from genie_env.policies import config as policies
+from genie_env.policies import shipping
 
 if TYPE_CHECKING:
     import torch
@@ -116,6 +118,7 @@ def bundle_contents() -> Contents:
 
     weights = [f"{network}.safetensors" for network in NETWORKS]
     sizes = {"config.json": JSON_BYTES, CARD: JSON_BYTES} | dict.fromkeys([*weights, STARTS], MAX_BYTES)
+    sizes |= {policies.JSON: JSON_BYTES, policies.TENSORS: shipping.SHIPPED_BYTES}
     return Contents("world", "config.json", sizes, _listed_checksums, optional=(CARD,))
 
 
@@ -124,7 +127,8 @@ def _listed_checksums(folder: Path) -> dict[str, str]:
     manifest = _read_manifest(folder)
     networks = _world_config(manifest, folder).networks
     listed = manifest["sha256"]
-    return {name: str(listed.get(name)) for name in (*(f"{n}.safetensors" for n in networks), STARTS)}
+    policy = [name for name in shipping.FILES if name in listed]
+    return {name: str(listed.get(name)) for name in (*(f"{n}.safetensors" for n in networks), STARTS, *policy)}
 
 
 def _is_another_world(folder: Path, bundled: Path) -> bool:
@@ -223,11 +227,21 @@ def pick_device(device: str) -> torch.device:
     return torch.device(device)
 
 
-def save_world(world: World, folder: str | Path, card: str = "", replace: bool = False) -> Path:
+def save_world(
+    world: World, folder: str | Path, card: str = "", replace: bool = False, policy: Path | None = None
+) -> Path:
     """Write a bundle; weights are stored in half precision.
 
+    Args:
+        world: to write.
+        folder: of the bundle.
+        card: its ``README.md``.
+        replace: whether an older bundle may be replaced.
+        policy: folder of a policy that the bundle brings; may be the older bundle's own.
+
     Raises:
-        ValueError: if ``folder`` exists and ``replace`` is not set, or a weight is not finite in half precision.
+        ValueError: if ``folder`` exists and ``replace`` is not set, a weight is not finite in half precision, or the
+            policy does not fit.
         OSError: if it cannot be written, on a full disk for example; an older world stays as it was.
     """
     import torch
@@ -241,6 +255,9 @@ def save_world(world: World, folder: str | Path, card: str = "", replace: bool =
         write_tensors(partial / STARTS, {k: v.to(torch.int16) for k, v in starts.items()})
         write_text(partial / CARD, card)
         names = [f"{network}.safetensors" for network in world.config.networks] + [STARTS]
+        if policy is not None:
+            shipping.copy_policy(policy, partial, world.config)
+            names += shipping.FILES
         manifest = {
             "format_version": FORMAT_VERSION,
             "sha256": {name: checksum(partial / name) for name in names},

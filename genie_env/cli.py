@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import sys
-import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
@@ -25,6 +24,7 @@ from genie_env.frames import side_by_side
 from genie_env.hub_commands import Pull, Push, pull, push
 from genie_env.minari.commands import Minari, write_minari
 from genie_env.packages import OURS
+from genie_env.play.commands import Demo, Play, play_world, show_demo
 from genie_env.remote.commands import Serve, serve_world
 from genie_env.web.commands import Export, Web, export_world, make_page
 
@@ -32,51 +32,6 @@ if TYPE_CHECKING:
     import gymnasium as gym
 
 STRIP_FRAMES = 16
-
-
-@dataclass(frozen=True)
-class Play:
-    """Play a world with the keyboard.
-
-    Arrows and WASD play what the actions mean, R resets, P pauses (N then plays one step), [ and ] change
-    the temperature, ; and ' the action diversity, F5 takes a snapshot and F9 returns to it, F12 saves a
-    screenshot, V starts and stops a film, H hides the bar of text, Esc quits.
-    """
-
-    world: str = "pong"
-    """Bundled name, folder or hf:// address of the world."""
-    environment: tyro.conf.OmitArgPrefixes[OptionFlags] = OptionFlags()
-    """Options of the environment."""
-    fps: float | None = None
-    """Steps per second; None takes the world's own, 0 runs as fast as possible."""
-    scale: int = 8
-    """Times that the window is larger than frames at first."""
-    seed: int | None = None
-    """Seed of the first episode."""
-    out: Path = Path()
-    """Folder for screenshots and films."""
-    record: Path | None = None
-    """Folder to make of everything played, for training: frames, actions, rewards."""
-    beside_real: bool = False
-    """Show the real game beside the dream: it begins like the dream and plays the same actions."""
-    hud: bool = True
-    """Show figures and keys beneath the game."""
-
-
-@dataclass(frozen=True)
-class Demo:
-    """Show the bundled world: a game in a window, or a scripted player's video where there is no display."""
-
-    world: str = "pong"
-    """Bundled name, folder or hf:// address of the world."""
-    steps: int = 600
-    """Steps of the scripted player; a person plays as long as they like."""
-    out: Path = Path()
-    """Folder for demo.mp4 and demo.gif."""
-    scale: int = 6
-    """Times that the videos are larger than frames."""
-    seed: int = 0
-    """Seed of world and player."""
 
 
 @dataclass(frozen=True)
@@ -149,8 +104,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     if words and words[0] in others:
         return run_other(others[words[0]], words[1:])
     actions = {
-        Play: _play,
-        Demo: _demo,
+        Play: play_world,
+        Demo: show_demo,
         Rollout: _rollout,
         Info: _info,
         Export: export_world,
@@ -190,71 +145,9 @@ def _make(world: str, options: EnvOptions | None = None) -> gym.Env[Any, Any]:
     return gym.make("Genie/World-v0", world=world, render_mode="rgb_array", **flags)
 
 
-def _play(args: Play) -> None:
-    from genie_env.play.loop import play
-    from genie_env.play.play_recorder import PlayRecorder
-    from genie_env.play.real_game import RealGameBeside
-
-    env = _make(args.world, args.environment)
-    game: Any = env.unwrapped
-    settings = game.config, game.options.action_type
-    recorder = real_game = None
-    try:
-        real_game = RealGameBeside(*settings) if args.beside_real else None
-        recorder = PlayRecorder(args.record, *settings) if args.record else None
-        play(
-            env,
-            fps=args.fps,
-            scale=args.scale,
-            seed=args.seed,
-            out=args.out,
-            recorder=recorder,
-            real_game=real_game,
-            hud=args.hud,
-        )
-    finally:
-        env.close()
-        if real_game is not None:
-            real_game.close()
-        if recorder is not None:
-            store = recorder.close()
-            steps = sum(entry.length - 1 for entry in store.manifest.episodes) if store else 0
-            print(f"{steps} steps recorded in {args.record}" if store else "nothing recorded")
-
-
-def _demo(args: Demo) -> None:
-    from genie_env.window.display import NoDisplayError, has_display
-
-    if has_display():
-        try:
-            _play(Play(world=args.world, seed=args.seed, out=args.out))
-            return
-        except NoDisplayError as error:
-            print(f"{error}; a scripted player plays instead", file=sys.stderr)
-    _demo_video(args)
-
-
-def _demo_video(args: Demo) -> None:
-    """Let a scripted player play and write what it saw."""
-    from genie_env.files.video import GIF_FRAMES, import_av, write_gif, write_mp4
-
-    # Fail before the work rather than after it.
-    import_av()
-    env = _make(args.world)
-    began = time.perf_counter()
-    frames, seconds = _dream(env, _held_actions(env, args.seed), args.steps, args.seed)
-    fps = float(env.metadata["render_fps"])
-    env.close()
-    write_mp4(args.out / "demo.mp4", frames, fps, args.scale)
-    stride = -(-len(frames) // GIF_FRAMES)
-    write_gif(args.out / "demo.gif", frames[::stride], fps / stride, args.scale)
-    total = time.perf_counter() - began
-    print(f"{args.steps} steps of {args.world!r} in {args.out / 'demo.mp4'} and {args.out / 'demo.gif'}")
-    print(f"steps per second: {args.steps / seconds:.0f} stepping, {args.steps / total:.0f} with everything")
-
-
 def _rollout(args: Rollout) -> None:
     from genie_env.files.video import import_av, write_gif, write_mp4, write_png
+    from genie_env.play.film import film_actions
 
     if args.mp4:
         # Fail before the work rather than after it.
@@ -262,7 +155,7 @@ def _rollout(args: Rollout) -> None:
     env = _make(args.world, args.environment)
     env.action_space.seed(args.seed)
     actions = iter(lambda: int(env.action_space.sample()), None)
-    frames, _ = _dream(env, actions, args.generation_steps, args.seed)
+    frames = film_actions(env, actions, args.generation_steps, args.seed).frames
     fps = float(env.metadata["render_fps"])
     env.close()
     files = [args.out / f"rollout.{kind}" for kind in ("png", "gif", *(["mp4"] if args.mp4 else []))]
@@ -273,34 +166,6 @@ def _rollout(args: Rollout) -> None:
     print(f"{args.generation_steps} dreamed frames in {', '.join(map(str, files))}")
 
 
-def _dream(env: gym.Env[Any, Any], actions: Iterator[int], num_steps: int, seed: int) -> tuple[list[np.ndarray], float]:
-    """Frames of ``num_steps`` steps, the start included, and the seconds spent in ``step`` alone."""
-    from tqdm import tqdm
-
-    if num_steps < 1:
-        raise ValueError(f"steps: expected a whole number >= 1, got {num_steps}")
-    env.reset(seed=seed)
-    frames, seconds = [np.asarray(env.render())], 0.0
-    for _ in tqdm(range(num_steps), desc="dreaming", unit="step", leave=False, disable=None):
-        action = next(actions)
-        began = time.perf_counter()
-        _, _, terminated, truncated, _ = env.step(action)
-        seconds += time.perf_counter() - began
-        frames.append(np.asarray(env.render()))
-        if terminated or truncated:
-            env.reset()
-    return frames, seconds
-
-
-def _held_actions(env: gym.Env[Any, Any], seed: int) -> Iterator[int]:
-    """Random actions, each held for a few steps: a paddle that trembles on the spot shows nothing."""
-    rng = np.random.default_rng(seed)
-    env.action_space.seed(seed)
-    while True:
-        action = int(env.action_space.sample())
-        yield from [action] * int(rng.integers(2, 10))
-
-
 def _strip(frames: list[np.ndarray]) -> np.ndarray:
     """Up to ``STRIP_FRAMES`` frames at equal distances, side by side."""
     picked = np.linspace(0, len(frames) - 1, min(STRIP_FRAMES, len(frames))).round().astype(int)
@@ -309,9 +174,10 @@ def _strip(frames: list[np.ndarray]) -> np.ndarray:
 
 def _info(args: Info) -> None:
     from genie_env import load_world
+    from genie_env.bundled_policy import policy_config_of
     from genie_env.describe import print_world
 
-    print_world(load_world(args.world, "cpu"))
+    print_world(load_world(args.world, "cpu"), policy_config_of(args.world))
 
 
 def _bench(args: Bench) -> None:

@@ -13,21 +13,27 @@ from rich.table import Table
 from genie_env.action_map import latent_tables
 from genie_env.config import SourceConfig, WorldConfig
 from genie_env.measurement import MEASUREMENTS, stored_measurements, tables
+from genie_env.policies.config import PolicyConfig
 from genie_env.world import World
 
 
-def print_world(world: World) -> None:
-    """Print what a world is made of, how it is sampled, what its actions mean and how it was measured."""
+def print_world(world: World, policy: PolicyConfig | None = None) -> None:
+    """Print what a world is made of, how it is sampled, what its actions mean and how it was measured.
+
+    Args:
+        world: to describe.
+        policy: that comes with it.
+    """
     # What a bundle says is text: no part of it is markup, or a picture written as a word between colons.
     console = Console(markup=False, emoji=False, highlight=False)
-    for index, (title, table) in enumerate(describe(world)):
+    for index, (title, table) in enumerate(describe(world, policy)):
         if index:
             console.print()
         console.print(_line(title), style="bold")
         console.print(table)
 
 
-def describe(world: World) -> Iterator[tuple[str, Table]]:
+def describe(world: World, policy: PolicyConfig | None = None) -> Iterator[tuple[str, Table]]:
     """Titles and tables of :func:`print_world`."""
     config = world.config
     yield f"World {config.name}", _pairs(_facts(world))
@@ -35,6 +41,8 @@ def describe(world: World) -> Iterator[tuple[str, Table]]:
     yield "Sampling", _pairs(_settings(config.sampling))
     if config.source.action_meanings:
         yield f"Actions{'' if config.action_map else ' (no map to latent ones)'}", _actions(config)
+    if policy is not None:
+        yield "Policy", _pairs(_policy(policy))
     other = {name: value for name, value in config.metrics.items() if name != MEASUREMENTS}
     if other:
         yield "Figures", _table(("figure", "value"), _flat(other))
@@ -89,6 +97,16 @@ def _actions(config: WorldConfig) -> Table:
 def _played(source: SourceConfig) -> Iterator[tuple[str, str, str]]:
     for action, name in enumerate(source.action_meanings):
         yield str(action), name, " ".join(key for key, played in source.keys.items() if played == action)
+
+
+def _policy(policy: PolicyConfig) -> Iterator[tuple[str, str]]:
+    """What the policy of a world is; ``genie-env play --watch`` lets it play."""
+    spec, trained = policy.spec, policy.trained
+    yield "learned by", f"{policy.algo} on {policy.network}, {spec.frame_stack} frames at a time"
+    if trained:
+        yield "learned in", ", ".join(f"{name} {_inline(value)}" for name, value in trained.items())
+    yield "chooses from", f"{spec.num_actions} {spec.action_type} actions"
+    yield "real game", "not scored" if policy.score is None else str(policy.score)
 
 
 def _settings(config: Any) -> Iterator[tuple[str, str]]:

@@ -59,6 +59,8 @@ def pull(args: Pull) -> None:
 def push(args: Push) -> None:
     """Run ``genie-env push``."""
     from genie_env.bundle import load_world
+    from genie_env.bundled_policy import policy_folder_of
     from genie_env.publish import push_world
 
-    print(push_world(load_world(args.world, "cpu"), args.repo, args.settings))
+    world, policy = load_world(args.world, "cpu"), policy_folder_of(args.world)
+    print(push_world(world, args.repo, args.settings, policy))

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from genie_env.bundle import load_world, save_world
+from genie_env.bundled_policy import policy_folder_of
 from genie_env.config import SourceConfig
 from genie_env.measurement import MEASUREMENTS, Measurement, stored_measurements, tables
 from genie_env.tables import markdown_table
@@ -23,7 +24,7 @@ def set_measurements(folder: Path, measurements: Sequence[Measurement]) -> None:
     world = load_world(folder, device="cpu")
     metrics = {**world.config.metrics, MEASUREMENTS: [one.to_json() for one in measurements]}
     world = world.replace(config=dataclasses.replace(world.config, metrics=metrics))
-    save_world(world, folder, card=model_card(world), replace=True)
+    save_world(world, folder, card=model_card(world), replace=True, policy=policy_folder_of(folder))
 
 
 def model_card(world: World) -> str:

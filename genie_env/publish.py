@@ -24,13 +24,14 @@ GIF_STEPS, HELD_STEPS = 150, 4
 TAGS = ("genie-env", "world-model", "gymnasium", "reinforcement-learning", "atari")
 
 
-def push_world(world: World, repo: str, settings: PushSettings) -> HubAddress:
+def push_world(world: World, repo: str, settings: PushSettings, policy: Path | None = None) -> HubAddress:
     """Put a world on the Hub, in one commit.
 
     Args:
         world: any; it is saved and checked like a bundle first.
         repo: ``user/repo``.
         settings: of the repository and the commit.
+        policy: folder of a policy that the world brings.
 
     Returns:
         The address of the commit, which opens this very world.
@@ -43,7 +44,7 @@ def push_world(world: World, repo: str, settings: PushSettings) -> HubAddress:
     library()
     name = parse_address(repo if repo.startswith("hf:/") else f"hf://{repo}").repo
     with tempfile.TemporaryDirectory(prefix="genie-env-") as temporary:
-        folder = save_world(world, Path(temporary) / "world")
+        folder = save_world(world, Path(temporary) / "world", policy=policy)
         write_gif(folder / GIF, dream(world, GIF_STEPS), world.config.source.fps, scale=3)
         extra = {GIF: (folder / GIF).read_bytes(), CARD: hub_card(world, name, settings.license).encode()}
         return upload(folder, name, bundle_contents(), settings, extra)

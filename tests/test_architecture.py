@@ -20,11 +20,11 @@ FLOORS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("files",),
         ("hub",),
         ("config", "measurement"),
-        ("nn", "games", "data", "action_map", "effect_names"),
+        ("nn", "games", "data", "action_map", "effect_names", "policies"),
         ("models",),
         ("rollout",),
         # A world saves and publishes itself, and its card shows a dream of it.
-        ("world", "bundle", "model_card", "publish"),
+        ("world", "bundle", "bundled_policy", "model_card", "publish"),
         ("portable", "describe"),
         ("window",),
         ("envs",),

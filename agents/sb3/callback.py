@@ -11,9 +11,9 @@ from stable_baselines3.common.callbacks import BaseCallback
 from tqdm import tqdm
 
 from agents.sb3.evaluate_policy import Evaluator
-from agents.sb3.policy_io import PolicyConfig
 from agents.sb3.run_folder import LogLine, RunFolder
 from genie_env.command import Interrupted, StopRequest
+from genie_env.policies.config import PolicyConfig
 
 
 class EvalCheckpointCallback(BaseCallback):

@@ -18,9 +18,9 @@ from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.vec_env import VecEnv
 
 from agents.sb3.make_envs import make_dreams, recorded_starts
-from agents.sb3.policy_spec import PolicySpec
 from genie_env.bundle import load_world
 from genie_env.games.players import Player
+from genie_env.policies.spec import PolicySpec
 
 ROWS = 16
 """Dreams that an evaluator plays at once."""

@@ -19,7 +19,6 @@ from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv, VecEnvWrapper,
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvObs, VecEnvStepReturn
 
 from agents.real_env import make_real_env
-from agents.sb3.policy_spec import PolicySpec
 from agents.sb3.vec_env import GenieVecEnv
 from genie_env.action_map import latent_tables, to_real
 from genie_env.config import ActionMapConfig
@@ -28,6 +27,7 @@ from genie_env.data.episodes import EpisodeStore
 from genie_env.envs.dream_batch import observation_space
 from genie_env.envs.vector_env import GenieVectorEnv
 from genie_env.frames import to_gray
+from genie_env.policies.spec import PolicySpec
 from genie_env.world import Prompts, World
 
 RANDOM_ACTIONS = 30

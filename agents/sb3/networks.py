@@ -15,8 +15,8 @@ from stable_baselines3.common.torch_layers import BaseFeaturesExtractor, NatureC
 from torch import nn
 
 from genie_env.nn.embeddings import half_whitened_components
-
-NETWORKS = ("cnn", "small_cnn", "tokens")
+from genie_env.policies.config import NETWORKS
+from genie_env.policies.token_policy import FEATURES_DIM, PLACE_DIM, TOKEN_DIM
 
 
 class SmallCNN(BaseFeaturesExtractor):
@@ -51,9 +51,9 @@ class TokenNet(BaseFeaturesExtractor):
         self,
         observation_space: gym.spaces.Box,
         num_tokens: int,
-        token_dim: int = 16,
-        place_dim: int = 32,
-        features_dim: int = 256,
+        token_dim: int = TOKEN_DIM,
+        place_dim: int = PLACE_DIM,
+        features_dim: int = FEATURES_DIM,
     ) -> None:
         """Size the network.
 

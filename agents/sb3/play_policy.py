@@ -17,13 +17,13 @@ from torch.distributions import Categorical
 
 from agents.sb3.guided_policy import Guide
 from agents.sb3.make_envs import PolicyActions
-from agents.sb3.policy_io import PolicyConfig
 from agents.sb3.recorded_games import RecordedGames, See
 from agents.sb3.recorded_shards import Shards
 from genie_env.bundle import load_world
 from genie_env.config import SourceConfig
 from genie_env.envs.dream_batch import observation_space
 from genie_env.frames import to_gray
+from genie_env.policies.config import PolicyConfig
 
 
 def check_policy(config: PolicyConfig, source: SourceConfig) -> None:

@@ -18,11 +18,11 @@ from tqdm import tqdm
 
 from agents.sb3.guided_policy import Guide, GuidedPolicy
 from agents.sb3.networks import policy_settings
-from agents.sb3.policy_io import PolicyConfig
-from agents.sb3.policy_spec import PolicySpec
 from agents.sb3.recorded_games import RecordedGames
 from agents.sb3.recorded_shards import Shards
 from agents.sb3.run_folder import RunFolder
+from genie_env.policies.config import PolicyConfig
+from genie_env.policies.spec import PolicySpec
 
 SMALLEST_FRAME = 20
 """Edge in pixels of the smallest frame that the network's two convolutions fit."""

@@ -13,7 +13,7 @@ from typing import Any
 
 from stable_baselines3.common.base_class import BaseAlgorithm
 
-from agents.sb3.policy_io import PolicyConfig, save_policy
+from agents.sb3.policy_io import save_policy
 from genie_env.files.atomic import claim_folder
 from genie_env.files.errors import FileError
 from genie_env.files.json_config import JsonConfig
@@ -28,6 +28,7 @@ from genie_env.files.tensors import (
     weights_of,
     write_tensors,
 )
+from genie_env.policies.config import PolicyConfig
 
 CHECKPOINT, LOG, SETTINGS = "checkpoint.safetensors", "log.jsonl", "run.json"
 

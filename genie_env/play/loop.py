@@ -15,6 +15,7 @@ from genie_env.window.renderer import Renderer
 if TYPE_CHECKING:
     from genie_env.play.play_recorder import PlayRecorder
     from genie_env.play.real_game import RealGameBeside
+    from genie_env.play.watched_agent import WatchedAgent
 
 
 def play(
@@ -28,6 +29,7 @@ def play(
     out: Path | str = ".",
     recorder: PlayRecorder | None = None,
     real_game: RealGameBeside | None = None,
+    agent: WatchedAgent | None = None,
     hud: bool = True,
 ) -> None:
     """Let a person play until they quit; two seconds after an episode is over the next begins.
@@ -42,6 +44,7 @@ def play(
         out: folder for screenshots and films.
         recorder: receives every step; it stays open.
         real_game: the real game, to be shown beside the dream; it stays open.
+        agent: a policy that plays until a person takes over.
         hud: whether the bar of text is there at first.
 
     Raises:
@@ -55,7 +58,7 @@ def play(
     fps = float(env.metadata.get("render_fps", UNPACED_FPS)) if fps is None else fps
     if fps < 0:
         raise ValueError(f"fps: expected a number >= 0, got {fps!r}")
-    session = PlaySession(env, Path(out), fps, scale, seed, recorder, real_game)
+    session = PlaySession(env, Path(out), fps, scale, seed, recorder, real_game, agent)
     session.show_hud = hud
     canvas = renderer or Renderer(scale, window=True)
     try:

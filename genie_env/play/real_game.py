@@ -83,11 +83,14 @@ class RealGameBeside:
 
     def _begin(self, seed: int) -> np.ndarray:
         self._seed, self._actions, self._over = seed, [], False
+        self.total = 0.0
+        """Sum of the game's rewards."""
         self.frame_HWC: np.ndarray = self._game.reset(seed=seed)[0]
         return self.frame_HWC
 
     def _play(self, action: int) -> None:
         if not self._over:
-            self.frame_HWC, _, terminated, truncated, _ = self._game.step(action)
+            self.frame_HWC, reward, terminated, truncated, _ = self._game.step(action)
+            self.total += float(reward)
             self._actions.append(action)
             self._over = terminated or truncated

@@ -1,11 +1,12 @@
 """A game while a person plays it: commands, pause, episodes, films, apart from window and clock.
 
 Knows Gymnasium's API and the extras of ``GenieEnv`` (its snapshots, say); a recorder and the real game beside the
-dream are handed in. Knows nothing of models or tokens.
+dream are handed in, and so is a policy that plays until a person takes over. Knows nothing of models or tokens.
 """
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -24,19 +25,23 @@ if TYPE_CHECKING:
 
     from genie_env.play.play_recorder import PlayRecorder
     from genie_env.play.real_game import RealGameBeside, RealGamePlace
+    from genie_env.play.watched_agent import AgentState, WatchedAgent
 
 HINT = "R reset   P pause   [ ] temperature   ; ' diversity   V film   H hide   Esc quit"
+AGENT_HINT = "agent plays: any key of the game takes over   R reset   P pause   V film   H hide   Esc quit"
+PERSON_HINT = "you play: G gives back to the agent   R reset   P pause   V film   H hide   Esc quit"
 GAME_OVER_SECONDS, NOTICE_SECONDS = 2.0, 2.0
 # Where the game runs unpaced: the rate of films, and of the loop while the game stands still.
 UNPACED_FPS = 30.0
 
 
 class _Bookmark(NamedTuple):
-    """A snapshot of the environment, whether its episode was over, and the place of the real game beside it."""
+    """A snapshot of the environment, whether its episode was over, the place of the real game and the policy's."""
 
     state: Any
     over: bool
     real_game: RealGamePlace | None
+    agent: AgentState | None
 
 
 class PlaySession:
@@ -51,6 +56,7 @@ class PlaySession:
         seed: int | None = None,
         recorder: PlayRecorder | None = None,
         real_game: RealGameBeside | None = None,
+        agent: WatchedAgent | None = None,
     ) -> None:
         """Begin the first episode.
 
@@ -62,6 +68,7 @@ class PlaySession:
             seed: of the first reset.
             recorder: receives every step.
             real_game: the real game; every dream then begins with its beginning, and it plays along.
+            agent: plays until a key of the game is pressed; the environment's observations are then tokens.
 
         Raises:
             ValueError: if the environment renders no pictures.
@@ -69,7 +76,7 @@ class PlaySession:
         if env.render_mode != "rgb_array":
             raise ValueError(f"play: expected render_mode='rgb_array', got {env.render_mode!r}")
         self.env, self.out, self.fps, self.scale = env, out, fps, scale
-        self.recorder, self.real_game = recorder, real_game
+        self.recorder, self.real_game, self.agent = recorder, real_game, agent
         self.game: Any = env.unwrapped
         self.keys = key_table(self.game.get_keys_to_action(), self.game.get_action_meanings())
         self.held = HeldKeys()
@@ -98,6 +105,7 @@ class PlaySession:
             command = command_of(name, event.unicode)
             if command is None:
                 self.held.press(name)
+                self._take_over(name)
             else:
                 self.run(command)
         elif event.type == pygame.KEYUP:
@@ -123,7 +131,8 @@ class PlaySession:
                 self._tune("action_diversity", 0.1 if command is Command.MORE_DIVERSE else -0.1)
             case Command.SNAPSHOT:
                 place = self.real_game.snapshot() if self.real_game else None
-                self._bookmark = _Bookmark(self.game.snapshot(), self.over, place)
+                agent = self.agent.snapshot() if self.agent else None
+                self._bookmark = _Bookmark(self.game.snapshot(), self.over, place, agent)
                 self._notify("snapshot taken: F9 comes back to it")
             case Command.RESTORE:
                 self._restore()
@@ -133,13 +142,15 @@ class PlaySession:
                 self._toggle_film()
             case Command.HUD:
                 self.show_hud = not self.show_hud
+            case Command.AGENT:
+                self._give_back()
 
     def tick(self) -> None:
         """Advance by one frame of time: a step of the game unless it stands still."""
         self._notice_ticks -= 1
-        action = action_of(self.held.names, self.keys, self.game.noop_action)
+        moves = not self.idle or (self._single and not self.over)
         # Where every action does something, the game waits for a key.
-        if action is not None and (not self.idle or (self._single and not self.over)):
+        if moves and (action := self._chosen()) is not None:
             self._step(action)
             self.held.frame_done()
         elif self.over and not self.paused:
@@ -150,7 +161,12 @@ class PlaySession:
 
     def hud(self, fps: float) -> Hud:
         """What the bar shows now."""
-        return hud_of(self.game, fps, *self._message())
+        shown = hud_of(self.game, fps, *self._message())
+        if self.agent is not None:
+            shown = dataclasses.replace(shown, player="agent" if self.agent.plays else "you")
+        if self.real_game is not None:
+            shown = dataclasses.replace(shown, real_total=self.real_game.total)
+        return shown
 
     def draw(self, canvas: Renderer, fps: float) -> None:
         """Show where the game stands, beside the real one if there is one."""
@@ -177,8 +193,11 @@ class PlaySession:
             self._toggle_film()
 
     def _reset(self, seed: int | None = None) -> None:
-        self.env.reset(seed=seed, options={"frames": self.real_game.reset(seed)} if self.real_game else None)
+        clip = {"frames": self.real_game.reset(seed)} if self.real_game else None
+        observation, _ = self.env.reset(seed=seed, options=clip)
         self._arrive(over=False)
+        if self.agent is not None:
+            self.agent.begin(observation, self._real_frame())
         if self.recorder is not None:
             self.recorder.begin(self.frame_HWC)
 
@@ -189,6 +208,8 @@ class PlaySession:
         self.game.restore(self._bookmark.state)
         if self.real_game is not None and self._bookmark.real_game is not None:
             self.real_game.restore(self._bookmark.real_game)
+        if self.agent is not None and self._bookmark.agent is not None:
+            self.agent.restore(self._bookmark.agent)
         self._arrive(self._bookmark.over)
         if self.recorder is not None:
             self.recorder.begin(self.frame_HWC)
@@ -200,11 +221,14 @@ class PlaySession:
         self.frame_HWC = np.asarray(self.env.render())
 
     def _step(self, action: int) -> None:
-        _, reward, terminated, truncated, info = self.env.step(action)
+        observation, reward, terminated, truncated, info = self.env.step(action)
         self.num_steps += 1
         if self.real_game is not None:
-            self.real_game.step(int(info["action"]))
+            alone = self.agent is not None and self.agent.plays
+            self.real_game.step(self.agent.act_in_real_game() if self.agent and alone else int(info["action"]))
         self._arrive(terminated or truncated)
+        if self.agent is not None:
+            self.agent.see(observation, self._real_frame())
         if self.recorder is not None:
             self.recorder.add(int(info["action"]), self.frame_HWC, float(reward), bool(terminated))
         if self._film is not None:
@@ -213,6 +237,28 @@ class PlaySession:
             except OSError as error:
                 self._film = None
                 self._notify(f"not filmed: {error}")
+
+    def _chosen(self) -> int | None:
+        """The action of whoever plays; None: a person who presses nothing where every action does something."""
+        if self.agent is not None and self.agent.plays:
+            return self.agent.act()
+        return action_of(self.held.names, self.keys, self.game.noop_action)
+
+    def _take_over(self, key: str) -> None:
+        """The person plays from now on, if that is a key of the game."""
+        if self.agent is not None and self.agent.plays and any(key in keys for keys in self.keys):
+            self.agent.plays = False
+            self._notify("you play: G gives back to the agent")
+
+    def _give_back(self) -> None:
+        if self.agent is None:
+            self._notify("no agent: start with --watch")
+        else:
+            self.agent.plays = True
+            self._notify("the agent plays: any key of the game takes over")
+
+    def _real_frame(self) -> np.ndarray | None:
+        return None if self.real_game is None else self.real_game.frame_HWC
 
     def _tune(self, name: str, change: float) -> None:
         highest = 1.0 if name == "action_diversity" else 9.9
@@ -258,4 +304,6 @@ class PlaySession:
             return "paused: P goes on, N plays one step", True
         if self._film is not None:
             return "filming: V stops", True
+        if self.agent is not None:
+            return (AGENT_HINT if self.agent.plays else PERSON_HINT), False
         return (HINT if self.recorder is None else f"recording   {HINT}"), False

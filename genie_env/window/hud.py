@@ -27,6 +27,8 @@ class Hud:
         fps: measured frames per second.
         message: one line below the others (a state such as "paused", or what keys do).
         urgent: whether the message stands out.
+        player: who plays.
+        real_total: sum of rewards of the real game shown beside.
     """
 
     episode: int | None = None
@@ -40,6 +42,8 @@ class Hud:
     fps: float | None = None
     message: str | None = None
     urgent: bool = False
+    player: str | None = None
+    real_total: float | None = None
 
     def cells(self) -> list[tuple[str, str]]:
         """Label and value of every field given, the message aside."""
@@ -53,6 +57,8 @@ class Hud:
             ("fps", self.fps, ".1f"),
             ("total", self.total, "+g"),
             ("entropy", self.entropy, ".3f"),
+            ("player", self.player, ""),
+            ("real total", self.real_total, "+g"),
         ]
         return [(label, format(value, spec)) for label, value, spec in table if value is not None]
 

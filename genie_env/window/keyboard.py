@@ -26,6 +26,7 @@ class Command(Enum):
     SCREENSHOT = auto()
     FILM = auto()
     HUD = auto()
+    AGENT = auto()
 
 
 COMMAND_KEYS: dict[str, Command] = {
@@ -42,6 +43,7 @@ COMMAND_KEYS: dict[str, Command] = {
     "f12": Command.SCREENSHOT,
     "v": Command.FILM,
     "h": Command.HUD,
+    "g": Command.AGENT,
 }
 """Key name, or character typed, to command. These win over a world's own keys."""
 

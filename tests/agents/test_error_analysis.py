@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 
 from agents.error_analysis import GONE, ErrorAnalysisConfig, PlayRecord, analyse_errors, ball_exits, markdown
-from agents.sb3.policy_io import build_policy, policy_config, save_policy
-from agents.sb3.policy_spec import make_policy_spec
+from agents.sb3.policy_io import build_policy, save_policy
 from genie_env.bundle import read_config
+from genie_env.policies.config import policy_config
+from genie_env.policies.spec import make_policy_spec
 
 WIDTH = 64
 NO_BALL = [np.nan] * GONE

@@ -7,8 +7,8 @@ import dataclasses
 import numpy as np
 
 from agents.fit_action_map import Labelled, fit, markdown, played_labels
-from agents.sb3.policy_spec import make_policy_spec
 from genie_env.bundle import read_config, save_world
+from genie_env.policies.spec import make_policy_spec
 from tests.helpers.worlds import random_world
 
 EFFECTS = (0, 0, 1, 2, 1, 2)

@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from agents.sb3.policy_io import build_policy, policy_config, save_policy
-from agents.sb3.policy_spec import make_policy_spec
+from agents.sb3.policy_io import build_policy, save_policy
 from agents.transfer import TransferConfig, markdown, transfer
 from genie_env.bundle import read_config
+from genie_env.policies.config import policy_config
+from genie_env.policies.spec import make_policy_spec
 
 
 @pytest.fixture(scope="module")

@@ -115,8 +115,9 @@ def _use_recording(store: Any) -> None:
 
 
 def _make_policy(folder: Path) -> None:
-    from agents.sb3.policy_io import build_policy, policy_config, save_policy
-    from agents.sb3.policy_spec import make_policy_spec
+    from agents.sb3.policy_io import build_policy, save_policy
+    from genie_env.policies.config import policy_config
+    from genie_env.policies.spec import make_policy_spec
     from tests.helpers.worlds import random_config
 
     config = random_config()

@@ -11,8 +11,8 @@ import torch
 
 from agents.sb3.evaluate_policy import evaluate_policy, play, row_players
 from agents.sb3.make_envs import make_dreams, make_real_games
-from agents.sb3.policy_spec import game_spec, make_policy_spec
 from genie_env.bundle import load_world, read_config
+from genie_env.policies.spec import game_spec, make_policy_spec
 
 
 def test_scores_count_the_same_number_of_games_in_every_row(random_world: Path) -> None:

@@ -12,10 +12,11 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from agents.sb3.policy_io import JSON, TENSORS, load_policy
+from agents.sb3.policy_io import load_policy
 from genie_env.files.errors import FileError
 from genie_env.files.reading import checksum
 from genie_env.files.tensors import read_tensors, write_tensors
+from genie_env.policies.config import JSON, TENSORS
 from tests.helpers.specimens import SPECIMENS
 
 

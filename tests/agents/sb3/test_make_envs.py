@@ -10,8 +10,8 @@ import pytest
 
 from agents.real_env import make_real_env
 from agents.sb3.make_envs import RandomStart, make_dreams, make_real_games, recorded_starts, usual_entropy
-from agents.sb3.policy_spec import PolicySpec, make_policy_spec
 from genie_env.bundle import load_world
+from genie_env.policies.spec import PolicySpec, make_policy_spec
 from tests.helpers.worlds import TELLING_CHANGES, TinyWorld
 
 

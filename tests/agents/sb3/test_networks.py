@@ -9,9 +9,9 @@ import numpy as np
 from agents.sb3.evaluate_policy import chooser
 from agents.sb3.make_envs import make_dreams
 from agents.sb3.networks import TokenNet
-from agents.sb3.policy_spec import make_policy_spec
 from agents.train_ppo import TrainAgentConfig, make_learner
 from genie_env.bundle import load_world
+from genie_env.policies.spec import make_policy_spec
 
 
 def test_tokens_that_look_alike_begin_alike(small: TrainAgentConfig, random_world: Path) -> None:

@@ -10,8 +10,7 @@ import pytest
 import torch
 
 from agents.sb3.play_policy import check_policy, eyes_of, logits, play_policy
-from agents.sb3.policy_io import PolicyConfig, build_policy
-from agents.sb3.policy_spec import PolicySpec
+from agents.sb3.policy_io import build_policy
 from agents.sb3.recorded_games import RecordedGames
 from agents.sb3.recorded_shards import FOLDER, Budget, Shards
 from genie_env.bundle import load_world
@@ -19,6 +18,8 @@ from genie_env.config import SourceConfig
 from genie_env.data.episodes import EpisodeStore, EpisodeWriter
 from genie_env.games.registry import Game
 from genie_env.games.source_game import make_source_game
+from genie_env.policies.config import PolicyConfig
+from genie_env.policies.spec import PolicySpec
 from tests.helpers.tiny_game import ENV_ID
 
 SOURCE = SourceConfig(ENV_ID, image_size=24, action_meanings=("NOOP", "UP", "DOWN"))

@@ -10,10 +10,11 @@ import pytest
 import torch
 
 from agents.sb3.make_envs import make_dreams
-from agents.sb3.policy_io import JSON, TENSORS, load_policy
+from agents.sb3.policy_io import load_policy
 from agents.train_ppo import TrainAgentConfig, make_learner
 from genie_env.bundle import load_world
 from genie_env.files.tensors import fill_weights, weights_of
+from genie_env.policies.config import JSON, TENSORS
 
 
 def test_a_policy_that_was_saved_and_loaded_chooses_the_same(

@@ -11,8 +11,7 @@ from huggingface_hub import ModelCard
 from PIL import Image
 
 from agents.push_policy import PushPolicyConfig, push_policy
-from agents.sb3.policy_io import TENSORS, build_policy, load_policy, own_folder, policy_config, save_policy
-from agents.sb3.policy_spec import make_policy_spec
+from agents.sb3.policy_io import build_policy, load_policy, save_policy
 from genie_env.bundle import find_world, load_world, read_config
 from genie_env.cli import main
 from genie_env.files.errors import FileError
@@ -20,6 +19,8 @@ from genie_env.files.tensors import weights_of
 from genie_env.hub.address import HubError, parse_address
 from genie_env.measurement import WORLD, Measurement, Metric, stored_measurements
 from genie_env.model_card import set_measurements
+from genie_env.policies.config import TENSORS, own_folder, policy_config
+from genie_env.policies.spec import make_policy_spec
 from genie_env.publish import hub_card
 from tests.helpers.hub_server import Answer, HubServer
 from tests.helpers.worlds import fingerprint

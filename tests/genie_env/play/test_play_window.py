@@ -8,17 +8,19 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from genie_env.bundle import read_config
 from genie_env.data.episodes import EpisodeStore
 from genie_env.frames import upscale
 from tests.helpers import fake_game
-from tests.helpers.fake_game import picture
+from tests.helpers.fake_game import DOWN, NOOP, UP, picture
 from tests.helpers.paths import ROOT
+from tests.helpers.policies import make_token_policy
 
 
 @contextlib.contextmanager
@@ -79,11 +81,11 @@ def wait_for(condition: Any, seconds: float = 60.0) -> None:
 class Desktop:
     """A virtual display with a program on it whose window takes keys."""
 
-    def __init__(self, display: str, command: list[str]) -> None:
+    def __init__(self, display: str, command: list[str], errors: IO[str] | None = None) -> None:
         # By class, because without a window manager xdotool finds no titles.
         names = {"DISPLAY": display, "SDL_VIDEODRIVER": "x11", "SDL_VIDEO_X11_WMCLASS": "genie-test"}
         self._environment = os.environ | names
-        self.program = subprocess.Popen(command, env=self._environment, cwd=ROOT)
+        self.program = subprocess.Popen(command, env=self._environment, cwd=ROOT, stderr=errors)
         self.window = self.xdotool("search", "--sync", "--onlyvisible", "--class", "genie-test").split()[0]
         self.focus()
 
@@ -166,6 +168,43 @@ def test_person_plays_a_world_in_a_real_window_and_records_it(endless_world: Pat
     frames = np.concatenate([store.array("frames", entry) for entry in store.manifest.episodes])
     assert any(np.array_equal(shown[:256, left : left + 256], upscale(frame, 4)) for frame in frames)
     assert any((store.array("actions", entry) == 1).any() for entry in store.manifest.episodes), "UP was held"
+
+
+@NEEDS_DISPLAY
+def test_person_takes_over_from_the_agent_in_a_real_window_and_gives_back(endless_world: Path, tmp_path: Path) -> None:
+    policy = make_token_policy(tmp_path / "policy", read_config(endless_world), str(endless_world), always=DOWN)
+    code = (
+        "import sys\n"
+        "from genie_env.cli import main\n"
+        "from genie_env.play.session import PlaySession\n"
+        "step = PlaySession._step\n"
+        "def noted(self, action):\n"
+        "    print(action, file=sys.stderr, flush=True)\n"
+        "    step(self, action)\n"
+        "PlaySession._step = noted\n"
+        "raise SystemExit(main(sys.argv[1:]))"
+    )
+    flags = ["--world", str(endless_world), "--watch", str(policy), "--out", str(tmp_path), "--scale", "4"]
+    log = tmp_path / "actions"
+
+    def played(action: int) -> Any:
+        """Waits until the last steps are all this action."""
+        return lambda: log.exists() and log.read_text().split()[-5:] == [str(action)] * 5
+
+    with virtual_display(tmp_path) as display, log.open("w") as errors:
+        desk = Desktop(display, [sys.executable, "-c", code, "play", *flags], errors)
+        try:
+            wait_for(played(DOWN))
+            desk.xdotool("keydown", "Up")
+            wait_for(played(UP))
+            desk.xdotool("keyup", "Up")
+            wait_for(played(NOOP))
+            desk.xdotool("key", "g")
+            wait_for(played(DOWN))
+            desk.xdotool("key", "Escape")
+            assert desk.program.wait(60) == 0
+        finally:
+            desk.close()
 
 
 @NEEDS_DISPLAY

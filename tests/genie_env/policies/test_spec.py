@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from agents.sb3.policy_spec import PolicySpec, game_spec, make_policy_spec
 from genie_env.bundle import read_config, save_world
+from genie_env.policies.spec import PolicySpec, game_spec, make_policy_spec
 from tests.helpers.worlds import random_config
 from tests.helpers.worlds import random_world as make_world
 
