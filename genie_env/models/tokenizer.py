@@ -92,8 +92,15 @@ class FSQTokenizer(Tokenizer):
 
     def reconstruct(self, frames_BCHW: torch.Tensor) -> torch.Tensor:
         """float [B, 3, H, W] -> float [B, 3, H, W] through the quantiser, with straight-through gradients."""
-        latents = rearrange(self.encoder(frames_BCHW), "b c h w -> b h w c")
-        return self.decoder(rearrange(self.quantizer(latents), "b h w c -> b c h w"))
+        return self.draw(self.latents(frames_BCHW))
+
+    def latents(self, frames_BCHW: torch.Tensor) -> torch.Tensor:
+        """float [B, 3, H, W] -> latents [B, h, w, L] before they are bounded and rounded."""
+        return rearrange(self.encoder(frames_BCHW), "b c h w -> b h w c")
+
+    def draw(self, latents_BHWL: torch.Tensor) -> torch.Tensor:
+        """Latents [B, h, w, L] -> float [B, 3, H, W] through the quantiser."""
+        return self.decoder(rearrange(self.quantizer(latents_BHWL), "b h w c -> b c h w"))
 
     @torch.no_grad()
     def encode(self, frames_BHWC: torch.Tensor) -> torch.Tensor:

@@ -25,12 +25,12 @@ class FSQ(nn.Module):
 
     def forward(self, latents: torch.Tensor) -> torch.Tensor:
         """float [..., L] -> quantised float [..., L] in [-1, 1], gradients passed straight through."""
-        bounded = self._bound(latents)
+        bounded = self.bound(latents)
         return (bounded + (bounded.round() - bounded).detach() - self._shift()) / self._half()
 
     def to_tokens(self, latents: torch.Tensor) -> torch.Tensor:
         """float [..., L] -> int64 [...]."""
-        digits = self._bound(latents).round().long() + self.levels_L // 2
+        digits = self.bound(latents).round().long() + self.levels_L // 2
         return (digits.clamp_min(0).minimum(self.levels_L - 1) * self.basis_L).sum(-1)
 
     def from_tokens(self, tokens: torch.Tensor) -> torch.Tensor:
@@ -45,7 +45,7 @@ class FSQ(nn.Module):
         # An even number of levels has no middle: its grid sits half a step to the left of zero.
         return torch.where(self.levels_L % 2 == 0, -0.5, 0.0)
 
-    def _bound(self, latents: torch.Tensor) -> torch.Tensor:
+    def bound(self, latents: torch.Tensor) -> torch.Tensor:
         """Squash so that rounding gives exactly ``levels`` values, -levels//2 .. (levels-1)//2."""
         return torch.tanh(latents.float()) * self._half() * 0.999 + self._shift()
 

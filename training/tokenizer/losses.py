@@ -30,3 +30,21 @@ def weighted_l1_l2(prediction: torch.Tensor, target: torch.Tensor, weights_B1HW:
     error = prediction.float() - target
     per_pixel = (error.square() + 0.1 * error.abs()).mean(1, keepdim=True)
     return (per_pixel * weights_B1HW).sum() / weights_B1HW.sum()
+
+
+def instability(bounded_P2HWL: torch.Tensor, frames_P2CHW: torch.Tensor, threshold: float = 0.06) -> torch.Tensor:
+    """Mean squared distance between the latents of patches that stay as they are from one frame to the next.
+
+    Without it the noise of a compressed film turns 39 % of such patches into another token (docs/films.md), and the
+    dynamics drowns in them.
+
+    Args:
+        bounded_P2HWL: latents of P pairs of consecutive frames, one unit apart from token to token.
+        frames_P2CHW: the frames, in [-1, 1].
+        threshold: change of a colour channel up to which a pixel stays as it is.
+    """
+    size = frames_P2CHW.shape[-1] // bounded_P2HWL.shape[-2]
+    change_P1HW = (frames_P2CHW[:, 1] - frames_P2CHW[:, 0]).abs().amax(1, keepdim=True)
+    still_PHW = (F.max_pool2d(change_P1HW, size)[:, 0] <= threshold).float()
+    distance_PHW = (bounded_P2HWL[:, 1] - bounded_P2HWL[:, 0]).square().sum(-1)
+    return (distance_PHW * still_PHW).sum() / still_PHW.sum().clamp_min(1)
