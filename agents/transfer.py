@@ -67,6 +67,10 @@ class TransferConfig:
     """Seed of the games and the players."""
     device: str = "auto"
     """Torch device of the dreams, or ``auto``."""
+    ray: str | None = None
+    """Ray cluster whose machines dream, host:port, auto or local; None: this one does."""
+    ray_workers: int = 2
+    """Processes of the cluster."""
 
 
 class PlayerScore(NamedTuple):
@@ -111,7 +115,8 @@ def transfer(config: TransferConfig) -> list[PlayerScore]:
         policies[f"{about_other.algo}, learned in {about_other.trained.get('env', '?')}"] = (about_other.spec, other)
     found = _in_game(config, world, policies)
     if config.dream_steps:
-        dreams = make_dreams(world_name, about.spec, ROWS, device=config.device)
+        where: dict[str, Any] = {"device": config.device, "ray": config.ray, "ray_workers": config.ray_workers}
+        dreams = make_dreams(world_name, about.spec, ROWS, **where)
         for way, deterministic in _ways(config).items():
             choose = chooser(policy, deterministic)
             scores = evaluate_policy(choose, dreams, seed=config.seed, steps=config.dream_steps)

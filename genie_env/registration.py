@@ -14,6 +14,8 @@ REMOTE = "Genie/Remote-v0"
 """Id of a world on a server, which ``url=`` names."""
 GAME = "Genie/Game-v0"
 """Id of the real game behind a recording or a world, which ``source=`` describes."""
+CLUSTER = "Genie/Cluster-v0"
+"""Id of rows of dreams on the machines of a Ray cluster."""
 _ENTRY_POINTS: dict[str, Any] = {
     "entry_point": "genie_env.envs.env:GenieEnv",
     "vector_entry_point": "genie_env.envs.vector_env:GenieVectorEnv",
@@ -25,7 +27,7 @@ _REMOTE_ENTRY_POINTS: dict[str, Any] = {
 
 
 def register_envs() -> None:
-    """Register the ids of :data:`BUNDLED`, :data:`ANY`, :data:`REMOTE` and :data:`GAME`. Idempotent."""
+    """Register the ids of :data:`BUNDLED` and of the constants above. Idempotent."""
     if ANY in gym.registry:
         return
     for name, world in BUNDLED.items():
@@ -33,3 +35,6 @@ def register_envs() -> None:
     gym.register(id=ANY, max_episode_steps=27_000, **_ENTRY_POINTS)
     gym.register(id=REMOTE, max_episode_steps=27_000, **_REMOTE_ENTRY_POINTS)
     gym.register(id=GAME, entry_point="genie_env.games.game_env:GameEnv")
+    gym.register(
+        id=CLUSTER, vector_entry_point="genie_env.cluster.vector_env:ClusterVectorEnv", max_episode_steps=27_000
+    )

@@ -77,6 +77,10 @@ class EvaluateConfig(HeldOutConfig):
     """Decoding steps of the second sweep."""
     diversities: tuple[float, ...] = (0.0, 0.1, 0.3, 1.0)
     """Action diversities of the third sweep."""
+    ray: str | None = None
+    """Ray cluster whose machines dream the free play, host:port, auto or local; None: this one does."""
+    ray_workers: int = 2
+    """Processes of the cluster."""
     write_metrics: bool = False
     """Also write this world's measurements into its bundle and model card."""
 
@@ -94,13 +98,16 @@ class EvaluateConfig(HeldOutConfig):
         return dataclasses.replace(self, horizons=(1, 2, 5), **small, **few)
 
     def options(self) -> dict[str, Any]:
-        """Sampling and device as options of the environment."""
-        return {name: getattr(self, name) for name in ("temperature", "top_p", "decode_steps", "device")}
+        """Sampling and device as options of the environment, and the machines of its rows."""
+        names = ("temperature", "top_p", "decode_steps", "device", "ray", "ray_workers")
+        return {name: getattr(self, name) for name in names}
 
     def settings(self, sampling: SamplingConfig) -> dict[str, Any]:
         """What a report says of how it was made, JSON-plain."""
         settings = {**dataclasses.asdict(self), **dataclasses.asdict(sampling)}
-        return {k: str(v) if isinstance(v, Path) else v for k, v in settings.items() if v is not None}
+        # Where rows are dreamed decides nothing.
+        shown = {name: value for name, value in settings.items() if value is not None and not name.startswith("ray")}
+        return {name: str(value) if isinstance(value, Path) else value for name, value in shown.items()}
 
 
 def evaluate(config: EvaluateConfig, game: Game | None = None) -> list[Measurement]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Generator
 from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import partial
@@ -72,6 +73,8 @@ class RecordConfig(JsonConfig):
     """Steps in one file."""
     workers: int = 2
     """Processes that record at once."""
+    ray: str | None = None
+    """Ray cluster whose machines play, host:port, auto or local; this one writes. None: this one does both."""
     module: str = ""
     """Python module to import first, when importing it registers the env."""
 
@@ -115,9 +118,9 @@ def record(config: RecordConfig, game: Game | None = None) -> EpisodeStore:
     num_shards = -(-config.steps // config.shard_steps)
     with on_stop_signal(partial(_stop, config)), writer.hold():
         missing = [i for i in range(num_shards) if not writer.has_shard(i)]
-        jobs = [(writer, game, source, config, mixture, index) for index in missing]
+        jobs = [(game, source, config, mixture, index) for index in missing]
         bar = tqdm(total=num_shards, initial=num_shards - len(missing), desc="record", unit="shard")
-        with bar, closing(each(_record_shard, jobs, min(config.workers, len(jobs)))) as recorded:
+        with bar, closing(_run(writer, jobs, min(config.workers, len(jobs)), config.ray)) as recorded:
             for _ in recorded:
                 bar.update()
         return writer.finish(num_shards)
@@ -178,8 +181,26 @@ def _stop(config: RecordConfig, signum: int) -> NoReturn:
     raise Interrupted(f"stopped; run the same command to go on ({config.out})", signum)
 
 
-def _record_shard(job: tuple[EpisodeWriter, Game, SourceConfig, RecordConfig, dict[str, float], int]) -> None:
-    writer, game, source, config, mixture, index = job
+Job = tuple[Game, SourceConfig, RecordConfig, dict[str, float], int]
+"""What decides a shard; the last one is its index."""
+
+
+def _run(writer: EpisodeWriter, jobs: list[Job], workers: int, ray: str | None) -> Generator[None, None, None]:
+    if ray is None or not jobs:
+        yield from each(partial(_record_shard, writer), jobs, workers)
+        return
+    from genie_env.cluster.jobs import map_jobs
+
+    for job, episodes in map_jobs(_play_shard, jobs, ray, workers):
+        yield writer.write_shard(job[-1], episodes)
+
+
+def _record_shard(writer: EpisodeWriter, job: Job) -> None:
+    writer.write_shard(job[-1], _play_shard(job))
+
+
+def _play_shard(job: Job) -> list[Episode]:
+    game, source, config, mixture, index = job
     rng = np.random.default_rng([config.seed, index])
     env = _make(source, config.module)
     left = min(config.shard_steps, config.steps - index * config.shard_steps)
@@ -188,7 +209,7 @@ def _record_shard(job: tuple[EpisodeWriter, Game, SourceConfig, RecordConfig, di
         episodes.append(_play_episode(env, game, rng, left, mixture))
         left -= len(episodes[-1].actions_T)
     env.close()
-    writer.write_shard(index, episodes)
+    return episodes
 
 
 def _play_episode(

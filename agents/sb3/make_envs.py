@@ -14,18 +14,17 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 import torch
-from gymnasium.vector import AutoresetMode
 from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv, VecEnvWrapper, VecFrameStack
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvObs, VecEnvStepReturn
 
 from agents.real_env import make_real_env
 from agents.sb3.vec_env import GenieVecEnv
 from genie_env.action_map import latent_tables, to_real
+from genie_env.cluster.make_rows import make_rows
 from genie_env.config import ActionMapConfig
 from genie_env.data.clips import draw_clips
 from genie_env.data.episodes import EpisodeStore
 from genie_env.envs.dream_batch import observation_space
-from genie_env.envs.vector_env import GenieVectorEnv
 from genie_env.frames import to_gray
 from genie_env.policies.spec import PolicySpec
 from genie_env.world import Prompts, World
@@ -167,23 +166,13 @@ def make_dreams(
         horizon: steps after which a dream is cut off (learners bootstrap there); None: 27,000.
         starts: beginnings to draw from; the default is the world's own.
         max_entropy: as in :class:`GenieVecEnv`.
-        options: of the environment, such as ``temperature`` and ``device``.
+        options: of :func:`~genie_env.cluster.make_rows.make_rows`, such as ``temperature``, ``device`` and ``ray``.
 
     Raises:
         ValueError: if the world or an option is not as expected.
     """
     kwargs = {} if horizon is None else {"max_episode_steps": horizon}
-    envs = gym.make_vec(
-        "Genie/World-v0",
-        num_envs=num_envs,
-        world=str(world),
-        obs_type=spec.obs_type,
-        action_type=spec.action_type,
-        autoreset_mode=AutoresetMode.SAME_STEP,
-        **kwargs,
-        **options,
-    )
-    assert isinstance(envs, GenieVectorEnv)
+    envs = make_rows(world, num_envs, obs_type=spec.obs_type, action_type=spec.action_type, **kwargs, **options)
     dreams = GenieVecEnv(envs, max_entropy, starts)
     return VecFrameStack(PolicyActions(dreams, spec.dream_actions), spec.frame_stack)
 

@@ -108,9 +108,8 @@ class GenieVectorEnv(DreamEnv, gym.vector.VectorEnv[np.ndarray, np.ndarray, np.n
         """
         self._refuse_hidden_settings()
         actions = self._check_actions(actions)
+        self._require_running()
         awaiting = np.flatnonzero(self._ended_B)
-        if self.autoreset_mode == AutoresetMode.DISABLED and len(awaiting):
-            raise gym.error.ResetNeeded(f"rows {awaiting.tolist()} ended; reset them with options={{'reset_mask': …}}")
         result = self._dreams.step(actions)
         steps_B = self._dreams.step_B
         truncated_B = np.zeros(self.num_envs, dtype=bool)
@@ -179,6 +178,11 @@ class GenieVectorEnv(DreamEnv, gym.vector.VectorEnv[np.ndarray, np.ndarray, np.n
         ):
             raise ValueError(f"actions: expected {self.num_envs} integers from 0 to {count - 1}, got {actions!r}")
         return actions
+
+    def _require_running(self) -> None:
+        awaiting = np.flatnonzero(self._ended_B)
+        if self.autoreset_mode == AutoresetMode.DISABLED and len(awaiting):
+            raise gym.error.ResetNeeded(f"rows {awaiting.tolist()} ended; reset them with options={{'reset_mask': …}}")
 
     def _masked_rows(self, mask: Any) -> np.ndarray:
         if mask is None:

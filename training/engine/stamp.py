@@ -18,7 +18,18 @@ Stamp = dict[str, Any]
 FLAT = ("model", "loop")
 """Settings whose own settings have no prefix, as on the command line."""
 FREE = frozenset(
-    {"out", "n_updates", "accumulate", "eval_every", "checkpoint_every", "device", "compile", "workers", "replace"}
+    {
+        "out",
+        "n_updates",
+        "accumulate",
+        "eval_every",
+        "checkpoint_every",
+        "device",
+        "compile",
+        "workers",
+        "ray",
+        "replace",
+    }
 )
 """Settings that may change within a run: where it lies and on what it runs, how long it is and what it reports. How
 many parts a batch has is decided by ``accumulate`` and the number of processes together."""

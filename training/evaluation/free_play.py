@@ -14,6 +14,7 @@ import numpy as np
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 from tqdm import tqdm
 
+from genie_env.cluster.make_rows import make_rows
 from genie_env.config import SourceConfig
 from genie_env.games.registry import Game
 from genie_env.games.source_game import make_source_game
@@ -59,8 +60,8 @@ class FreePlay(NamedTuple):
 def play_dream(
     world: str, rows: int, steps: int, seed: int, effects: tuple[int, ...] | None, **options: Any
 ) -> FreePlay:
-    """Play ``rows`` dreams; ``options`` are those of the environment."""
-    envs = gym.make_vec("Genie/World-v0", num_envs=rows, world=world, autoreset_mode=AutoresetMode.SAME_STEP, **options)
+    """Play ``rows`` dreams; ``options`` are those of :func:`~genie_env.cluster.make_rows.make_rows`."""
+    envs = make_rows(world, rows, **options)
     return play(envs, steps, seed, effects, name="free dreams")
 
 

@@ -22,25 +22,13 @@ from genie_env.remote import connection
 from genie_env.remote.client import RemoteEnv, RemoteVectorEnv
 from genie_env.remote.connection import RemoteError
 from genie_env.remote.wire import pack
+from tests.helpers.results import same
 
 ID = "Genie/Remote-v0"
 
 
 def make(url: str, **options: Any) -> Any:
     return gym.make(ID, url=url, **options)
-
-
-def same(first: Any, second: Any) -> bool:
-    """Whether two nested results are equal, in value and in type of arrays."""
-    if isinstance(first, dict):
-        return set(first) == set(second) and all(same(first[key], second[key]) for key in first)
-    if isinstance(first, (list, tuple)):
-        return len(first) == len(second) and all(map(same, first, second))
-    if isinstance(first, np.ndarray) and first.dtype == object:
-        return second.dtype == object and same(list(first), list(second))
-    if isinstance(first, np.ndarray):
-        return first.dtype == second.dtype and np.array_equal(first, second)
-    return type(first) is type(second) and first == second
 
 
 @pytest.mark.parametrize("obs_type", ["rgb", "tokens"])
