@@ -102,4 +102,7 @@ def test_minutes_that_are_left_go_to_the_stages_that_are_left() -> None:
     assert sum(spent.values()) == pytest.approx(60)
     assert spent["dynamics"] / spent["outcome"] == pytest.approx(planned["dynamics"] / planned["outcome"])
     assert minutes_for("dynamics", 60, {"record": 70.0}, planned) == 0
+    long = divide(600, learned_tokenizer=False, latent_action=False)
+    assert sum(long.values()) == pytest.approx(600) and long["outcome"] == budget.ENOUGH["outcome"]
+    assert minutes_for("outcome", 600, {}, long) <= budget.ENOUGH["outcome"]
     assert updates_for(2, 0.5) == 240 and updates_for(0, 0.5, least=50) == 50

@@ -28,6 +28,8 @@ CODEBOOK = Shares(0.12, 0.02, 0.0, 0.03, 0.67, 0.08, 0.08)
 LEARNED_TOKENIZER = Shares(0.12, 0.22, 0.0, 0.04, 0.46, 0.08, 0.08)
 LATENT_ACTION = 0.15
 """Share taken from the dynamics where the latent action model is needed."""
+ENOUGH = {"record": 15.0, "outcome": 6.0, "evaluate": 6.0}
+"""Minutes that are enough for a stage in any budget; the dynamics gets the others."""
 
 
 def divide(minutes: float, learned_tokenizer: bool, latent_action: bool, outcome: bool = True) -> dict[str, float]:
@@ -45,7 +47,11 @@ def divide(minutes: float, learned_tokenizer: bool, latent_action: bool, outcome
     if not outcome:
         shares["dynamics"] += shares["outcome"]
         shares["outcome"] = 0.0
-    return {stage: minutes * share for stage, share in shares.items()}
+    planned = {stage: minutes * share for stage, share in shares.items()}
+    for stage, enough in ENOUGH.items():
+        planned["dynamics"] += max(0.0, planned[stage] - enough)
+        planned[stage] = min(planned[stage], enough)
+    return planned
 
 
 def minutes_for(stage: str, minutes: float, spent: dict[str, float], planned: dict[str, float]) -> float:
@@ -60,7 +66,8 @@ def minutes_for(stage: str, minutes: float, spent: dict[str, float], planned: di
     stages = list(planned)
     share = sum(planned[one] for one in stages[stages.index(stage) :])
     remaining = max(0.0, minutes - sum(spent.values()))
-    return remaining * planned[stage] / share if share else 0.0
+    left = remaining * planned[stage] / share if share else 0.0
+    return min(left, ENOUGH.get(stage, left))
 
 
 def updates_for(minutes: float, seconds_per_update: float, least: int = 50) -> int:
