@@ -15,14 +15,14 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.connection import Connection
 from typing import Any
 
 
-def each(work: Callable[[Any], None], jobs: Iterable[Any], count: int) -> Iterator[None]:
+def each(work: Callable[[Any], None], jobs: Iterable[Any], count: int) -> Generator[None, None, None]:
     """Do every job in one of ``count`` child processes, or here if that is at most one; yields after each.
 
     If the caller raises or stops asking, the children end at once, in the middle of their jobs.
