@@ -84,6 +84,21 @@ def median(values_C: np.ndarray) -> Interval:
     return bootstrap(lambda rows: float(np.nanmedian(values[rows])), len(values))
 
 
+def interquartile_mean(values_C: np.ndarray) -> Interval:
+    """Mean of the middle half of the values: scores of one game's runs, as in Agarwal et al. 2021 (arXiv:2108.13264).
+
+    A quarter of them, rounded down, is left out at either end. The interval is that of their stratified bootstrap,
+    which with a single game resamples its runs.
+    """
+    values = np.asarray(values_C, dtype=np.float64)
+
+    def of_rows(rows: np.ndarray) -> float:
+        kept = np.sort(values[rows])[len(rows) // 4 : len(rows) - len(rows) // 4]
+        return float(kept.mean())
+
+    return bootstrap(of_rows, len(values))
+
+
 def difference(
     part_C: np.ndarray, whole_C: np.ndarray, other_part_C: np.ndarray, other_whole_C: np.ndarray
 ) -> Interval:
