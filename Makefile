@@ -13,7 +13,7 @@ PYTHON ?= $(shell for p in python3 python3.11 python3.12 python3.13 python3.14; 
 .DEFAULT_GOAL := help
 # Two installs at once would write the same environment.
 .NOTPARALLEL:
-.PHONY: help demo web test lint type format package clean
+.PHONY: help demo web test lint type site format package clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -33,6 +33,10 @@ lint: $(VENV)/.stamp-dev ## check rules and formatting
 
 type: $(VENV)/.stamp-dev ## check types (pyright fetches Node.js where there is none)
 	$(VENV)/bin/pyright
+
+site: $(VENV)/.stamp-venv $(PINS) ## build the documents as a site in build/site
+	$(INSTALL) -q -e '.[site]'
+	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build --strict
 
 format: $(VENV)/.stamp-dev ## format and apply the safe fixes
 	$(VENV)/bin/ruff check --fix-only --exit-zero .
