@@ -22,7 +22,7 @@ from tqdm import tqdm
 from agents.sb3.evaluate_policy import Chooser, chooser, seeded, steps_of
 from agents.sb3.make_envs import make_dreams, make_real_games, recorded_starts
 from agents.sb3.policy_io import load_policy
-from genie_env.bundle import load_world
+from genie_env.bundle import load_world, pin_world
 from genie_env.command import run
 from genie_env.files.atomic import write_json, write_text
 from genie_env.games.registry import Game, game_for
@@ -140,7 +140,7 @@ def analyse_errors(config: ErrorAnalysisConfig) -> list[Finding]:
     """
     out = config.out or own_folder(config.policy)
     policy, about = load_policy(config.policy)
-    name = config.world or about.world
+    name = str(pin_world(config.world or about.world))
     world = load_world(name, config.device)
     game, mapped = game_for(world.config.source.env_id), world.config.action_map
     followed = game if game.colours is not None and game.follow is not None and game.follow.along == "y" else None

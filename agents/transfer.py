@@ -22,7 +22,7 @@ from agents.sb3.evaluate_policy import Chooser, Scores, chooser, evaluate_policy
 from agents.sb3.make_envs import make_dreams, make_real_games
 from agents.sb3.policy_io import load_policy
 from agents.scripted import make_policy
-from genie_env.bundle import load_world
+from genie_env.bundle import load_world, pin_world
 from genie_env.command import run
 from genie_env.files.atomic import write_json, write_text
 from genie_env.files.video import write_gif
@@ -105,7 +105,7 @@ def transfer(config: TransferConfig) -> list[PlayerScore]:
     """
     out = config.out or own_folder(config.policy)
     policy, about = load_policy(config.policy)
-    world_name = config.world or about.world
+    world_name = str(pin_world(config.world or about.world))
     world = load_world(world_name, config.device)
     out.mkdir(parents=True, exist_ok=True)
     ours = f"this policy ({about.algo}, learned in {about.trained.get('env', '?')})"

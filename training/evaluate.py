@@ -17,7 +17,7 @@ import gymnasium as gym
 import numpy as np
 import torch
 
-from genie_env.bundle import find_own_world
+from genie_env.bundle import find_own_world, pin_world
 from genie_env.command import run
 from genie_env.config import SamplingConfig
 from genie_env.games.registry import Game
@@ -122,6 +122,7 @@ def evaluate(config: EvaluateConfig, game: Game | None = None) -> list[Measureme
     """
     began, config = time.perf_counter(), config.sized()
     own = find_own_world(config.world) if config.write_metrics else None
+    config = dataclasses.replace(config, world=str(pin_world(config.world)))
     play = config.open(game)
     world = play.world
     clips = play.clips(config.num_clips, config.context, max(config.horizons), config.seed)

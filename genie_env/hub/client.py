@@ -103,14 +103,14 @@ def read_file(address: HubAddress, name: str, file: RemoteFile) -> bytes:
 def reported(address: HubAddress) -> Iterator[None]:
     """Turn what huggingface_hub raises into a :class:`HubError` of one line."""
     library()
-    from httpx2 import HTTPError
+    from httpx2 import HTTPError, InvalidURL
     from huggingface_hub.errors import OfflineModeIsEnabled
 
     try:
         yield
     except OfflineModeIsEnabled:
         raise HubUnreachableError(address, "HF_HUB_OFFLINE is set") from None
-    except HTTPError as error:
+    except (HTTPError, InvalidURL) as error:
         answer = getattr(error, "response", None)
         if answer is not None:
             raise _refusal(address, answer) from None

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
 
-from genie_env.bundle import read_config
+from genie_env.bundle import pin_world, read_config
 from genie_env.remote.access import check_token, is_loopback
 from genie_env.remote.libraries import ConnectionClosed, Request, Response, Server, ServerConnection, serve
 from genie_env.remote.session import RefusedError, Rows, Session
@@ -79,6 +79,8 @@ class DreamServer:
             ValueError: if its bundle cannot be read.
         """
         read_config(config.world)
+        # Every client dreams the same commit of a world on the Hub.
+        self._world = str(pin_world(config.world))
         self.config, self.rows = config, Rows(config.max_rows)
         self._connections = 0
 
@@ -116,7 +118,7 @@ class DreamServer:
         return None
 
     async def _serve_client(self, connection: ServerConnection) -> None:
-        session = Session(self.config.world, self.rows, self.config.options)
+        session = Session(self._world, self.rows, self.config.options)
         self._connections += 1
         try:
             await self._converse(connection, session)

@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,8 @@ import gymnasium as gym
 import pytest
 from huggingface_hub import constants, get_session, hf_hub_download, scan_cache_dir, snapshot_download
 
+from agents.real_env import make_real_env
+from agents.train_ppo import TrainAgentConfig, _world_of
 from genie_env.bundle import find_own_world, find_world, load_world, open_bundle, pin_world
 from genie_env.hub.address import HubError
 from genie_env.hub.client import HubUnreachableError
@@ -286,6 +289,47 @@ def test_the_token_is_sent_to_the_hub_and_not_to_the_host_that_keeps_large_files
     monkeypatch.setattr(session, "_send_single_request", note)
     find_world(HF)
     assert seen == {"127.0.0.1": "Bearer hf_of_a_test", "localhost": None}
+
+
+@pytest.mark.parametrize(
+    "location", ["/uploads/loop", "file:///etc/passwd", "http://[bad", "http://127.0.0.1:9/x", "\x00", ""]
+)
+def test_redirects_that_lead_nowhere_are_one_line(published: HubServer, cache: Path, location: str) -> None:
+    def redirect(path: str, answer: Answer) -> Answer:
+        away = path.startswith("/uploads/loop") or answer.status == 302
+        return Answer(302, {**answer.headers, "Location": location.replace("\x00", "%00")}) if away else answer
+
+    published.tamper = redirect
+    with pytest.raises(HubError, match=f"^{HF}") as error:
+        find_world(HF)
+    assert "\n" not in str(error.value) and cached_files(cache) == set()
+
+
+@pytest.mark.parametrize("endpoint", ["no address", "ftp://example.org", "http://[bad", ""])
+def test_a_wrong_endpoint_is_one_line(server: HubServer, monkeypatch: pytest.MonkeyPatch, endpoint: str) -> None:
+    monkeypatch.setattr(constants, "ENDPOINT", endpoint)
+    with pytest.raises(HubError, match=f"^{HF}") as error:
+        find_world(HF)
+    assert "\n" not in str(error.value)
+
+
+def test_a_commit_that_many_open_at_once_is_downloaded_once(published: HubServer) -> None:
+    with ThreadPoolExecutor(4) as pool:
+        folders = list(pool.map(find_world, [HF] * 8))
+    asked = [request for request in published.requests if "/resolve/" in request]
+    assert len(set(folders)) == 1 and len(asked) == len(set(asked)) == len(BUNDLE)
+
+
+def test_without_the_library_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "huggingface_hub", None)
+    with pytest.raises(ImportError, match=r"genie-env\[hub\]"):
+        find_world(HF)
+
+
+def test_agents_remember_the_commit_that_they_learned_in(published: HubServer, random_world: Path) -> None:
+    config = TrainAgentConfig(env="Genie/World-v0", world=HF)
+    assert _world_of(config) == pin_world(HF) != HF
+    assert make_real_env(HF).observation_space == make_real_env(random_world).observation_space
 
 
 def test_a_world_of_the_hub_is_not_written_to(published: HubServer) -> None:

@@ -168,3 +168,12 @@ def test_a_recording_without_actions_is_refused(tmp_path: Path, datasets: Path, 
     writer.finish(1)
     assert main(["minari", "film/a-v0", "--data", str(tmp_path / "film")]) == 2
     assert "knows no actions" in capsys.readouterr().err and files(datasets) == []
+
+
+@pytest.mark.parametrize("package", ["minari", "h5py"])
+def test_without_the_library_the_extra_is_named(
+    package: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, package, None)
+    assert main(["minari", "noise/a-v0"]) == 2
+    assert "genie-env[minari]" in capsys.readouterr().err
