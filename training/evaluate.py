@@ -20,6 +20,7 @@ import torch
 from genie_env.bundle import find_own_world, pin_world
 from genie_env.command import run
 from genie_env.config import SamplingConfig
+from genie_env.files.atomic import require_writable
 from genie_env.games.registry import Game
 from genie_env.measurement import WORLD, Measurement, select, with_fields
 from genie_env.model_card import set_measurements
@@ -119,6 +120,7 @@ def evaluate(config: EvaluateConfig, game: Game | None = None) -> list[Measureme
 
     Raises:
         ValueError: if the world or the recording cannot be read, or the recording is too short.
+        OSError: if the report cannot be written; nothing is measured then.
     """
     began, config = time.perf_counter(), config.sized()
     own = find_own_world(config.world) if config.write_metrics else None
@@ -126,7 +128,10 @@ def evaluate(config: EvaluateConfig, game: Game | None = None) -> list[Measureme
     play = config.open(game)
     world = play.world
     clips = play.clips(config.num_clips, config.context, max(config.horizons), config.seed)
-    config.out.mkdir(parents=True, exist_ok=True)  # better now than after minutes of measuring
+    # Better now than after minutes of measuring.
+    config.out.mkdir(parents=True, exist_ok=True)
+    for written in (config.out / "report.md", *([own / "config.json"] if own is not None else [])):
+        require_writable(written)
     sampling, count = config.sampling(world.config.sampling), 4 * config.num_clips
     dreamed_CHN, forced_CHN = (predict(world, clips, sampling, forced) for forced in (False, True))
     plays, notes = _play_freely(config, world, play.store.manifest.source.effects)

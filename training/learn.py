@@ -19,11 +19,12 @@ from tyro.conf import OmitArgPrefixes
 
 from genie_env.command import run
 from genie_env.data.episodes import EpisodeStore
+from genie_env.files.atomic import refuse_existing, require_writable
 from genie_env.games.modules import import_games
-from genie_env.measurement import WORLD, Measurement, Metric, select
+from genie_env.measurement import Measurement
 from genie_env.tables import text_table
 from training.data.token_store import TokenStore
-from training.engine.stage import Stage
+from training.engine.stage import Stage, alone_in
 from training.evaluate import EvaluateConfig, evaluate
 from training.planning.budget import divide, minutes_for, updates_for
 from training.planning.choices import NONE, Choices
@@ -34,6 +35,7 @@ from training.planning.plan import Plan, refine, use_recording
 from training.planning.probe import probe_game
 from training.planning.progress import Progress, read_progress, timed, write_progress
 from training.planning.speed import seconds_per_update
+from training.planning.summary import summary
 from training.recipes import RECIPES, Recipe, find_recipe, write_recipe
 from training.sources.choice import is_foreign
 from training.sources.reader import Wanted
@@ -48,14 +50,6 @@ FITTED = ("tokenizer", "latent_action", "dynamics", "outcome")
 NAMING = 0.25
 """Updates that learn the names of latent actions, for each update before."""
 HORIZONS = (1, 5, 10, 20, 50)
-REPORTED = (
-    Metric.EFFECT_RECALL,
-    Metric.EFFECT_PRECISION,
-    Metric.DECIDED_TOKEN_ACCURACY,
-    Metric.CHANGED_TOKEN_ACCURACY,
-    Metric.FOREGROUND_PSNR,
-)
-"""What the summary shows, what a player sees first."""
 
 
 @dataclass(frozen=True)
@@ -100,20 +94,42 @@ def learn(config: LearnConfig) -> Path:
     name = "".join(c if c.isalnum() else "_" for c in Path(config.source).name.split("-v")[0]).lower()
     folder, out = config.run or Path("runs") / name, config.out or Path("worlds") / name
     data = Path(config.source) if is_recording(config.source) else config.data or Path("data") / name
-    if (out / "config.json").exists():
-        raise ValueError(f"{out} exists already; choose another --out or remove it")
-    progress = read_progress(folder, config.source, config.minutes)
-    if progress is None:
-        plan, decided = _first_plan(config, data)
-        print(_described(plan, config.minutes), flush=True)
-        if config.dry_run:
-            return out
-        _require_space(plan, data)
-        progress = Progress(config.source, config.minutes, plan.recipe, plan.minutes, decided=decided)
-        write_progress(folder, progress)
-    elif config.dry_run:
-        raise ValueError(f"{folder} was begun before; --dry-run plans new runs only")
-    return _Learning(config, folder, data, out).go_on(progress)
+    if config.dry_run:
+        if read_run(config, folder) is not None:
+            raise ValueError(f"{folder} was begun before; --dry-run plans new runs only")
+        _require_new(out, None)
+        _first_plan(config, data)
+        return out
+    with alone_in(folder):
+        progress = read_run(config, folder)
+        _require_new(out, progress)
+        for made in filter(None, (out, config.save_recipe)):
+            require_writable(made)
+        if progress is None:
+            plan, decided = _first_plan(config, data)
+            _require_space(plan, data)
+            flags = _lasting_flags(config)
+            progress = Progress(config.source, config.minutes, plan.recipe, plan.minutes, {}, decided, flags)
+            write_progress(folder, progress)
+        return _Learning(config, folder, data, out).go_on(progress)
+
+
+def read_run(config: LearnConfig, folder: Path) -> Progress | None:
+    """Where the run in ``folder`` stands, None where there is none; see :func:`read_progress`."""
+    return read_progress(folder, config.source, config.minutes, _lasting_flags(config), config.module)
+
+
+def _lasting_flags(config: LearnConfig) -> dict[str, Any]:
+    """Flags that decide what is made, JSON-plain."""
+    names = ("env_kwargs", "image_size", "seed")
+    flags = {**{name: getattr(config, name) for name in names}, **dataclasses.asdict(config.choices)}
+    return json.loads(json.dumps(flags))
+
+
+def _require_new(out: Path, progress: Progress | None) -> None:
+    """Refuse a world that is there, unless this run made it and has not measured it yet."""
+    if progress is None or progress.finished or "export" not in progress.spent:
+        refuse_existing(out)
 
 
 def is_recording(source: str) -> bool:
@@ -137,7 +153,13 @@ def _wanted(config: LearnConfig) -> Wanted:
 
 
 def _first_plan(config: LearnConfig, data: Path) -> tuple[Plan, tuple[str, ...]]:
-    """What is planned before any work, and what is not to be decided any more."""
+    """What is planned before any work, printed, and what is not to be decided any more."""
+    plan, decided = _plan(config, data)
+    print(_described(plan, config.minutes), flush=True)
+    return plan, decided
+
+
+def _plan(config: LearnConfig, data: Path) -> tuple[Plan, tuple[str, ...]]:
     if is_recording(config.source):
         return use_recording(EpisodeStore(data), config.minutes), ()
     if is_gameplay(config.source):
@@ -190,7 +212,8 @@ class _Learning:
             print(f"every setting is in {self.config.save_recipe}", flush=True)
         with timed(self.folder, progress, "evaluate") as after:
             found = self._evaluate(progress)
-        print(_summary(found, self.out, after[0], self.folder), flush=True)
+            after[0] = after[0].but(finished=True)
+        print(summary(found, self.out, after[0], self.folder), flush=True)
         return self.out
 
     def _look_at_recording(self, progress: Progress) -> Progress:
@@ -296,29 +319,6 @@ def _described(plan: Plan, minutes: float) -> str:
             "chosen:",
             *(f"  {line}" for line in plan.choices),
             text_table(["stage", f"minutes of {minutes:g}"], rows),
-        ]
-    )
-
-
-def _summary(found: list[Measurement], out: Path, progress: Progress, folder: Path) -> str:
-    """Figures beside copying the last frame, where the pictures are, and what to type next."""
-    rows = []
-    for metric in REPORTED:
-        for one in select(found, metric=metric.value, source=WORLD, subset=""):
-            if one.experiment not in ("action_effect", "dream") or one.horizon is None:
-                continue
-            still = select(
-                found, metric=one.metric, horizon=one.horizon, experiment=one.experiment, source="copy_last", subset=""
-            )
-            rows.append([one.label, str(one.horizon), str(one.interval), str(still[0].interval) if still else ""])
-    spent = sum(progress.spent.values())
-    report = out.parent / f"{out.name}_report"
-    return "\n".join(
-        [
-            text_table(["measured on held-out play", "step", "this world", "copy-last"], rows),
-            f"{spent:.1f} of {progress.minutes:g} minutes; report, strips and animations in {report}",
-            "play it:       genie-env play --world " + str(out),
-            f'in Python:     gym.make("Genie/World-v0", world="{out}")',
         ]
     )
 

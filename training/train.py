@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from genie_env.command import run
+from genie_env.files.atomic import require_writable
 from genie_env.games.registry import game_for, register_game
 from training import export, record
 from training.engine.stage import Stage, changed_settings
@@ -55,13 +56,18 @@ def make_world(recipe: Recipe, data: Path, run: Path, out: Path, last: str = "",
 
     Raises:
         ValueError: if ``last`` names no stage, a stage cannot run, or a finished one was made by another recipe.
+        OSError: if the bundle cannot be written; nothing is done then.
         Interrupted: on Ctrl-C, SIGTERM or SIGHUP during training, after a checkpoint.
     """
     names = [stage.name for stage in PIPELINE]
     if last and last not in names:
         raise ValueError(f"only: expected one of {names}, got {last!r}")
-    # All of them before any work: what is wrong with the recipe shows at once.
-    for stage, config in stage_configs(recipe, data, run, out, compile):
+    # All of them before any work: what is wrong with the recipe shows at once, and so does a place of the world
+    # that cannot be written.
+    stages = stage_configs(recipe, data, run, out, compile)
+    if last in ("", export.STAGE.name):
+        require_writable(out)
+    for stage, config in stages:
         if is_finished(stage, config.out, config):
             print(f"{stage.name}: done before, skipped", flush=True)
         else:

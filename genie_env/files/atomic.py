@@ -22,6 +22,8 @@ from genie_env.files.errors import FileError
 from genie_env.files.reading import read_json as read_json
 
 LOCK = ".lock"
+BEGUN = "settings.json"
+"""File in a partial folder of which a later call goes on, as of a recording: it is never cleared away."""
 
 
 @contextmanager
@@ -61,7 +63,8 @@ def whole_folder(path: Path | str, replace: bool = False) -> Iterator[Path]:
         replace: whether an existing one may be replaced; it stays whole until the new one is.
 
     Raises:
-        ValueError: if ``path`` exists and may not be replaced, or another process is writing it.
+        ValueError: if ``path`` exists and may not be replaced, another process is writing it, or something was begun
+            there that can be finished.
         OSError: if it cannot be written; names ``path``, where the old folder stays.
     """
     path = Path(path)
@@ -71,6 +74,10 @@ def whole_folder(path: Path | str, replace: bool = False) -> Iterator[Path]:
         with _hold(_lock_beside(path), path):
             _recover(path)
             refuse_existing(path, replace)
+            if (partial / BEGUN).exists():
+                raise ValueError(
+                    f"{partial}: was begun and not finished; finish or remove it, or choose another folder"
+                )
             remove_folder(partial)
             try:
                 partial.mkdir()
@@ -138,6 +145,30 @@ def _recover(path: Path) -> None:
         old.rename(path)
     elif old.is_dir():
         remove_folder(old)
+
+
+def require_writable(path: Path) -> None:
+    """Find out before long work whether a file or folder can be written in its place; nothing is left there.
+
+    Raises:
+        OSError: if it cannot; names ``path``.
+    """
+    path = Path(os.path.abspath(path))
+    made: list[Path] = []
+    try:
+        for folder in reversed(path.parents):
+            if not folder.exists():
+                folder.mkdir()
+                made.append(folder)
+        temporary = temporary_file(path)
+        temporary.touch()
+        temporary.unlink()
+    except OSError as error:
+        raise OSError(error.errno or errno.EIO, f"cannot be written ({error.strerror or error})", str(path)) from None
+    finally:
+        for folder in reversed(made):
+            with suppress(OSError):
+                folder.rmdir()
 
 
 def remove_folder(path: Path) -> None:

@@ -95,8 +95,12 @@ def write_tensors(
     """Write tensors, and text beside them, so that the file is whole or absent.
 
     Raises:
+        FileError: if a value is not finite; what was there stays, for nothing could read the new one.
         OSError: if it cannot be written; names the file.
     """
+    for name, tensor in tensors.items():
+        if tensor.is_floating_point() and not bool(tensor.isfinite().all()):
+            raise FileError(path, f"is not written: {name} is not finite; go on with a lower learning rate")
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     data = sealed(save(plain, None if metadata is None else dict(metadata)))
     with whole_file(path) as temporary:

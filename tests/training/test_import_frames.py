@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from genie_env.data.episodes import EpisodeStore
@@ -53,3 +54,15 @@ def test_a_short_film_is_one_line_of_error(tmp_path: Path) -> None:
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 2 and "67 seconds at 15 frames a second, got 60, 4.0 seconds" in done.stderr
     assert done.stderr.count("\n") == 1 and [file.name for file in tmp_path.iterdir()] == ["a.mp4"]
+
+
+def test_an_import_never_clears_another_recording_away_that_was_begun(tmp_path: Path) -> None:
+    frames = np.random.default_rng(0).integers(0, 255, (1200, 8, 8, 3), np.uint8)
+    np.savez(tmp_path / "play.npz", frames=frames)
+    begun = tmp_path / "data.partial" / "00000.frames.npy"
+    begun.parent.mkdir()
+    begun.write_bytes(b"hours of play")
+    (begun.parent / "settings.json").write_text('{"source": {}, "settings": {}}')
+    with pytest.raises(ValueError, match=r"data\.partial holds a recording with other settings"):
+        import_frames(ImportConfig(str(tmp_path / "play.npz"), tmp_path / "data"))
+    assert begun.read_bytes() == b"hours of play"

@@ -5,18 +5,21 @@ from __future__ import annotations
 import dataclasses
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from genie_env.bundle import read_config
 from genie_env.command import WRONG_INPUT
+from genie_env.files.atomic import hold_folder
 from tests.helpers.tiny_game import ENV_ID
 from training import learn as command
 from training.evaluate import EvaluateConfig
 from training.learn import LearnConfig, learn
 from training.planning import budget, game_plan, probe, speed
 from training.planning.budget import divide, minutes_for, updates_for
-from training.planning.progress import STATE
+from training.planning.progress import STATE, Progress, write_progress
+from training.recipes import Recipe
 
 MINUTES = 0.5
 
@@ -106,3 +109,47 @@ def test_minutes_that_are_left_go_to_the_stages_that_are_left() -> None:
     assert sum(long.values()) == pytest.approx(600) and long["outcome"] == budget.ENOUGH["outcome"]
     assert minutes_for("outcome", 600, {}, long) <= budget.ENOUGH["outcome"]
     assert updates_for(2, 0.5) == 240 and updates_for(0, 0.5, least=50) == 50
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_run_that_was_stopped_while_it_measured_goes_on_with_the_same_command_and_flags(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stopped(config: EvaluateConfig) -> list:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(command, "evaluate", stopped)
+        learn(settings(tmp_path))
+    with pytest.raises(ValueError, match="seed 0, now 1"):
+        learn(settings(tmp_path, seed=1))
+    with hold_folder(tmp_path / "run"), pytest.raises(ValueError, match="in use"):
+        learn(settings(tmp_path))
+    assert learn(settings(tmp_path)) == tmp_path / "out"
+    assert json.loads((tmp_path / "run" / STATE).read_text())["finished"]
+    assert (tmp_path / "out_report" / "report.md").exists()
+
+
+@pytest.mark.parametrize("place", [{"module": "evil_games"}, {"record": {"module": "evil_games"}}])
+def test_a_run_from_elsewhere_never_makes_a_module_be_imported(place: dict[str, Any], tmp_path: Path) -> None:
+    recipe = dataclasses.replace(Recipe(env=ENV_ID, steps=100), **place)
+    write_progress(tmp_path / "run", Progress(ENV_ID, MINUTES, recipe))
+    with pytest.raises(ValueError, match=r"learn\.json: needs the Python modules \['evil_games'\].*--module"):
+        learn(settings(tmp_path))
+
+
+def test_a_place_that_cannot_be_written_is_refused_before_the_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(command, "probe_game", None)
+    (tmp_path / "file").touch()
+    for name in ("out", "save_recipe"):
+        with pytest.raises(OSError, match="file/inner"):
+            learn(settings(tmp_path, **{name: tmp_path / "file" / "inner"}))
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_folder_in_the_world_s_place_is_refused_before_the_work(tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    with pytest.raises(ValueError, match="exists already"):
+        learn(settings(tmp_path))

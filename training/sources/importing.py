@@ -14,7 +14,7 @@ from typing import Any
 from tqdm import tqdm
 
 from genie_env.data.episodes import Episode, EpisodeStore, EpisodeWriter
-from genie_env.files.atomic import hold_folder, partial_folder, refuse_existing, remove_folder
+from genie_env.files.atomic import hold_folder, partial_folder, refuse_existing
 from training.sources.reader import Reader, require_frames
 
 SHARD_BYTES = 64 * 2**20
@@ -32,14 +32,16 @@ def write_recording(reader: Reader, out: Path, settings: dict[str, Any]) -> Epis
         settings: kept in the manifest.
 
     Raises:
-        ValueError: if ``out`` exists, the disk is too small, or too little could be read. Nothing is left then.
+        ValueError: if ``out`` exists, another recording was begun there, the disk is too small, or too little could
+            be read. Nothing is left of the import then.
     """
     out = Path(out)
     refuse_existing(out)
     _require_room(reader, out)
     partial = partial_folder(out)
     with hold_folder(partial):
-        remove_folder(partial)
+        # Refuses another recording that was begun there: hours of play may lie in it.
+        EpisodeWriter(out, reader.source, settings=settings).discard()
         writer = EpisodeWriter(out, reader.source, settings=settings)
         try:
             shards, frames = 0, 0

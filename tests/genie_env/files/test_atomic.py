@@ -17,6 +17,7 @@ from genie_env.files.atomic import (
     claim_folder,
     hold_folder,
     recover_folder,
+    require_writable,
     sweep,
     whole_file,
     whole_folder,
@@ -24,7 +25,7 @@ from genie_env.files.atomic import (
     write_text,
 )
 from genie_env.files.errors import FileError
-from tests.helpers.disks import tiny_disk
+from tests.helpers.disks import read_only, tiny_disk
 from tests.helpers.kills import kills
 
 needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="kills a child process at every step")
@@ -223,3 +224,22 @@ def test_folder_may_be_named_by_dots(tmp_path: Path, monkeypatch: pytest.MonkeyP
     for name in (".", "../world", "../world/."):
         with pytest.raises(ValueError, match="exists already"):
             make(Path(name), "new")
+
+
+def test_whether_a_place_can_be_written_is_found_out_without_a_trace(tmp_path: Path) -> None:
+    require_writable(tmp_path / "a" / "b" / "file")
+    assert not list(tmp_path.iterdir())
+    (tmp_path / "file").touch()
+    with pytest.raises(OSError, match="file/inner"):
+        require_writable(tmp_path / "file" / "inner")
+    with read_only(tmp_path), pytest.raises(OSError, match="new"):
+        require_writable(tmp_path / "new")
+
+
+def test_what_was_begun_and_can_go_on_is_never_cleared_away(tmp_path: Path) -> None:
+    begun = tmp_path / "made.partial" / "settings.json"
+    begun.parent.mkdir()
+    begun.write_text("{}")
+    with pytest.raises(ValueError, match=r"made\.partial: was begun and not finished"), whole_folder(tmp_path / "made"):
+        pass
+    assert begun.exists()

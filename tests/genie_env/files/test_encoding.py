@@ -15,6 +15,8 @@ OTHER_OPEN = (
     "archive.open",
     "config.open",
     "self._av.open",
+    "av.open",
+    "where.open",
 )
 """Functions and methods of the same name that open no text."""
 
