@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from genie_env.play.watched_agent import WatchedAgent
     from genie_env.policies.token_policy import TokenPolicy
 
+AGENT_ZOOM = 2
+"""Times that the pictures of an agent's play are enlarged in the video; all of them at full size would fill memory."""
+
 
 @dataclass(frozen=True)
 class Play:
@@ -146,12 +149,11 @@ def _write_demo(args: Demo) -> None:
     with closing(_make(args.world, OptionFlags(), policy)) as env:
         fps = float(env.metadata["render_fps"])
         film = _film(args, env, policy)
-    # Pictures that an agent's film is made of are large already.
-    scale = args.scale if policy is None else 1
     stride = -(-len(film.frames) // GIF_FRAMES)
-    write_gif(args.out / "demo.gif", film.frames[::stride], fps / stride, scale)
+    # Pictures with text are large already.
+    write_gif(args.out / "demo.gif", film.frames[::stride], fps / stride, args.scale if policy is None else 1)
     if with_mp4:
-        write_mp4(args.out / "demo.mp4", film.frames, fps, scale)
+        write_mp4(args.out / "demo.mp4", film.frames, fps, args.scale if policy is None else AGENT_ZOOM)
     total = time.perf_counter() - began
     names = [str(args.out / name) for name in (*(["demo.mp4"] if with_mp4 else []), "demo.gif")]
     print(f"{args.steps} steps of {args.world!r} in {' and '.join(names)}")
@@ -168,7 +170,7 @@ def _film(args: Demo, env: gym.Env[Any, Any], policy: TokenPolicy | None) -> Fil
         return film_actions(env, _held_actions(env, args.seed), args.steps, args.seed)
     real_game = _real_game(env) if _real_game_is_here(args.world) else None
     try:
-        return film_agent(env, agent, real_game, args.steps, args.seed, args.scale)
+        return film_agent(env, agent, real_game, args.steps, args.seed, max(1, args.scale // AGENT_ZOOM))
     finally:
         if real_game is not None:
             real_game.close()
