@@ -70,7 +70,7 @@ class Demo:
 
     world: str = "pong"
     """Bundled name, folder or hf:// address of the world."""
-    steps: int = 600
+    steps: int = 1000
     """Steps of the video; a window stays as long as they like."""
     out: Path = Path()
     """Folder for demo.mp4 and demo.gif."""

@@ -139,6 +139,29 @@ def _use_policy(opened: Any) -> None:
         assert 0 <= int(action[0]) < config.spec.num_actions
 
 
+def _make_token_policy(folder: Path) -> None:
+    from tests.helpers.policies import make_token_policy
+    from tests.helpers.worlds import random_config
+
+    make_token_policy(folder, random_config(), "pong")
+
+
+def _open_token_policy(folder: Path) -> Any:
+    from genie_env.policies.token_policy import load_token_policy
+
+    return load_token_policy(folder)
+
+
+def _use_token_policy(opened: Any) -> None:
+    from genie_env.policies.player import PolicyPlayer
+
+    player = PolicyPlayer(opened, np.random.default_rng(0))
+    player.begin(np.zeros(opened.config.num_tokens, np.int64))
+    for _ in range(3):
+        assert 0 <= player.act() < opened.config.spec.num_actions
+        player.see(np.full(opened.config.num_tokens, opened.config.vocab_size - 1))
+
+
 def _make_tokens(folder: Path) -> None:
     from genie_env.config import TokenSpace
     from training.data.token_store import TokenEpisode, write_made_up
@@ -219,6 +242,7 @@ SPECIMENS = {
     "fsq-bundle": Specimen(_make_fsq_bundle, _open_bundle, _use_bundle, "config.json"),
     "recording": Specimen(_make_recording, _open_recording, _use_recording, "manifest.json"),
     "policy": Specimen(_make_policy, _open_policy, _use_policy, "policy.json"),
+    "token-policy": Specimen(_make_token_policy, _open_token_policy, _use_token_policy, "policy.json"),
     "run": Specimen(_make_run, _open_run, _use_run, "config.json"),
     "tokens": Specimen(_make_tokens, _open_tokens, _use_tokens, "manifest.json"),
 }

@@ -15,6 +15,7 @@ from PIL import Image
 from genie_env.bundle import read_config
 from genie_env.bundled_policy import put_policy
 from genie_env.cli import main
+from genie_env.play import commands
 from genie_env.play.real_game import RealGameBeside
 from genie_env.play.session import PlaySession
 from genie_env.play.watched_agent import WatchedAgent
@@ -200,3 +201,16 @@ def test_demo_shows_the_dream_alone_where_the_game_is_not_installed(
     assert main(["demo", "--world", str(bundle), "--steps", "5", "--out", str(tmp_path / "out")]) == 0
     assert "the agent that learned in the dream: dream" in (shown := capsys.readouterr().out)
     assert "real game" not in shown
+
+
+def test_demo_with_a_display_lets_the_agent_play_both_games_in_the_window(
+    bundle: Path, endless_world: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = list[commands.Play]()
+    monkeypatch.setattr("genie_env.window.display.has_display", lambda: True)
+    monkeypatch.setattr(commands, "play_world", asked.append)
+    for world in (bundle, endless_world):
+        assert main(["demo", "--world", str(world)]) == 0
+    with_agent, without = asked
+    assert with_agent.watch == () and with_agent.beside_real
+    assert without.watch is None and not without.beside_real
