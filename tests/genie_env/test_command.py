@@ -47,6 +47,8 @@ WRONG: dict[str, str] = {
     "agents.error_analysis": "missing --out new",
     "agents.fit_action_map": "missing",
     "agents.push_policy": "missing user/repo",
+    "agents.ship_policy": "missing",
+    "agents.score_seeds": "missing absent --name new",
 }
 
 

@@ -320,8 +320,7 @@ def test_interrupted_recording_resumes_to_the_identical_store(tmp_path: Path, mo
 def test_recording_does_not_depend_on_the_order_of_its_shards(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Workers finish in any order; a shard is a function of the seed and its number alone."""
     record(recording(tmp_path / "one"))
-    one_shard = record_module._record_shard
-    monkeypatch.setattr(record_module, "_run", lambda jobs, workers: map(one_shard, reversed(jobs)))
+    monkeypatch.setattr(record_module, "each", lambda work, jobs, count: (work(job) for job in reversed(jobs)))
     record(recording(tmp_path / "other"))
     same_files(tmp_path / "one", tmp_path / "other")
 

@@ -102,15 +102,15 @@ def alone_in(folder: Path) -> Iterator[None]:
     if not connect().is_first:
         yield
         return
-    was_there = folder.exists()
-    with hold_folder(folder):
-        sweep(folder)
-        try:
+    made = [each for each in (folder, *folder.parents) if not each.exists()]
+    try:
+        with hold_folder(folder):
+            sweep(folder)
             yield
-        finally:
-            if not was_there:
-                with contextlib.suppress(OSError):  # Not empty: something was made; or gone: it has another name now.
-                    folder.rmdir()
+    finally:
+        for each in made:
+            with contextlib.suppress(OSError):  # Not empty: something was made; or gone: it has another name now.
+                each.rmdir()
 
 
 def trainer_of(network: str, kind: str, kinds: Mapping[str, Kind], own: Mapping[str, Trainer]) -> Trainer:
