@@ -335,8 +335,9 @@ def _described(plan: Plan, minutes: float) -> str:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Command line; returns the exit status."""
-    return run(learn, LearnConfig, description=__doc__, argv=argv)
+    """Command line, of this module or of ``genie-env learn``; returns the exit status."""
+    prog = None if argv is None else "genie-env learn"
+    return run(learn, LearnConfig, prog=prog, description=__doc__, argv=argv)
 
 
 if __name__ == "__main__":
