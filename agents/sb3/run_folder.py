@@ -14,7 +14,7 @@ from typing import Any
 from stable_baselines3.common.base_class import BaseAlgorithm
 
 from agents.sb3.policy_io import save_policy
-from genie_env.files.atomic import claim_folder
+from genie_env.files.atomic import claim_folder, write_text
 from genie_env.files.errors import FileError
 from genie_env.files.json_config import JsonConfig
 from genie_env.files.reading import parse_json
@@ -97,9 +97,10 @@ class RunFolder:
         return folder
 
     def log(self, line: LogLine) -> None:
-        """Add a line to the log."""
-        with (self.folder / LOG).open("a", encoding="utf-8") as file:
-            file.write(json.dumps(line.to_json()) + "\n")
+        """Add a line to the log, which is whole at any time: a kill cuts no line."""
+        path = self.folder / LOG
+        before = path.read_text(encoding="utf-8") if path.exists() else ""
+        write_text(path, f"{before}{json.dumps(line.to_json())}\n")
 
     def logged(self) -> list[LogLine]:
         """As :func:`read_log`; empty before anything was logged."""

@@ -100,6 +100,19 @@ def refuse_existing(path: Path, replace: bool = False) -> None:
         raise ValueError(f"{path} exists already; choose another folder or remove it")
 
 
+def refuse_foreign(path: Path, mark: str) -> None:
+    """Do nothing if ``path`` is free, empty, or a folder of the kind that has the file ``mark``.
+
+    Whoever may replace a folder may not thereby delete another one that was named by mistake.
+
+    Raises:
+        ValueError: if something else lies there.
+    """
+    if not os.path.lexists(path) or (path / mark).is_file() or (path.is_dir() and not any(path.iterdir())):
+        return
+    raise ValueError(f"{path}: is not replaced: it has no {mark}, so it is something else; choose another folder")
+
+
 def publish_folder(partial: Path, path: Path, replace: bool = False) -> None:
     """Give the finished folder ``partial`` its name ``path``; an older one is deleted last.
 

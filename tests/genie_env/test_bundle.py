@@ -395,3 +395,11 @@ def test_world_in_a_folder_that_cannot_be_written_opens(bundle: Path) -> None:
         assert load_world(bundle, device="cpu").config == random_config()
         with pytest.raises(OSError, match="bundle"):
             save_world(random_world(), bundle, replace=True)
+
+
+def test_a_folder_that_is_no_world_is_not_replaced(tmp_path: Path) -> None:
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "one.jpg").write_text("x")
+    with pytest.raises(ValueError, match=r"photos: is not replaced"):
+        save_world(random_world(), tmp_path / "photos", replace=True)
+    assert (tmp_path / "photos" / "one.jpg").read_text() == "x"

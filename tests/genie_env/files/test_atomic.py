@@ -17,6 +17,7 @@ from genie_env.files.atomic import (
     claim_folder,
     hold_folder,
     recover_folder,
+    refuse_foreign,
     require_writable,
     sweep,
     whole_file,
@@ -243,3 +244,15 @@ def test_what_was_begun_and_can_go_on_is_never_cleared_away(tmp_path: Path) -> N
     with pytest.raises(ValueError, match=r"made\.partial: was begun and not finished"), whole_folder(tmp_path / "made"):
         pass
     assert begun.exists()
+
+
+def test_a_folder_of_another_kind_is_not_replaced(tmp_path: Path) -> None:
+    refuse_foreign(tmp_path / "free", "mark.json")
+    (tmp_path / "empty").mkdir()
+    refuse_foreign(tmp_path / "empty", "mark.json")
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "one.jpg").write_text("x")
+    with pytest.raises(ValueError, match=r"photos: is not replaced: it has no mark\.json"):
+        refuse_foreign(tmp_path / "photos", "mark.json")
+    (tmp_path / "photos" / "mark.json").write_text("{}")
+    refuse_foreign(tmp_path / "photos", "mark.json")
