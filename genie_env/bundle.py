@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from genie_env.config import FORMAT_VERSION, NETWORKS, WorldConfig
-from genie_env.files.atomic import recover_folder, refuse_foreign, whole_folder, write_json, write_text
+from genie_env.files.atomic import recover_folder, whole_folder, write_json, write_text
 from genie_env.files.errors import FileError
 from genie_env.files.reading import JSON_BYTES, checksum, read_json
 from genie_env.files.tensor_file import read_tensor_file
@@ -248,9 +248,7 @@ def save_world(
 
     from genie_env.files.tensors import write_tensors
 
-    if replace:
-        refuse_foreign(Path(folder), "config.json")
-    with whole_folder(folder, replace) as partial:
+    with whole_folder(folder, replace, "config.json") as partial:
         for network in world.config.networks:
             write_tensors(partial / f"{network}.safetensors", _halved(world, network))
         starts = {"tokens": world.starts.tokens_SPN, "actions": world.starts.actions_SP}

@@ -30,9 +30,9 @@ from genie_env.games.modules import import_games
 from genie_env.games.recorded_source import json_object, recorded_source
 from genie_env.games.registry import Game, game_for
 from genie_env.games.source_game import SourceGame, make_source_game
-from training.data.agent_players import record_by_agents, require_agents, split_mixture
+from training.data.agent_players import record_by_agents, split_mixture
 from training.data.children import each
-from training.data.player_mixture import check_mixture, check_weights, default_mixture, make_player
+from training.data.player_mixture import check_mixture, check_players, default_mixture, make_player
 from training.engine.stage import Stage
 from training.engine.stamp import stamp_of
 from training.join import JoinConfig, join
@@ -130,8 +130,7 @@ def _record_parts(
     config: RecordConfig, game: Game, mixture: dict[str, float], by_agents: dict[str, float]
 ) -> EpisodeStore:
     """A recording for each kind of player, finished ones kept over a stop, joined at the end."""
-    check_weights({**mixture, **by_agents})
-    require_agents(by_agents)
+    check_players({**mixture, **by_agents})
     refuse_existing(config.out)
     folder = config.out.with_name(f"{config.out.name}.parts")
     claim_folder(folder / "settings.json", stamp_of(config))

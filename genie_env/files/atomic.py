@@ -55,12 +55,13 @@ def publish_file(path: Path) -> None:
 
 
 @contextmanager
-def whole_folder(path: Path | str, replace: bool = False) -> Iterator[Path]:
+def whole_folder(path: Path | str, replace: bool = False, mark: str | None = None) -> Iterator[Path]:
     """Yield an empty temporary folder beside ``path``; it becomes ``path`` at the end, or vanishes after an error.
 
     Args:
         path: of the folder.
         replace: whether an existing one may be replaced; it stays whole until the new one is.
+        mark: file by which one that may be replaced is known; a folder named by mistake is not deleted.
 
     Raises:
         ValueError: if ``path`` exists and may not be replaced, another process is writing it, or something was begun
@@ -74,6 +75,8 @@ def whole_folder(path: Path | str, replace: bool = False) -> Iterator[Path]:
         with _hold(_lock_beside(path), path):
             _recover(path)
             refuse_existing(path, replace)
+            if mark is not None:
+                refuse_foreign(path, mark)
             if (partial / BEGUN).exists():
                 raise ValueError(
                     f"{partial}: was begun and not finished; finish or remove it, or choose another folder"
@@ -102,8 +105,6 @@ def refuse_existing(path: Path, replace: bool = False) -> None:
 
 def refuse_foreign(path: Path, mark: str) -> None:
     """Do nothing if ``path`` is free, empty, or a folder of the kind that has the file ``mark``.
-
-    Whoever may replace a folder may not thereby delete another one that was named by mistake.
 
     Raises:
         ValueError: if something else lies there.

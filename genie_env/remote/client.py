@@ -29,7 +29,29 @@ class Description(NamedTuple):
     observation_space: gym.spaces.Box
 
 
-class RemoteEnv(gym.Env[np.ndarray, np.int64]):
+class _Remote:
+    """What one dream and rows of them on a server have in common: a connection, and what came over it."""
+
+    _connection: Connection
+    description: Description
+    observation_space: gym.Space
+
+    def get_action_meanings(self) -> list[str]:
+        """Names of the actions."""
+        return list(self.description.actions)
+
+    def _checked(self, obs: Any) -> np.ndarray:
+        if not self.observation_space.contains(obs):
+            raise _nonsense(self._connection, f"an observation of {self.observation_space}", obs)
+        return obs
+
+    def _disconnect(self) -> None:
+        # A connection that was refused is none.
+        if "_connection" in vars(self):
+            self._connection.close()
+
+
+class RemoteEnv(_Remote, gym.Env[np.ndarray, np.int64]):
     """A dream on a server that ``genie-env serve`` started.
 
     ## Description
@@ -108,20 +130,10 @@ class RemoteEnv(gym.Env[np.ndarray, np.int64]):
 
     def close(self) -> None:
         """End the dream and the connection. May be called again."""
-        if "_connection" in vars(self):
-            self._connection.close()
-
-    def get_action_meanings(self) -> list[str]:
-        """Names of the actions."""
-        return list(self.description.actions)
-
-    def _checked(self, obs: Any) -> np.ndarray:
-        if not self.observation_space.contains(obs):
-            raise _nonsense(self._connection, f"an observation of {self.observation_space}", obs)
-        return obs
+        self._disconnect()
 
 
-class RemoteVectorEnv(gym.vector.VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
+class RemoteVectorEnv(_Remote, gym.vector.VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
     """Rows of dreams on a server: one message a step for all of them, so that a slow network costs once.
 
     As :class:`~genie_env.envs.vector_env.GenieVectorEnv`, with the options of :class:`RemoteEnv`.
@@ -194,17 +206,7 @@ class RemoteVectorEnv(gym.vector.VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
 
     def close_extras(self, **kwargs: Any) -> None:
         """End the dreams and the connection."""
-        if "_connection" in vars(self):
-            self._connection.close()
-
-    def get_action_meanings(self) -> list[str]:
-        """Names of the actions."""
-        return list(self.description.actions)
-
-    def _checked(self, obs: Any) -> np.ndarray:
-        if not self.observation_space.contains(obs):
-            raise _nonsense(self._connection, f"observations of {self.observation_space}", obs)
-        return obs
+        self._disconnect()
 
 
 def _open(connection: Connection, rows: int | None, options: dict[str, Any]) -> Description:

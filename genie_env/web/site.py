@@ -12,7 +12,7 @@ import genie_env
 from genie_env.action_map import latent_table
 from genie_env.bundle import STARTS, Bundle, read_starts
 from genie_env.config import WorldConfig
-from genie_env.files.atomic import refuse_foreign, whole_folder, write_json
+from genie_env.files.atomic import whole_folder, write_json
 from genie_env.portable.export import export
 from genie_env.portable.step import CONTRACT, StepOptions, memory_shape, tokens_shape
 from genie_env.web.ort_web import copy_ort_web, find_ort_web
@@ -38,9 +38,7 @@ def write_site(
         OSError: if a file cannot be written.
     """
     source = find_ort_web(ort_web)
-    if replace:
-        refuse_foreign(out, "dream.js")
-    with whole_folder(out, replace) as partial:
+    with whole_folder(out, replace, "dream.js") as partial:
         shutil.copytree(PAGE, partial, dirs_exist_ok=True)
         copy_ort_web(source, partial / "runtime")
         world = partial / "world"

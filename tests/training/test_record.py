@@ -184,3 +184,13 @@ def test_players_that_cannot_play_are_refused_before_anything_is_written(
     with pytest.raises(ImportError, match=r"genie-env\[agents\]"):
         record(replace(config, players='{"learner": 1}'))
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    "players", ['{"learner": 0}', '{"learner": 0.5, "nobody": 0.5}', '{"random": 0, "learner": 0}']
+)
+def test_a_mixture_with_a_learner_is_checked_whole_before_anything_is_written(tmp_path: Path, players: str) -> None:
+    config = RecordConfig(tmp_path / "out", env=ENV_ID, steps=600, module="tests.helpers.tiny_game", players=players)
+    with pytest.raises(ValueError, match=r"players: expected"):
+        record(config)
+    assert not list(tmp_path.iterdir())

@@ -11,6 +11,7 @@ import numpy as np
 
 from genie_env.games.players import AimPlayer, BiasedPlayer, FollowPlayer, Player, RandomPlayer, StickyRandomPlayer
 from genie_env.games.registry import Game
+from training.data.agent_players import require_agents, split_mixture
 
 MIXTURE = {"random": 0.1, "sticky": 0.15, "follow": 0.25, "aim": 0.5}
 """Who plays games with a script."""
@@ -32,22 +33,36 @@ def check_mixture(mixture: dict[str, float], game: Game) -> dict[str, float]:
     Raises:
         ValueError: if a player is not known, a weight is no weight, or no player is left.
     """
-    check_weights(mixture)
-    for name in mixture:
-        if name not in PLAYERS:
-            raise ValueError(f"players: expected names of {sorted(PLAYERS)}, learner or policy:FOLDER, got {name!r}")
+    _check_names_and_weights(mixture)
     able = {name: weight for name, weight in mixture.items() if name not in SCRIPTED or game.follow is not None}
     if not sum(able.values()):
         raise ValueError(f"players: expected one that can play {game.source.env_id} with a weight > 0, got {mixture}")
     return able
 
 
-def check_weights(mixture: dict[str, float]) -> None:
-    """Refuse what is no weight.
+def check_players(mixture: dict[str, float]) -> None:
+    """Refuse players that no game has, or that cannot play here, before anything is recorded.
 
     Raises:
-        ValueError: if a weight is none; names the player.
+        ImportError: if a learner or a policy is to play, and the extra 'agents' is missing.
+        ValueError: if a player is not known, a weight is no weight, or no player is left.
     """
+    own, by_agents = split_mixture(mixture)
+    _check_names_and_weights(own)
+    _check_weights(by_agents)
+    if not sum(mixture.values()):
+        raise ValueError(f"players: expected one with a weight > 0, got {mixture}")
+    require_agents(by_agents)
+
+
+def _check_names_and_weights(mixture: dict[str, float]) -> None:
+    for name in mixture:
+        if name not in PLAYERS:
+            raise ValueError(f"players: expected names of {sorted(PLAYERS)}, learner or policy:FOLDER, got {name!r}")
+    _check_weights(mixture)
+
+
+def _check_weights(mixture: dict[str, float]) -> None:
     for name, weight in mixture.items():
         if not isinstance(weight, int | float) or not 0 <= weight < float("inf"):
             raise ValueError(f"players: expected a weight >= 0 for {name!r}, got {weight!r}")

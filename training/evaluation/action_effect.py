@@ -9,6 +9,7 @@ Owns pairs of branches and how they are compared. Knows nothing of reports, spri
 
 from __future__ import annotations
 
+import contextlib
 from typing import NamedTuple
 
 import gymnasium as gym
@@ -107,17 +108,13 @@ def _longest_branches(
 ) -> tuple[Branches, tuple[int, ...]]:
     """Branches for as many of ``steps`` as episodes are long enough for, and these."""
     steps = tuple(sorted(steps))
-    try:
-        return play_branches(source, moments, steps[-1], seed), steps
-    except EpisodesTooShort:
-        pass
-    while True:
-        try:
-            return play_branches(source, moments, steps[-1], seed, SHORT_LEAD, SHORT_WAY), steps
-        except EpisodesTooShort:
-            if len(steps) == 1:
-                raise
-            steps = steps[:-1]
+    ways = [(steps, LEAD, LONGEST_WAY)] + [(steps[:count], SHORT_LEAD, SHORT_WAY) for count in range(len(steps), 0, -1)]
+    for kept, lead, longest_way in ways[:-1]:
+        with contextlib.suppress(EpisodesTooShort):
+            return play_branches(source, moments, kept[-1], seed, lead, longest_way), kept
+    # Of the last way the error is the answer.
+    kept, lead, longest_way = ways[-1]
+    return play_branches(source, moments, kept[-1], seed, lead, longest_way), kept
 
 
 def play_branches(

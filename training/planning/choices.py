@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import Literal
+
+from genie_env.games.recorded_source import json_object
 
 
 @dataclass(frozen=True)
@@ -44,23 +45,8 @@ class Choices:
         if self.clip_length is not None and self.clip_length < 4:
             raise ValueError(f"clip_length: expected at least 4 frames, got {self.clip_length}")
         if self.players is not None:
-            mixture(self.players)
+            json_object("players", self.players)
 
 
 NONE = Choices()
 """Nothing was decided by the user."""
-
-
-def mixture(players: str) -> dict[str, float]:
-    """Shares of players from JSON.
-
-    Raises:
-        ValueError: if it is no object of numbers.
-    """
-    try:
-        found = json.loads(players)
-    except json.JSONDecodeError as error:
-        raise ValueError(f"players: expected JSON, got {players!r} ({error})") from None
-    if not isinstance(found, dict) or not found or not all(isinstance(v, int | float) for v in found.values()):
-        raise ValueError(f"players: expected an object of shares, got {players!r}")
-    return found

@@ -10,11 +10,11 @@ import json
 import numpy as np
 
 from genie_env.config import TokenizerConfig
-from training.data.agent_players import LEARNER, can_learn, require_agents, split_mixture
-from training.data.player_mixture import PLAYERS as PLAYER_NAMES
-from training.data.player_mixture import check_weights
+from genie_env.games.recorded_source import json_object
+from training.data.agent_players import LEARNER, can_learn, split_mixture
+from training.data.player_mixture import check_players
 from training.planning.budget import divide
-from training.planning.choices import NONE, Choices, mixture
+from training.planning.choices import NONE, Choices
 from training.planning.crop import Crop, CropChoice, choose_crop
 from training.planning.plan import Plan
 from training.planning.probe import GameProbe
@@ -62,7 +62,8 @@ def plan_game(
         crop = CropChoice(choices.crop, 0, 0)
     else:
         crop = choose_crop(probe.pictures_MHWC, image_size, patch_size)
-    players = mixture(choices.players) if choices.players else dict(PLAYERS_AND_LEARNER if can_learn() else PLAYERS)
+    default = PLAYERS_AND_LEARNER if can_learn() else PLAYERS
+    players = dict(default) if choices.players is None else json_object("players", choices.players)
     check_players(players)
     steps = choices.steps or steps_for(60 * planned["record"], players, probe.steps_per_second)
     source, kept = probe.source, {} if crop.crop is None else {"crop": crop.crop}
@@ -86,20 +87,6 @@ def plan_game(
     return Plan(recipe, planned, tuple(_game_findings(probe)), tuple(chosen), True)
 
 
-def check_players(players: dict[str, float]) -> None:
-    """Refuse players that cannot play here, before anything is recorded.
-
-    Raises:
-        ImportError, ValueError: names the player.
-    """
-    check_weights(players)
-    own, by_agents = split_mixture(players)
-    unknown = sorted(set(own) - set(PLAYER_NAMES))
-    if unknown:
-        raise ValueError(f"players: expected names of {sorted(PLAYER_NAMES)}, learner or policy:FOLDER, got {unknown}")
-    require_agents(by_agents)
-
-
 def steps_for(seconds: float, players: dict[str, float], steps_per_second: float) -> int:
     """Steps that these players make in the recording's seconds.
 
@@ -117,8 +104,8 @@ def steps_for(seconds: float, players: dict[str, float], steps_per_second: float
 
 def fitting_size(edge: int) -> int:
     """Edge of a frame in pixels for pictures of ``edge`` pixels: of small ones each pixel becomes a whole patch."""
-    sizes = [edge * patch for patch in (TokenizerConfig().patch_size,) if SMALLEST <= edge * patch <= LARGEST]
-    return sizes[0] if sizes else TokenizerConfig().image_size
+    size = edge * TokenizerConfig().patch_size
+    return size if SMALLEST <= size <= LARGEST else TokenizerConfig().image_size
 
 
 def _is_wide(pictures_MHWC: np.ndarray, crop: Crop | None) -> bool:
