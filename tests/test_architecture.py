@@ -28,7 +28,7 @@ FLOORS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("portable", "describe"),
         ("window",),
         ("envs",),
-        ("registration",),
+        ("registration", "planners"),
         ("play", "web", "remote", "cluster"),
         ("bench", "minari"),
         ("command", "hub_commands"),

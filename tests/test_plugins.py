@@ -130,6 +130,9 @@ class Seen:
     def clone(self):
         return Seen(self.count_B.clone())
 
+    def take(self, rows):
+        return Seen(self.count_B[rows])
+
 
 class Chain(nn.Module):
     def __init__(self, config):

@@ -45,6 +45,19 @@ class TorchState:
         """Steps since each row's reset."""
         return self.rollout.step_B.cpu().numpy()
 
+    def show(self, tokens_BN: np.ndarray) -> None:
+        """Replace the present frame; the next step remembers it instead of what was drawn."""
+        shown_B1N = torch.from_numpy(tokens_BN).to(self.recent_BK.device)[:, None]
+        self.rollout.recent_BCN = torch.cat([self.rollout.recent_BCN[:, :-1], shown_B1N], dim=1)
+
+    def take(self, rows_R: np.ndarray, key_R: np.ndarray) -> TorchState:
+        """A new state of these rows in this order, any of them more than once, each with a random key of its own."""
+        device = self.recent_BK.device
+        index_R = torch.from_numpy(rows_R).to(device)
+        rollout = self.rollout.take(index_R)
+        rollout.key_B = torch.from_numpy(key_R).to(device)
+        return TorchState(rollout, self.recent_BK[index_R])
+
     def clone(self) -> TorchState:
         """An independent copy."""
         return TorchState(self.rollout.clone(), self.recent_BK.clone())

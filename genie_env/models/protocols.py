@@ -37,6 +37,10 @@ class Memory(Protocol):
         """An independent copy."""
         ...
 
+    def take(self, rows: torch.Tensor, /) -> Self:
+        """A new memory of these rows int64 [R] in this order, any of them more than once."""
+        ...
+
 
 class TokenWorldModel(Protocol):
     """Past tokens and an action -> the next frame's tokens.

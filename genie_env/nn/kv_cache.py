@@ -89,6 +89,10 @@ class KVCache:
             ring[:, rows[:, None], :, slots[None]] = history[..., steps - kept :, :].permute(1, 3, 0, 2, 4)
         self.time_B = self.time_B.index_fill(0, rows, steps)
 
+    def take(self, rows: torch.Tensor) -> KVCache:
+        """A new cache of these ``rows`` int64 [R] in this order, any of them more than once."""
+        return KVCache([ring.index_select(1, rows) for ring in self.rings], self.time_B[rows])
+
     def clone(self) -> KVCache:
         """An independent copy."""
         return KVCache([ring.clone() for ring in self.rings], self.time_B.clone())

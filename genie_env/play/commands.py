@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from genie_env.play.film import Film
     from genie_env.play.real_game import RealGameBeside
     from genie_env.play.watched_agent import WatchedAgent
-    from genie_env.policies.token_policy import TokenPolicy
+    from genie_env.play.watching import Watchable
 
 AGENT_ZOOM = 2
 """Times that the pictures of an agent's play are enlarged in the video; all of them at full size would fill memory."""
@@ -41,7 +41,8 @@ class Play:
     world: str = "pong"
     """Bundled name, folder or hf:// address of the world."""
     watch: tuple[str, ...] | None = None
-    """Policy that plays until a key takes over: a folder or hf:// address; nothing after --watch: the world's own."""
+    """Agent that plays until a key takes over: a policy's folder or hf:// address, or a planner that tries actions in
+    dreams, planner:tree or planner:cem; nothing after --watch: the world's own policy."""
     environment: tyro.conf.OmitArgPrefixes[OptionFlags] = OptionFlags()
     """Options of the environment."""
     fps: float | None = None
@@ -85,11 +86,12 @@ def play_world(args: Play) -> None:
     from genie_env.play.loop import play
     from genie_env.play.play_recorder import PlayRecorder
     from genie_env.play.real_game import RealGameBeside
+    from genie_env.play.watching import find_watchable
 
-    policy = _watched(args)
-    if policy is not None and args.record is not None:
+    if args.watch is not None and args.record is not None:
         raise ValueError("record: is of a person's play; expected it without --watch")
-    env = _make(args.world, args.environment, policy)
+    watched = None if args.watch is None else find_watchable(args.world, args.watch, args.environment)
+    env = _make(args.world, args.environment, watched)
     game: Any = env.unwrapped
     settings = game.config, game.options.action_type
     recorder = real_game = None
@@ -104,7 +106,7 @@ def play_world(args: Play) -> None:
             out=args.out,
             recorder=recorder,
             real_game=real_game,
-            agent=_agent(env, policy, args.seed),
+            agent=_agent(env, watched, args.seed, args.beside_real),
             hud=args.hud,
         )
     finally:
@@ -137,6 +139,7 @@ def _write_demo(args: Demo) -> None:
     """Let the world's own agent, or else a scripted player, play and write what there was to see."""
     from genie_env.bundled_policy import policy_of
     from genie_env.files.video import GIF_FRAMES, import_av, write_gif, write_mp4
+    from genie_env.play.watching import watchable_policy
 
     with_mp4 = True
     try:
@@ -145,15 +148,16 @@ def _write_demo(args: Demo) -> None:
         with_mp4 = False
         print(f"only demo.gif is written: {error}", file=sys.stderr)
     policy = policy_of(args.world)
+    watched = None if policy is None else watchable_policy(policy)
     began = time.perf_counter()
-    with closing(_make(args.world, OptionFlags(), policy)) as env:
+    with closing(_make(args.world, OptionFlags(), watched)) as env:
         fps = float(env.metadata["render_fps"])
-        film = _film(args, env, policy)
+        film = _film(args, env, watched)
     stride = -(-len(film.frames) // GIF_FRAMES)
     # Pictures with text are large already.
-    write_gif(args.out / "demo.gif", film.frames[::stride], fps / stride, args.scale if policy is None else 1)
+    write_gif(args.out / "demo.gif", film.frames[::stride], fps / stride, args.scale if watched is None else 1)
     if with_mp4:
-        write_mp4(args.out / "demo.mp4", film.frames, fps, args.scale if policy is None else AGENT_ZOOM)
+        write_mp4(args.out / "demo.mp4", film.frames, fps, args.scale if watched is None else AGENT_ZOOM)
     total = time.perf_counter() - began
     names = [str(args.out / name) for name in (*(["demo.mp4"] if with_mp4 else []), "demo.gif")]
     print(f"{args.steps} steps of {args.world!r} in {' and '.join(names)}")
@@ -162,13 +166,13 @@ def _write_demo(args: Demo) -> None:
     print(f"steps per second: {args.steps / film.seconds:.0f} stepping, {args.steps / total:.0f} with everything")
 
 
-def _film(args: Demo, env: gym.Env[Any, Any], policy: TokenPolicy | None) -> Film:
+def _film(args: Demo, env: gym.Env[Any, Any], watched: Watchable | None) -> Film:
     from genie_env.play.film import film_actions, film_agent
 
-    agent = _agent(env, policy, args.seed)
+    real_game = _real_game(env) if watched is not None and _real_game_is_here(args.world) else None
+    agent = _agent(env, watched, args.seed, real_game is not None)
     if agent is None:
         return film_actions(env, _held_actions(env, args.seed), args.steps, args.seed)
-    real_game = _real_game(env) if _real_game_is_here(args.world) else None
     try:
         return film_agent(env, agent, real_game, args.steps, args.seed, max(1, args.scale // AGENT_ZOOM))
     finally:
@@ -176,53 +180,29 @@ def _film(args: Demo, env: gym.Env[Any, Any], policy: TokenPolicy | None) -> Fil
             real_game.close()
 
 
-def _watched(args: Play) -> TokenPolicy | None:
-    """The policy that plays; None: a person does."""
-    from genie_env.bundle import read_config
-    from genie_env.bundled_policy import policy_of
-    from genie_env.policies.token_policy import load_token_policy
-
-    if args.watch is None:
-        return None
-    if len(args.watch) > 1:
-        raise ValueError(f"watch: expected one policy or none, got {len(args.watch)}")
-    config = read_config(args.world)
-    policy = load_token_policy(args.watch[0]) if args.watch else policy_of(args.world)
-    if policy is None:
-        raise ValueError(
-            f"watch: the world {args.world!r} brings no policy; name one, or put it there with "
-            "`python -m agents.ship_policy`"
-        )
-    policy.config.require_world(config)
-    asked, own = args.environment.action_type, policy.config.spec.action_type
-    if asked not in (None, own):
-        raise ValueError(f"action_type: this policy chooses {own} actions, got {asked!r}")
-    return policy
-
-
-def _make(world: str, options: OptionFlags, policy: TokenPolicy | None) -> gym.Env[Any, Any]:
-    """An environment that renders pictures, and shows a policy its tokens."""
+def _make(world: str, options: OptionFlags, watched: Watchable | None) -> gym.Env[Any, Any]:
+    """An environment that renders pictures, and shows an agent its tokens."""
     import gymnasium as gym
 
     import genie_env  # noqa: F401 (registers the ids)
 
     flags = dataclasses.asdict(options)
-    if policy is not None:
-        flags |= {"obs_type": "tokens", "action_type": policy.config.spec.action_type}
+    if watched is not None:
+        flags |= {"obs_type": "tokens", "action_type": watched.action_type}
     return gym.make("Genie/World-v0", world=world, render_mode="rgb_array", **flags)
 
 
-def _agent(env: gym.Env[Any, Any], policy: TokenPolicy | None, seed: int | None) -> WatchedAgent | None:
+def _agent(env: gym.Env[Any, Any], watched: Watchable | None, seed: int | None, beside: bool) -> WatchedAgent | None:
     from genie_env.play.watched_agent import WatchedAgent
 
-    if policy is None:
+    if watched is None:
         return None
     game: Any = env.unwrapped
 
     def encode(frame_HWC: np.ndarray) -> np.ndarray:
         return game.world.encode(frame_HWC[None, None])[0, 0].cpu().numpy()
 
-    return WatchedAgent(policy, encode, seed)
+    return WatchedAgent(watched.make_player, watched.actions, encode, seed, beside)
 
 
 def _real_game(env: gym.Env[Any, Any]) -> RealGameBeside:

@@ -223,12 +223,14 @@ class PlaySession:
     def _step(self, action: int) -> None:
         observation, reward, terminated, truncated, info = self.env.step(action)
         self.num_steps += 1
+        real_action = None
         if self.real_game is not None:
             alone = self.agent is not None and self.agent.plays
-            self.real_game.step(self.agent.act_in_real_game() if self.agent and alone else int(info["action"]))
+            real_action = self.agent.act_in_real_game() if self.agent and alone else int(info["action"])
+            self.real_game.step(real_action)
         self._arrive(terminated or truncated)
         if self.agent is not None:
-            self.agent.see(observation, self._real_frame())
+            self.agent.see(int(info["action"]), observation, real_action, self._real_frame())
         if self.recorder is not None:
             self.recorder.add(int(info["action"]), self.frame_HWC, float(reward), bool(terminated))
         if self._film is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from typing import NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
@@ -15,6 +15,30 @@ class PlayerState(NamedTuple):
 
     stacked_FN: np.ndarray
     rng: np.random.Generator
+
+
+class TokenPlayer(Protocol):
+    """Plays one game by its frames' tokens: :meth:`begin`, then :meth:`act` and :meth:`see` in turns."""
+
+    def begin(self, tokens_N: np.ndarray, /) -> None:
+        """A game begins with these tokens."""
+        ...
+
+    def see(self, action: int, tokens_N: np.ndarray, /) -> None:
+        """The game played an action of the dream, whoever chose it, and these are its tokens now."""
+        ...
+
+    def act(self) -> int:
+        """Choose one of the player's actions, from 0."""
+        ...
+
+    def snapshot(self) -> Any:
+        """What decides how the player goes on, for :meth:`restore`."""
+        ...
+
+    def restore(self, state: Any, /) -> None:
+        """Go back to a snapshot, which stays usable."""
+        ...
 
 
 class PolicyPlayer:
@@ -37,8 +61,8 @@ class PolicyPlayer:
         self._stacked_FN = np.zeros_like(self._stacked_FN)
         self._stacked_FN[-1] = tokens_N
 
-    def see(self, tokens_N: np.ndarray) -> None:
-        """The next frame, as tokens [N]."""
+    def see(self, action: int, tokens_N: np.ndarray) -> None:
+        """The next frame, as tokens [N]; a policy sees by itself what the action before it did."""
         self._stacked_FN = np.roll(self._stacked_FN, -1, axis=0)
         self._stacked_FN[-1] = tokens_N
 

@@ -56,6 +56,15 @@ class OnnxState:
         """All of its arrays, in a fixed order."""
         return [getattr(self, name) for name in ARRAYS] + self.memory
 
+    def show(self, tokens_BN: np.ndarray) -> None:
+        """Replace the present frame; the next step remembers it instead of what was drawn."""
+        self.tokens_BCN[:, -1] = tokens_BN
+
+    def take(self, rows_R: np.ndarray, key_R: np.ndarray) -> OnnxState:
+        """A new state of these rows in this order, any of them more than once, each with a random key of its own."""
+        taken = {name: getattr(self, name)[rows_R] for name in ARRAYS}
+        return OnnxState(**{**taken, "key_B": key_R.copy()}, memory=[array[rows_R] for array in self.memory])
+
     def clone(self) -> OnnxState:
         """An independent copy."""
         copied = {name: getattr(self, name).copy() for name in ARRAYS}

@@ -38,6 +38,10 @@ class RolloutState:
         """Tokens of the present frame."""
         return self.recent_BCN[:, -1]
 
+    def take(self, rows_R: torch.Tensor) -> RolloutState:
+        """A new state of these rows in this order, any of them more than once."""
+        return RolloutState(self.cache.take(rows_R), self.recent_BCN[rows_R], self.key_B[rows_R], self.step_B[rows_R])
+
     def clone(self) -> RolloutState:
         """An independent copy."""
         return RolloutState(self.cache.clone(), self.recent_BCN.clone(), self.key_B.clone(), self.step_B.clone())

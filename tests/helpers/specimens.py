@@ -159,7 +159,7 @@ def _use_token_policy(opened: Any) -> None:
     player.begin(np.zeros(opened.config.num_tokens, np.int64))
     for _ in range(3):
         assert 0 <= player.act() < opened.config.spec.num_actions
-        player.see(np.full(opened.config.num_tokens, opened.config.vocab_size - 1))
+        player.see(0, np.full(opened.config.num_tokens, opened.config.vocab_size - 1))
 
 
 def _make_tokens(folder: Path) -> None:

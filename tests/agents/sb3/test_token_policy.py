@@ -27,7 +27,7 @@ def test_logits_are_those_of_stable_baselines3_and_so_are_the_stacks(run: Path, 
 
     def choose(observations_BX: np.ndarray, restarted_B: np.ndarray) -> np.ndarray:
         newest_N = observations_BX[0, -about.num_tokens :]
-        player.begin(newest_N) if restarted_B[0] else player.see(newest_N)
+        player.begin(newest_N) if restarted_B[0] else player.see(0, newest_N)
         theirs_BA, ours_BA = logits(policy, observations_BX), ours.logits(observations_BX)
         np.testing.assert_allclose(ours_BA - ours_BA.max(), theirs_BA - theirs_BA.max(), atol=1e-5)
         actions_B = chooser(policy, deterministic=True)(observations_BX, restarted_B)

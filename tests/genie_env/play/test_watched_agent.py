@@ -19,6 +19,7 @@ from genie_env.play import commands
 from genie_env.play.real_game import RealGameBeside
 from genie_env.play.session import PlaySession
 from genie_env.play.watched_agent import WatchedAgent
+from genie_env.play.watching import watchable_policy
 from genie_env.policies.token_policy import TokenPolicy, load_token_policy
 from genie_env.window.keyboard import Command
 from tests.helpers.policies import make_token_policy
@@ -46,7 +47,9 @@ class Watched:
         def encode(frame_HWC: np.ndarray) -> np.ndarray:
             return game.world.encode(frame_HWC[None, None])[0, 0].numpy()
 
-        self.agent = WatchedAgent(policy, encode if beside else no_encoder, seed=0)
+        agent = watchable_policy(policy)
+        encoder = encode if beside else no_encoder
+        self.agent = WatchedAgent(agent.make_player, agent.actions, encoder, seed=0, beside=beside)
         self.session = PlaySession(env, folder, fps=15, seed=0, real_game=self.real_game, agent=self.agent)
 
     def ticks(self, count: int) -> list[int]:
@@ -153,6 +156,24 @@ def test_world_shows_its_own_policy_in_the_window(
     assert played == [0] * 8
 
 
+@pytest.mark.parametrize("planner", ["planner:cem", "planner:tree"])
+def test_planner_plays_dream_and_real_game_in_the_window(
+    endless_world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, planner: str
+) -> None:
+    played, tick = list[int](), PlaySession.tick
+
+    def eight_ticks(self: PlaySession) -> None:
+        tick(self)
+        played.append(self.game.counts.action)
+        if len(played) == 8:
+            self.finished = True
+
+    monkeypatch.setattr(PlaySession, "tick", eight_ticks)
+    argv = ["play", "--watch", planner, "--world", str(endless_world), "--fps", "0", "--beside-real"]
+    assert main([*argv, "--out", str(tmp_path)]) == 0
+    assert len(played) == 8 and played[0] == played[3] and played[4] == played[7], "each choice is held for four steps"
+
+
 @pytest.fixture
 def bundle(endless_world: Path, tmp_path: Path) -> Path:
     """A world that brings an agent which always moves down."""
@@ -164,6 +185,7 @@ REFUSED: dict[str, Callable[[Path], list[str]]] = {
     "brings no policy": lambda policy: ["--watch"],
     "expected one policy": lambda policy: ["--watch", str(policy), str(policy)],
     "missing": lambda policy: ["--watch", "no/such/policy"],
+    "planner:tree": lambda policy: ["--watch", "planner:oak"],
     "without --watch": lambda policy: ["--watch", str(policy), "--record", "played"],
     "chooses real actions": lambda policy: ["--watch", str(policy), "--action-type", "latent"],
 }

@@ -59,13 +59,13 @@ def test_player_goes_on_from_a_snapshot_as_it_did(policy: Path) -> None:
     frames_TN = rng.integers(loaded.config.vocab_size, size=(30, loaded.config.num_tokens))
     player = PolicyPlayer(loaded, np.random.default_rng(2))
     player.begin(frames_TN[0])
-    player.see(frames_TN[1])
+    player.see(0, frames_TN[1])
     state, runs = player.snapshot(), []
     for _ in range(2):
         chosen = []
         for tokens_N in frames_TN[2:]:
             chosen.append(player.act())
-            player.see(tokens_N)
+            player.see(0, tokens_N)
         runs.append(chosen)
         player.restore(state)
     assert runs[0] == runs[1] and len(set(runs[0])) > 1

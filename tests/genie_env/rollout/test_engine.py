@@ -197,6 +197,17 @@ def test_refinement_never_changes_a_decided_token(
         assert int(output.tokens_BN.max()) < VOCAB
 
 
+def test_taken_rows_go_on_as_the_rows_they_were_taken_from(world: World) -> None:
+    dreamer, (tokens, acts, keys) = engine(world), prompt(ROWS, 3)
+    state = dreamer.start(tokens, acts, keys)
+    play(dreamer, state, actions(3, ROWS))
+    rows, on = torch.tensor([3, 0, 3, 4]), actions(6, ROWS, seed=1)
+    taken = state.take(rows)
+    frames = torch.stack([output.tokens_BN for output in play(dreamer, taken, on[:, rows])])
+    wanted = torch.stack([output.tokens_BN for output in play(dreamer, state, on)])
+    assert torch.equal(frames, wanted[:, rows])
+
+
 def test_decoding_in_several_passes_at_temperature_zero_is_decoding_in_one(world: World) -> None:
     """At temperature 0 every token is sure at once, so there is nothing left to refine."""
     moves = actions(8, ROWS)
