@@ -9,7 +9,7 @@ import numpy as np
 
 from genie_env.bundle import read_config
 from genie_env.bundled_policy import policy_of
-from genie_env.envs.options import ActionType, OptionFlags
+from genie_env.envs.options import OptionFlags
 from genie_env.planners.imagination import open_imagination
 from genie_env.planners.player import PREFIX, PlanningPlayer, choosable_actions, find_planner
 from genie_env.policies.player import PolicyPlayer, TokenPlayer
