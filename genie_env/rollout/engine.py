@@ -6,45 +6,16 @@ model's device, so thousands of rows can live there. Everything a dream is made 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 
 from genie_env.config import SamplingConfig
 from genie_env.models.outcome import OutcomeHead, UnknownOutcome
 from genie_env.models.protocols import TokenWorldModel
+from genie_env.rollout.beam import check_beam, search
 from genie_env.rollout.sampling import LANE_ORDER, LANE_TOKENS, counter_uniform, decide, draw_tokens
-
-
-@dataclass
-class RolloutState:
-    """Where every row's dream stands.
-
-    Attributes:
-        cache: what the dynamics remembers, a :class:`~genie_env.models.protocols.Memory` of its own making.
-        recent_BCN: the last frames' tokens, oldest first; the last one is the present frame.
-        key_B: int64, the row's random key.
-        step_B: int64, steps since the row's reset.
-    """
-
-    cache: Any
-    recent_BCN: torch.Tensor
-    key_B: torch.Tensor
-    step_B: torch.Tensor
-
-    @property
-    def tokens_BN(self) -> torch.Tensor:
-        """Tokens of the present frame."""
-        return self.recent_BCN[:, -1]
-
-    def take(self, rows_R: torch.Tensor) -> RolloutState:
-        """A new state of these rows in this order, any of them more than once."""
-        return RolloutState(self.cache.take(rows_R), self.recent_BCN[rows_R], self.key_B[rows_R], self.step_B[rows_R])
-
-    def clone(self) -> RolloutState:
-        """An independent copy."""
-        return RolloutState(self.cache.clone(), self.recent_BCN.clone(), self.key_B.clone(), self.step_B.clone())
+from genie_env.rollout.state import Rollout, RolloutState
 
 
 class StepOutput(NamedTuple):
@@ -54,19 +25,6 @@ class StepOutput(NamedTuple):
     reward_B: torch.Tensor
     terminated_B: torch.Tensor
     entropy_B: torch.Tensor
-
-
-class Rollout(NamedTuple):
-    """What a whole rollout of T steps brought; the prompt's frames are not part of it."""
-
-    tokens_BTN: torch.Tensor
-    """int64, the frames that were drawn."""
-    rewards_BT: torch.Tensor | None
-    """float32, of each step; None without an outcome head."""
-    ends_BT: torch.Tensor | None
-    """bool, whether the step ended the episode; rows go on all the same. None without an outcome head."""
-    entropy_BT: torch.Tensor
-    """float32, mean entropy of each frame's tokens in nats."""
 
 
 class RolloutEngine:
@@ -154,6 +112,7 @@ class RolloutEngine:
         temperature_B: torch.Tensor | None = None,
         force_BTN: torch.Tensor | None = None,
         first_step: int = 0,
+        beam: int | None = None,
     ) -> Rollout:
         """Dream T frames in every row from prompts and given actions.
 
@@ -165,8 +124,20 @@ class RolloutEngine:
             temperature_B: as in :meth:`step`.
             force_BTN: int64 real frames that replace the drawn ones as context (teacher forcing).
             first_step: which of the keys' random numbers the first frame uses.
+            beam: keep so many dreams of each row and return the most likely one (:mod:`genie_env.rollout.beam`);
+                nothing is drawn then, and a beam of 1 dreams what temperature 0 does. None: no search.
+
+        Raises:
+            ValueError: if ``beam`` is not a number of dreams that can be kept, or stands beside a temperature above 0
+                or teacher forcing.
         """
         rows, steps = actions_BT.shape
+        if beam is not None:
+            if force_BTN is not None or (temperature_B is not None and bool((temperature_B > 0).any())):
+                raise ValueError("beam: expected temperature 0 and no forced frames beside it, since it draws nothing")
+            check_beam(beam, self.dynamics, self.sampling, prompt_BPN.shape[-1], steps)
+            state = self.start(prompt_BPN, prompt_actions_BP, keys_B)
+            return search(self.dynamics, self.outcome, self.sampling, state, actions_BT.to(self.device), beam)[0]
         state = self.start(prompt_BPN, prompt_actions_BP, keys_B)
         state.step_B = state.step_B + first_step
         actions_BT, temperature_B = actions_BT.to(self.device), self._temperatures(temperature_B, rows)

@@ -12,6 +12,8 @@ import torch
 
 # Lanes keep the draws of one step apart: tokens and their order, per decoding pass, and the action's two draws.
 LANE_TOKENS, LANE_ORDER, LANE_ACTION = 0, 1 << 20, 1 << 21
+NUM_CANDIDATES = 32
+"""Most likely values of a token that take part in drawing it."""
 
 
 def counter_uniform(key_B: torch.Tensor, counter_B: torch.Tensor, lane: int, count: int) -> torch.Tensor:
@@ -55,7 +57,7 @@ def draw_tokens(
     temperature_B: torch.Tensor,
     top_p: float,
     uniform_BM: torch.Tensor,
-    num_candidates: int = 32,
+    num_candidates: int = NUM_CANDIDATES,
 ) -> Draw:
     """Draw tokens from the nucleus (Holtzman et al. 2020, arXiv 1904.09751) of softmax(log_probs / temperature).
 
