@@ -94,6 +94,8 @@ class Metric(_Named):
     LONGEST_STILL = "longest_still", "longest still stretch", "steps"
     LONGEST_REPEAT = "longest_repeat", "longest repeat of any period", "steps"
     REPEATING_ROWS = "repeating_rows", "rows frozen or looping for more than 60 steps"
+    TOLD_FROM_REAL = "told_from_real", "clips of 16 frames that a classifier tells from the game's"
+    """Share of dreamed and real clips, as many of each, that a small network calls rightly; 0.5: it cannot tell."""
     IMPORT_TIME = "import_time", "import genie_env", "s"
     START_TIME = "start_time", "gym.make and reset in a fresh process", "s"
     STEP_RATE = "step_rate", "environment steps, one row with pictures", "per second"

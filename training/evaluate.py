@@ -41,6 +41,8 @@ from training.evaluation.free_play import (
 from training.evaluation.held_out import Clips, HeldOutPlay, predict
 from training.evaluation.held_out_config import HeldOutConfig
 from training.evaluation.plots import plot_horizons
+from training.evaluation.realism import HORIZONS as REALISM_HORIZONS
+from training.evaluation.realism import UPDATES, measure_realism, play_pairs, steps_needed
 from training.evaluation.report import Pictures, write_report
 from training.evaluation.speed import SPEED, measure_speed
 from training.evaluation.sweeps import plot_sweep, sweep_diversity, sweep_sampling
@@ -70,6 +72,8 @@ class EvaluateConfig(HeldOutConfig):
     """Rows of free play, in the dream and in the real game."""
     dream_steps: int = 1000
     """Steps of free play."""
+    realism_rows: int = 32
+    """Rows of real play, and dreams of the same, on which a classifier learns to tell them apart; 0: it does not."""
     sweeps: bool = True
     """Measure quality against temperature, decoding steps and action diversity; about half of the whole time."""
     temperatures: tuple[float, ...] = (0.0, 0.25, 0.5, 0.8, 1.0)
@@ -87,6 +91,8 @@ class EvaluateConfig(HeldOutConfig):
 
     def __post_init__(self) -> None:
         self.require_positive("num_clips", "context", "num_moments", "num_dreams", "dream_steps", "max_frames")
+        if self.realism_rows < 0 or 0 < self.realism_rows < 4:
+            raise ValueError(f"realism_rows: expected 0 or a whole number >= 4, got {self.realism_rows}")
         if not self.horizons or min(self.horizons) < 1:
             raise ValueError(f"horizons: expected whole numbers >= 1, got {self.horizons}")
 
@@ -96,7 +102,7 @@ class EvaluateConfig(HeldOutConfig):
             return self
         small = {"num_clips": 8, "num_moments": 3, "num_dreams": 2, "dream_steps": 40, "max_frames": 600}
         few = {name: getattr(self, name)[:2] for name in ("temperatures", "decodings", "diversities")}
-        return dataclasses.replace(self, horizons=(1, 2, 5), **small, **few)
+        return dataclasses.replace(self, horizons=(1, 2, 5), realism_rows=4, **small, **few)
 
     def options(self) -> dict[str, Any]:
         """Sampling and device as options of the environment, and the machines of its rows."""
@@ -140,6 +146,8 @@ def evaluate(config: EvaluateConfig, game: Game | None = None) -> list[Measureme
     effects, effect_notes = measure_action_effect(world, config.num_moments, _held(config.horizons), config.seed)
     notes += effect_notes
     worth = measure_action_worth(play, clips, sampling, dreamed_CHN, config.seed)
+    realism, realism_notes = _realism(config, world, sampling)
+    notes += realism_notes
     found = [
         *effects,
         *measure_coverage(play, config.seed),
@@ -150,6 +158,7 @@ def evaluate(config: EvaluateConfig, game: Game | None = None) -> list[Measureme
         *with_fields(worth, experiment=LATENT_ACTIONS),
         *measure_outcome(play),
         *measure_free_play(plays, play, reach),
+        *realism,
         *speed,
     ]
     plot_horizons(config.out / HORIZON_PLOT, select(found, experiment=DREAM))
@@ -207,6 +216,18 @@ def _sweep(
         sweep_sampling(play, clips, own, "decode_steps", config.decodings, measure),
         sweep_diversity(config.diversities, measure),
     ]
+
+
+def _realism(config: EvaluateConfig, world: World, sampling: SamplingConfig) -> tuple[list[Measurement], list[str]]:
+    """How well dreams are told from the real game, where it is installed; and a note where it is not measured."""
+    horizons = tuple(h for h in REALISM_HORIZONS if h <= config.dream_steps)
+    if not config.realism_rows or not horizons:
+        return [], []
+    try:
+        pairs = play_pairs(world, config.realism_rows, steps_needed(horizons), config.seed, sampling)
+    except (ImportError, ValueError, gym.error.Error) as error:
+        return [], [f"no classifier compared dreams with the real game: {error}"]
+    return measure_realism(world, pairs, horizons, config.seed, updates=20 if config.quick else UPDATES), []
 
 
 def _pictures(

@@ -305,6 +305,7 @@ class _Learning:
                 num_moments=16 if small else 40,
                 num_dreams=4 if small else 16,
                 dream_steps=200 if small else 1000,
+                realism_rows=0,
                 sweeps=False,
                 max_frames=max_frames,
                 seed=self.config.seed,

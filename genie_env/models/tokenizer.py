@@ -90,6 +90,13 @@ class FSQTokenizer(Tokenizer):
             nn.Conv2d(len(config.levels), widths[-1], 3, 1, 1), *up, nn.Conv2d(config.channels, 3, 3, 1, 1)
         )
 
+    @property
+    def last_layer(self) -> nn.Parameter:
+        """Weights that draw the pixels."""
+        weight = self.decoder[-1].weight
+        assert isinstance(weight, nn.Parameter)
+        return weight
+
     def reconstruct(self, frames_BCHW: torch.Tensor) -> torch.Tensor:
         """float [B, 3, H, W] -> float [B, 3, H, W] through the quantiser, with straight-through gradients."""
         return self.draw(self.latents(frames_BCHW))

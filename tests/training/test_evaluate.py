@@ -50,6 +50,7 @@ def test_the_report_holds_every_experiment_and_its_baselines(quick: Quick) -> No
         "latent_actions": [WORLD, "majority"],
         "outcome": [WORLD],
         "free_play": [WORLD, "real", *(["world_over_real"] if select(found, source="world_over_real") else [])],
+        "realism": [WORLD, "real"],
         "speed": [WORLD],
         "temperature": [WORLD],
         "decode_steps": [WORLD],
@@ -138,7 +139,7 @@ def test_sweeps_can_be_left_out() -> None:
     assert not config.sweeps and config.horizons == (1, 2, 5, 10, 20, 50, 100)
 
 
-@pytest.mark.parametrize("option", [{"horizons": (0, 1)}, {"num_clips": 0}, {"horizons": ()}])
+@pytest.mark.parametrize("option", [{"horizons": (0, 1)}, {"num_clips": 0}, {"horizons": ()}, {"realism_rows": 3}])
 def test_impossible_sizes_are_refused_by_name(option: dict[str, object]) -> None:
     with pytest.raises(ValueError, match=next(iter(option))):
         EvaluateConfig("pong", Path("data"), **option)

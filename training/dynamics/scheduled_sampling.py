@@ -81,6 +81,16 @@ class ScheduledSamplingConfig(JsonConfig):
         return through
 
 
+class Dreamed(NamedTuple):
+    """Rows of a batch whose last frames the model dreamed, also where it left the recording."""
+
+    tokens_RTN: torch.Tensor
+    rows_R: torch.Tensor
+    """Their places in the batch."""
+    frames: int
+    """How many of each row's frames are dreamed."""
+
+
 class DreamedContext(NamedTuple):
     """A batch's context after some rows dreamed, and what to log about it."""
 
@@ -88,6 +98,8 @@ class DreamedContext(NamedTuple):
     dreamed_B: torch.Tensor
     """bool, rows that hold dreamed frames."""
     figures: dict[str, float]
+    dreamed: Dreamed | None = None
+    """All that was dreamed; None if nothing was."""
 
 
 def dream_context(
@@ -122,8 +134,9 @@ def dream_context(
         dreamed_RTN = dream(model, tokens_BTN[index], actions_BT[index], frames, config.sampling, keys_B[index])
     kept = ~has_left(dreamed_RTN, tokens_BTN[index], config.tolerance)
     figures["dropped_rows"] = 1.0 - float(kept.float().mean())
+    all_of_it = Dreamed(dreamed_RTN, index, frames)
     result = tokens_BTN.index_copy(0, index[kept], dreamed_RTN[kept])
-    return DreamedContext(result, torch.zeros_like(chosen).index_fill(0, index[kept], True), figures)
+    return DreamedContext(result, torch.zeros_like(chosen).index_fill(0, index[kept], True), figures, all_of_it)
 
 
 def has_left(dreamed_BTN: torch.Tensor, real_BTN: torch.Tensor, tolerance: int) -> torch.Tensor:

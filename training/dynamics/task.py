@@ -19,7 +19,6 @@ from tyro.conf import OmitArgPrefixes
 
 from genie_env.config import DynamicsConfig, DynamicsShape
 from genie_env.data.episodes import EpisodeStore
-from genie_env.files.json_config import JsonConfig
 from genie_env.frames import grid
 from genie_env.models.dynamics import Dynamics, head_outputs, parallel_log_probs
 from genie_env.models.protocols import VideoTokenizer
@@ -28,16 +27,19 @@ from training.data.dataset import ClipBatch, TokenDataset
 from training.data.token_store import TokenStore, sized
 from training.data.tokenize_episodes import TokenizeConfig, tokenize_once
 from training.dynamics.corruption import corrupt_context
+from training.dynamics.discriminator import ClipDiscriminator, judge_dreams
 from training.dynamics.loss import TokenLoss, token_loss
 from training.dynamics.scheduled_sampling import ScheduledSamplingConfig, dream_context, dream_last_frames
+from training.engine.adversarial import AdversarialConfig, adversarial_loss
 from training.engine.distributed import training_device
 from training.engine.loop import LoopConfig, fit
 from training.engine.optimization import seeded
 from training.engine.stage import Stage, load_network, run_stage, trainer_of
+from training.engine.task import Opponent
 
 
 @dataclass(frozen=True)
-class TrainDynamicsConfig(JsonConfig):
+class TrainDynamicsConfig(AdversarialConfig):
     """Learn to predict the next frame's tokens from past tokens and latent actions."""
 
     tokens: Path | None = None
@@ -75,6 +77,19 @@ class TrainDynamicsConfig(JsonConfig):
     device: str = "auto"
     """Torch device; ``auto`` is the process's own GPU where there is one."""
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.adversarial_weight:
+            return
+        dreams = self.scheduled_sampling
+        if dreams.method != "self_rollout":
+            raise ValueError(
+                f"adversarial_weight: expected scheduled_sampling.method self_rollout, whose dreams are judged, got "
+                f"{dreams.method}"
+            )
+        if self.compile:
+            raise ValueError("adversarial_weight: expected compile off; gradients are compared in parts of the graph")
+
 
 class DynamicsTask:
     """Loss and evaluation of the dynamics."""
@@ -93,10 +108,15 @@ class DynamicsTask:
             self._tokenizer = tokenizer
         if config.start_from is not None:
             self.model.load_state_dict(_earlier(config.start_from, size).state_dict())
-        self._forward: Forward = torch.compile(head_outputs, dynamic=False) if config.compile else head_outputs
-        self._train, self._test = TokenDataset(store, "train"), TokenDataset(store, "test")
         self._device = training_device(config.device)
         self.model.to(self._device)
+        if config.adversarial_weight:
+            with seeded(config.loop.seed):
+                discriminator = ClipDiscriminator(size)
+            discriminator.init_embedding(self.model)
+            self.opponent = Opponent(discriminator.to(self._device), config.adversarial_rate)
+        self._forward: Forward = torch.compile(head_outputs, dynamic=False) if config.compile else head_outputs
+        self._train, self._test = TokenDataset(store, "train"), TokenDataset(store, "test")
 
     def loss(self, step: int, rng: np.random.Generator, generator: torch.Generator) -> tuple[torch.Tensor, dict]:
         """Negative log-likelihood of every next frame given its past, from a corrupted or dreamed context."""
@@ -104,14 +124,20 @@ class DynamicsTask:
         clip = self._train.clips(rng, config.loop.batch_size, config.clip_length + 1).to(self._device)
         real_BTN = clip.tokens_BTN[:, :-1]
         context_BTN = corrupt_context(real_BTN, config.corruption, self.model.config.vocab_size, generator)
-        progress, figures = step / config.loop.n_updates, {}
+        progress, figures, dreamed = step / config.loop.n_updates, {}, None
         if config.scheduled_sampling.teacher_forcing_ratio(progress) < 1:
             dream = dream_context(self.model, real_BTN, clip.actions_BT, config.scheduled_sampling, progress, generator)
             context_BTN = torch.where(dream.dreamed_B[:, None, None], dream.tokens_BTN, context_BTN)
-            figures = dream.figures
+            figures, dreamed = dream.figures, dream.dreamed
         decided_BTN = mask_targets(clip.tokens_BTN[:, 1:], config.parallel_share, self.model.mask_token, generator)
         result = next_frame_loss(self.model, clip, context_BTN, decided_BTN, config.changed_weight, self._forward)
-        return result.loss, {"changed_accuracy": result.changed_accuracy, "count": result.num_changed, **figures}
+        loss = result.loss
+        figures = {"changed_accuracy": result.changed_accuracy, "count": result.num_changed, **figures}
+        if dreamed is not None and config.is_adversarial(progress):
+            scores = judge_dreams(self.model, self.opponent.network, real_BTN, clip.actions_BT, dreamed)
+            loss, others = adversarial_loss(loss, scores, self.model.leave.weight, config.adversarial_weight)
+            figures |= others
+        return loss, figures
 
     def evaluate(self, model: nn.Module) -> tuple[dict[str, float], dict[str, np.ndarray]]:
         """Changed-token accuracy of one parallel pass from real context, on held-out episodes."""

@@ -38,16 +38,23 @@ class TrainingState:
     Attributes:
         model: what is trained.
         average: exponential moving average of its weights, which is what a stage delivers.
-        optimizers: each with the moments of its own parameters.
+        optimizers: each with the moments of its own parameters; the opponent's is the last.
         stamp: the settings that a checkpoint must share to be resumed.
         step: updates so far.
         precision: in which losses are computed.
+        opponent: network that learns against the model, if there is one.
     """
 
     def __init__(
-        self, model: nn.Module, optimizers: list[torch.optim.Optimizer], stamp: Stamp, precision: str = "float32"
+        self,
+        model: nn.Module,
+        optimizers: list[torch.optim.Optimizer],
+        stamp: Stamp,
+        precision: str = "float32",
+        opponent: nn.Module | None = None,
     ) -> None:
         self.model, self.optimizers, self.stamp, self.precision = model, optimizers, stamp, precision
+        self.opponent = opponent
         self.step = 0
         self.average = copy.deepcopy(model).requires_grad_(False)
 
@@ -94,16 +101,20 @@ class TrainingState:
         if refused:
             raise ValueError(f"{path}: was made with {describe(refused)}; use another --out or remove the old one")
         tensors = read_tensors(path)
-        fill_weights(self.model, under(tensors, "model."), path)
-        fill_weights(self.average, under(tensors, "average."), path)
+        for name, network in self._networks().items():
+            fill_weights(network, under(tensors, f"{name}."), path)
         for which, optimizer in enumerate(self.optimizers):
             fill_moments(optimizer, under(tensors, f"optimizer.{which}."), path)
         self.step, self.precision = metadata.step, metadata.precision
         return found
 
+    def _networks(self) -> dict[str, nn.Module]:
+        opponent = {} if self.opponent is None else {"opponent": self.opponent}
+        return {"model": self.model, "average": self.average, **opponent}
+
     def _tensors(self) -> Iterator[tuple[str, torch.Tensor]]:
-        yield from ((f"model.{k}", v) for k, v in weights_of(self.model).items())
-        yield from ((f"average.{k}", v) for k, v in weights_of(self.average).items())
+        for name, network in self._networks().items():
+            yield from ((f"{name}.{k}", v) for k, v in weights_of(network).items())
         for which, optimizer in enumerate(self.optimizers):
             yield from ((f"optimizer.{which}.{k}", v) for k, v in moments_of(optimizer).items())
 

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from training.engine.loop import Task
+from training.engine.task import Task, opponent_of
 
 
 class ClockedTask:
@@ -19,6 +19,7 @@ class ClockedTask:
         self.model: nn.Module = task.model
         self.begins: list[float] = []
         self.ends: list[float] = []
+        self.opponent = opponent_of(task)
         self._task, self._first_step, self._clock = task, first_step, clock
 
     def loss(self, step: int, rng: np.random.Generator, generator: torch.Generator) -> tuple[torch.Tensor, dict]:

@@ -1,4 +1,4 @@
-"""The one training loop. Every stage hands it a :class:`Task`; it knows nothing of what is being learned.
+"""The one training loop. Every stage hands it a task (training/engine/task.py); it knows nothing of what is learned.
 
 Owns progress, interruption and what is kept. A step is a function of the weights, the optimiser state and (seed, step),
 so a run that is killed and resumed gives the same weights as one that was not.
@@ -18,7 +18,7 @@ import math
 import signal
 import sys
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
@@ -32,8 +32,16 @@ from training.engine.checkpoint import NotFiniteError, TrainingState
 from training.engine.distributed import Processes, connect
 from training.engine.logger import Logger
 from training.engine.loop_config import LoopConfig
-from training.engine.optimization import autocast, device_of, make_optimizers, pick_precision, rate_at
+from training.engine.optimization import (
+    autocast,
+    device_of,
+    make_optimizers,
+    opponent_optimizer,
+    pick_precision,
+    rate_at,
+)
 from training.engine.stamp import describe, stamp_of
+from training.engine.task import Task, opponent_of
 from training.engine.update_times import note_update
 
 CHECKPOINT = "checkpoint.safetensors"
@@ -42,27 +50,6 @@ FAILURE = "failure.json"
 RATES = frozenset({"learning_rate", "muon_rate"})
 """Settings that may be others after a failure."""
 LOG_EVERY = 20
-
-
-class Task(Protocol):
-    """What a stage brings to the loop."""
-
-    @property
-    def model(self) -> nn.Module:
-        """What learns. It may have a method ``hidden_matrices`` that lists the parameters meant for Muon."""
-        ...
-
-    def loss(self, step: int, rng: np.random.Generator, generator: torch.Generator) -> tuple[torch.Tensor, dict]:
-        """Loss of one batch, and figures (numbers or scalar tensors) to log. Random only through the arguments.
-
-        A figure called ``count`` is not logged: it is what the loss was divided by, and the weight that the batch
-        gets among others (1 where there is none).
-        """
-        ...
-
-    def evaluate(self, model: nn.Module) -> tuple[dict[str, float], dict[str, np.ndarray]]:
-        """Figures and pictures (uint8 [H, W, 3]) of the averaged model on held-out episodes."""
-        ...
 
 
 def fit(task: Task, config: LoopConfig, folder: Path, name: str, settings: JsonConfig | None = None) -> nn.Module:
@@ -110,8 +97,12 @@ class _Run:
     ) -> None:
         self.task, self.config, self.folder, self.name, self.group = task, config, folder, name, group
         parts = {"parts": config.accumulate * group.count}
-        optimizers = make_optimizers(task.model, config)
-        self.state = TrainingState(task.model, optimizers, stamp_of(settings) | stamp_of(config) | parts)
+        optimizers, opponent = make_optimizers(task.model, config), opponent_of(task)
+        self.opponent = None if opponent is None else opponent.network
+        if opponent is not None:
+            optimizers.append(opponent_optimizer(opponent))
+        stamp = stamp_of(settings) | stamp_of(config) | parts
+        self.state = TrainingState(task.model, optimizers, stamp, opponent=self.opponent)
         self.device, self.stop = device_of(task.model), _Stop()
 
     @property
@@ -150,9 +141,11 @@ class _Run:
             NotFiniteError: if loss or gradient is not finite; the state is then what it was before.
         """
         task, state, config, group = self.task, self.state, self.config, self.group
-        buffers = [buffer.clone() for buffer in task.model.buffers()]
-        task.model.train()
-        task.model.zero_grad(set_to_none=True)
+        networks = [task.model] if self.opponent is None else [task.model, self.opponent]
+        buffers = [(buffer, buffer.clone()) for network in networks for buffer in network.buffers()]
+        for network in networks:
+            network.train()
+            network.zero_grad(set_to_none=True)
         # Of all parts: losses before they were divided, what they were divided by, and who wants to stop.
         sums_3 = torch.tensor([0.0, 0.0, self.stop.signum is not None], device=self.device)
         for part in range(group.index * config.accumulate, (group.index + 1) * config.accumulate):
@@ -165,14 +158,14 @@ class _Run:
             (loss * count).backward()
             sums_3[0] += loss.detach() * count
             sums_3[1] += count
-        sums_3 = _average_gradients(task.model, sums_3, group)
-        norm = nn.utils.clip_grad_norm_(task.model.parameters(), config.clip_norm)
-        loss = sums_3[0] / sums_3[1]
-        for what, value in (("loss", float(loss)), ("gradient norm", float(norm))):
+        sums_3 = _average_gradients(networks, sums_3, group)
+        norms = [nn.utils.clip_grad_norm_(network.parameters(), config.clip_norm) for network in networks]
+        loss, norm = sums_3[0] / sums_3[1], norms[0]
+        for what, value in (("loss", loss), ("gradient norm", norm), ("gradient norm of the opponent", norms[-1])):
             if not math.isfinite(value):
-                for buffer, before in zip(task.model.buffers(), buffers, strict=True):
+                for buffer, before in buffers:
                     buffer.copy_(before)
-                raise NotFiniteError(f"{what} became {value}")
+                raise NotFiniteError(f"{what} became {float(value)}")
         self._apply()
         note_update()
         self.stop.agreed = self.stop.signum is not None if group.count == 1 else bool(sums_3[2] > 0)
@@ -241,20 +234,26 @@ class _Run:
         )
 
 
-def _average_gradients(model: nn.Module, sums_3: torch.Tensor, group: Processes) -> torch.Tensor:
+def _average_gradients(networks: list[nn.Module], sums_3: torch.Tensor, group: Processes) -> torch.Tensor:
     """Divide gradients summed over all parts and processes by what their losses would have been divided by.
 
     Losses may be means over unequal numbers of tokens; the mean of their gradients would not be that of one batch.
+    A network without any gradient in any process keeps none.
     """
-    parameters = [p for p in model.parameters() if p.requires_grad]
+    parameters = [[p for p in network.parameters() if p.requires_grad] for network in networks]
+    everything = [p for each in parameters for p in each]
     if group.count > 1:
+        learns = sums_3.new_tensor([any(p.grad is not None for p in each) for each in parameters])
+        gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in everything]
         # One message: its time is mostly that of beginning.
-        gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in parameters]
-        together = group.total(torch.cat([sums_3, *(g.flatten() for g in gradients)]))
-        sums_3, *summed = together.split([len(sums_3), *(p.numel() for p in parameters)])
-        for p, gradient in zip(parameters, summed, strict=True):
+        together = group.total(torch.cat([sums_3, learns, *(g.flatten() for g in gradients)]))
+        sums_3, learns, *summed = together.split([len(sums_3), len(learns), *(p.numel() for p in everything)])
+        for p, gradient in zip(everything, summed, strict=True):
             p.grad = gradient.view_as(p)
-    for p in parameters:
+        for network, processes in zip(networks, learns, strict=True):
+            if not processes:
+                network.zero_grad(set_to_none=True)
+    for p in everything:
         if p.grad is not None:
             p.grad.div_(sums_3[1])
     return sums_3

@@ -17,6 +17,7 @@ from torch import nn
 from training.engine.distributed import Processes
 from training.engine.loop_config import LoopConfig, Precision
 from training.engine.muon import Muon
+from training.engine.task import Opponent
 
 
 @contextlib.contextmanager
@@ -48,6 +49,14 @@ def make_optimizers(model: nn.Module, config: LoopConfig) -> list[torch.optim.Op
         for group in optimizer.param_groups:
             group["peak"] = group["lr"]
     return optimizers
+
+
+def opponent_optimizer(opponent: Opponent) -> torch.optim.Optimizer:
+    """AdamW that forgets quickly, since what an opponent learns against moves (betas as in VQGAN, arXiv 2012.09841)."""
+    parameters, rate = opponent.network.parameters(), opponent.learning_rate
+    optimizer = torch.optim.AdamW(parameters, lr=rate, betas=(0.5, 0.9), weight_decay=0.0, fused=True)
+    optimizer.param_groups[0]["peak"] = rate
+    return optimizer
 
 
 def rate_at(step: int, config: LoopConfig) -> float:

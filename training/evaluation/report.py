@@ -68,6 +68,12 @@ EXPERIMENTS = {
         "row repeats for as long as every frame is, to the pixel, the one some fixed number of steps before. The "
         "histogram counts each token at each place; a real row is compared with the other real rows.",
     ),
+    "realism": (
+        "told from the real game",
+        "The game is played by that policy; dreams get the same first frames and the same actions. A small network "
+        "that learned on half of the rows says of clips of 16 frames of the other half, beginning h steps after the "
+        "last real frame, whether they are dreamed: 0.5 is a guess. Second column: real rows against other real rows.",
+    ),
     "speed": ("speed", "In a fresh process on this machine."),
     "temperature": ("quality against temperature", "Dreams of some of the held-out clips, and free play."),
     "decode_steps": ("quality against decode steps", "Dreams of some of the held-out clips, and free play."),

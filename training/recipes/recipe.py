@@ -26,6 +26,7 @@ from genie_env.config import (
 from genie_env.files.errors import FileError
 from genie_env.files.json_config import JsonConfig
 from genie_env.files.reading import read_bytes
+from training.engine.adversarial import AdversarialConfig
 from training.engine.loop import LoopConfig
 from training.engine.stage import Stage
 
@@ -44,6 +45,8 @@ class Recipe(JsonConfig):
     module: str = ""
     tokenizer: TokenizerConfig = TokenizerConfig()
     tokenizer_loop: LoopConfig = LoopConfig(n_updates=4000, batch_size=32)
+    tokenizer_training: dict[str, Any] = field(default_factory=dict)
+    """Fields of ``TrainTokenizerConfig`` that differ."""
     latent_action: LatentActionConfig | None = LatentActionConfig()
     """None: no latent action model, where the dynamics learns from recorded actions."""
     latent_action_loop: LoopConfig = LoopConfig(n_updates=1600, batch_size=32, weight_decay=1e-4, eval_every=400)
@@ -130,7 +133,7 @@ class Recipe(JsonConfig):
                 "image_size": self.tokenizer.image_size,
                 **self.record,
             },
-            "tokenizer": {"model": self.tokenizer, "loop": self.tokenizer_loop},
+            "tokenizer": {"model": self.tokenizer, "loop": self.tokenizer_loop, **self.tokenizer_training},
             "latent_action": {
                 "model": self.latent_action,
                 "loop": self.latent_action_loop,
@@ -224,9 +227,8 @@ def _of_network(name: str, table: dict[str, Any], recipe: Recipe) -> dict[str, A
     if name == "latent_action":
         found["label_fraction"] = rest.pop("label_fraction", recipe.label_fraction)
     if name == "tokenizer":
-        _require_none(name, rest)
-    else:
-        found[f"{name}_training"] = {**getattr(recipe, f"{name}_training"), **rest}
+        _require_none(name, {key: value for key, value in rest.items() if key not in _fields(AdversarialConfig)})
+    found[f"{name}_training"] = {**getattr(recipe, f"{name}_training"), **rest}
     return found
 
 

@@ -28,7 +28,7 @@ def recipe_tables(recipe: Recipe) -> dict[str, Any]:
     env_kwargs = json.loads(plain["env_kwargs"])
     tables: dict[str, Any] = {
         "record": {"env": plain["env"], "steps": plain["steps"], "env_kwargs": env_kwargs, **plain["record"]},
-        "tokenizer": {**plain["tokenizer"], **plain["tokenizer_loop"]},
+        "tokenizer": {**plain["tokenizer"], **plain["tokenizer_loop"], **plain["tokenizer_training"]},
         "tokenize": {"recorded_actions": plain["recorded_actions"]},
         "dynamics": {**plain["dynamics"], **plain["dynamics_loop"], **plain["dynamics_training"]},
         "outcome": {**plain["outcome"], **plain["outcome_loop"], **plain["outcome_training"]},

@@ -19,19 +19,21 @@ from tyro.conf import OmitArgPrefixes
 
 from genie_env.config import TokenizerConfig
 from genie_env.data.episodes import EpisodeStore
-from genie_env.files.json_config import JsonConfig
 from genie_env.frames import grid, to_float
 from genie_env.models.registry import TOKENIZERS
 from genie_env.models.tokenizer import FSQTokenizer, PatchCodebook, Tokenizer, to_patches, unique_rows
 from training.data.dataset import FrameDataset, background
+from training.engine.adversarial import AdversarialConfig, Judgement, adversarial_loss, judge
 from training.engine.loop import LoopConfig, fit
 from training.engine.optimization import seeded
 from training.engine.stage import Stage, run_stage, trainer_of
+from training.engine.task import Opponent
+from training.tokenizer.discriminator import PatchDiscriminator
 from training.tokenizer.losses import density_weights, foreground, instability, weighted_l1_l2
 
 
 @dataclass(frozen=True)
-class TrainTokenizerConfig(JsonConfig):
+class TrainTokenizerConfig(AdversarialConfig):
     """Learn to turn frames into discrete tokens and back."""
 
     data: Path
@@ -71,9 +73,11 @@ class FSQTask:
     """Loss and evaluation of the convolutional tokenizer."""
 
     def __init__(self, config: TrainTokenizerConfig, store: EpisodeStore) -> None:
+        self.config = config
         with seeded(config.loop.seed):
             self.model: nn.Module = FSQTokenizer(config.model)
-        self._batch_size = config.loop.batch_size
+            if config.adversarial_weight:
+                self.opponent = Opponent(PatchDiscriminator(), config.adversarial_rate)
         self._train, self._test = FrameDataset(store, "train"), FrameDataset(store, "test")
         self._background = to_float(torch.from_numpy(background(store)))
 
@@ -83,7 +87,8 @@ class FSQTask:
         A batch is pairs of consecutive frames.
         """
         assert isinstance(self.model, FSQTokenizer)
-        pairs_P2CHW = to_float(self._train.transitions(rng, -(-self._batch_size // 2), context=1).frames_BTHWC)
+        batch_size, progress = self.config.loop.batch_size, step / self.config.loop.n_updates
+        pairs_P2CHW = to_float(self._train.transitions(rng, -(-batch_size // 2), context=1).frames_BTHWC)
         frames = pairs_P2CHW.flatten(0, 1)
         mask = foreground(frames, self._background)
         latents = self.model.latents(frames)
@@ -93,7 +98,14 @@ class FSQTask:
         # The single worst pixels are what the eye notices (arXiv 2406.19320 adds such a term).
         worst = (drawn.float() - frames).square().mean(1).flatten(1).topk(8, dim=1).values.mean()
         figures = {"weighted_error": loss, "worst_pixels": worst, "instability": unstable}
-        return loss + 0.02 * worst + STABILITY * unstable, {name: value.detach() for name, value in figures.items()}
+        figures = {name: value.detach() for name, value in figures.items()}
+        loss = loss + 0.02 * worst + STABILITY * unstable
+        if not self.config.is_adversarial(progress):
+            return loss, figures
+        network, weight = self.opponent.network, self.config.adversarial_weight
+        scores = Judgement(network(frames), network(drawn.detach()), judge(network, drawn))
+        loss, others = adversarial_loss(loss, scores, self.model.last_layer, weight)
+        return loss, {**figures, **others}
 
     def evaluate(self, model: nn.Module) -> tuple[dict[str, float], dict[str, np.ndarray]]:
         """PSNR over all pixels and over the foreground, and pictures of both."""

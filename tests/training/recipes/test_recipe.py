@@ -48,6 +48,7 @@ def test_file_says_what_the_flags_of_the_stages_say(tmp_path: Path) -> None:
                 kind = "fsq"
                 levels = [5, 4, 3]
                 n_updates = 7
+                adversarial_weight = 0.5
                 [latent_action]
                 num_actions = 4
                 label_fraction = 0.5
@@ -60,6 +61,7 @@ def test_file_says_what_the_flags_of_the_stages_say(tmp_path: Path) -> None:
                 num_heads = 2
                 learning_rate = 1e-4
                 clip_length = 9
+                adversarial_weight = 0.25
                 [dynamics.scheduled_sampling]
                 begin = 0.25
                 sampling = { top_p = 0.5 }
@@ -86,6 +88,7 @@ def test_file_says_what_the_flags_of_the_stages_say(tmp_path: Path) -> None:
     assert found["dynamics"].model.num_actions == 4 and found["dynamics"].loop.learning_rate == 1e-4
     assert found["dynamics"].loop.muon_rate == 0.02, "what is not said is the default"
     assert found["dynamics"].clip_length == 9
+    assert (found["tokenizer"].adversarial_weight, found["dynamics"].adversarial_weight) == (0.5, 0.25)
     assert found["dynamics"].scheduled_sampling == ScheduledSamplingConfig(
         begin=0.25, sampling=SamplingConfig(top_p=0.5)
     )
