@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Sequence
+from typing import NamedTuple
 
 Prototype = tuple[float, float, float]
 
@@ -19,8 +20,22 @@ LEAST_MOVE = 0.25
 LEAST_ADDED = 0.15
 """Share below which nothing counts as added or taken away."""
 DIRECTIONS = ("right", "down-right", "down", "down-left", "left", "up-left", "up", "up-right")
-ARROWS = {**dict(zip(DIRECTIONS, "→↘↓↙←↖↑↗", strict=True)), "still": "•", "appear": "+", "vanish": "-"}
+STILL_SIGN = "•"
+ARROWS = {**dict(zip(DIRECTIONS, "→↘↓↙←↖↑↗", strict=True)), "still": STILL_SIGN, "appear": "+", "vanish": "-"}
 """A sign for each name; a name with a number has the sign of the name without."""
+
+
+class ActionEffect(NamedTuple):
+    """What a latent action does, for people."""
+
+    keys: str
+    """Keys that play it, as one reads them."""
+    name: str
+    sign: str
+    """An arrow, or another sign of one character."""
+    right: float
+    """Where it moves things, as a share of what the farthest moving action does; 0 where it moves nothing."""
+    down: float
 
 
 def effect_names(prototypes: Sequence[Prototype]) -> tuple[str, ...]:
@@ -43,6 +58,15 @@ def effect_names(prototypes: Sequence[Prototype]) -> tuple[str, ...]:
 def effect_arrow(name: str) -> str:
     """One sign for a name that :func:`effect_names` gave: an arrow, ``•``, ``+``, ``-``, or ``?`` for anything else."""
     return ARROWS.get(name.split(" ")[0], "?")
+
+
+def effect_vectors(prototypes: Sequence[Prototype]) -> tuple[tuple[float, float], ...]:
+    """For each code where it moves things, (right, down), as a share of the farthest move; (0, 0) for the others."""
+    farthest = max((math.hypot(right, down) for right, down, _ in prototypes), default=0.0)
+    return tuple(
+        (right / farthest, down / farthest) if name.split(" ")[0] in DIRECTIONS else (0.0, 0.0)
+        for (right, down, _), name in zip(prototypes, effect_names(prototypes), strict=True)
+    )
 
 
 def still_code(prototypes: Sequence[Prototype]) -> int:

@@ -1,20 +1,24 @@
 """Frozen configurations of everything a world is made of, and their JSON round trip."""
 
 from genie_env.config.networks import (
+    AUTO,
     DYNAMICS_KINDS,
     NETWORKS,
     TOKENIZER_KINDS,
     DynamicsConfig,
     DynamicsShape,
     LatentActionConfig,
+    LatentActionShape,
     OutcomeConfig,
     OutcomeShape,
     TokenizerConfig,
     TokenSpace,
+    require_num_actions,
 )
 from genie_env.config.world import FORMAT_VERSION, ActionMapConfig, SamplingConfig, SourceConfig, WorldConfig
 
 __all__ = [
+    "AUTO",
     "DYNAMICS_KINDS",
     "FORMAT_VERSION",
     "NETWORKS",
@@ -23,6 +27,7 @@ __all__ = [
     "DynamicsConfig",
     "DynamicsShape",
     "LatentActionConfig",
+    "LatentActionShape",
     "OutcomeConfig",
     "OutcomeShape",
     "SamplingConfig",
@@ -30,4 +35,5 @@ __all__ = [
     "TokenSpace",
     "TokenizerConfig",
     "WorldConfig",
+    "require_num_actions",
 ]

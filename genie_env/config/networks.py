@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from dataclasses import dataclass
-from typing import Any, Self, TypeVar
+from typing import Any, Literal, Self, TypeVar
 
 from genie_env.config.bounds import require_memory, require_number, require_sizes
 from genie_env.files.json_config import JsonConfig, _require
@@ -26,6 +26,9 @@ def _require_kind(kinds: dict[str, Any], kind: Any, network: str) -> None:
 
 
 C = TypeVar("C", bound=JsonConfig)
+AUTO = "auto"
+"""Number of latent actions that training is to find."""
+MOST_ACTIONS = 8
 
 
 def _class_of_kind(cls: type[C], kinds: dict[str, Any], data: dict[str, Any], network: str) -> type[C]:
@@ -110,10 +113,11 @@ TOKENIZER_KINDS.update(codebook=TokenizerConfig, fsq=TokenizerConfig)
 
 
 @dataclass(frozen=True)
-class LatentActionConfig(JsonConfig):
-    """Latent action model: which of ``num_actions`` codes turned the last frame into the next one."""
+class LatentActionShape(JsonConfig):
+    """Latent action model, but for what its training finds out; what a person chooses."""
 
-    num_actions: int = 3
+    num_actions: int | Literal["auto"] = 3
+    """Number of codes, 2 to 8; ``auto`` finds it: codes that draw the same become one."""
     context_frames: int = 4
     """Past frames that encoder and decoder see, the present one included."""
     image_size: int = 64
@@ -122,21 +126,43 @@ class LatentActionConfig(JsonConfig):
     code_dim: int = 16
     pooled: bool = False
     """The encoder sees what moved, not where: without labels the same code means the same everywhere only so."""
+
+    def __post_init__(self) -> None:
+        require_sizes(self)
+        if self.num_actions != AUTO:
+            require_num_actions("num_actions", self.num_actions)
+        _require(self.image_size % 8 == 0, f"image_size: expected a multiple of 8, got {self.image_size}")
+        _require(self.channels % 2 == 0, f"channels: expected an even number, got {self.channels}")
+        require_memory("latent action: frames * image_size²", 3 * (self.context_frames + 1), self.image_size**2)
+        require_memory("latent action: channels * image_size²", self.channels, self.image_size**2)
+
+
+@dataclass(frozen=True)
+class LatentActionConfig(LatentActionShape):
+    """Latent action model: which of ``num_actions`` codes turned the last frame into the next one."""
+
+    num_actions: int = 3
+    """Number of codes, 2 to 8."""
     prototypes: tuple[tuple[float, float, float], ...] = ()
     """Measured effect of each code as (right, down, added): pixels of a frame by which it moves what it moves, and the
     share by which it makes it more, both against the mean of all codes; empty: not measured."""
 
     def __post_init__(self) -> None:
-        require_sizes(self)
-        _require(2 <= self.num_actions <= 8, f"num_actions: expected 2 to 8, got {self.num_actions}")
-        _require(self.image_size % 8 == 0, f"image_size: expected a multiple of 8, got {self.image_size}")
+        super().__post_init__()
+        require_num_actions("num_actions", self.num_actions)
         measured = len(self.prototypes) in (0, self.num_actions) and all(
             math.isfinite(value) for prototype in self.prototypes for value in prototype
         )
         _require(measured, f"prototypes: expected {self.num_actions} or none, of finite numbers; got {self.prototypes}")
-        _require(self.channels % 2 == 0, f"channels: expected an even number, got {self.channels}")
-        require_memory("latent action: frames * image_size²", 3 * (self.context_frames + 1), self.image_size**2)
-        require_memory("latent action: channels * image_size²", self.channels, self.image_size**2)
+
+
+def require_num_actions(name: str, value: int) -> None:
+    """Refuse numbers of latent actions that no model may have.
+
+    Raises:
+        ValueError: names the setting.
+    """
+    _require(value in range(2, MOST_ACTIONS + 1), f"{name}: expected 2 to {MOST_ACTIONS}, got {value!r}")
 
 
 @dataclass(frozen=True)

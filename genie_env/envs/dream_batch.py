@@ -15,7 +15,6 @@ import gymnasium as gym
 import numpy as np
 
 from genie_env.config import WorldConfig
-from genie_env.effect_names import effect_names
 from genie_env.envs.opened_world import OpenedWorld, require_torch
 from genie_env.envs.options import ResolvedOptions, check_diversity, check_temperature
 from genie_env.frames import check_frames, to_gray
@@ -41,19 +40,6 @@ def action_space(config: WorldConfig, action_type: str) -> gym.spaces.Discrete:
     """Space of one action."""
     real = config.action_map is not None and action_type == "real"
     return gym.spaces.Discrete(len(config.source.action_meanings) if real else config.dynamics.num_actions)
-
-
-def action_meanings(config: WorldConfig, action_type: str) -> list[str]:
-    """Names of the actions; a latent one has its effect's name, else that of the real one it stands for, if known."""
-    if action_type == "real":
-        return list(config.source.action_meanings)
-    if config.prototypes:
-        return [f"LATENT_{i}({name})" for i, name in enumerate(effect_names(config.prototypes))]
-    if config.action_map is None:
-        return [f"LATENT_{i}" for i in range(config.dynamics.num_actions)]
-    return [
-        f"LATENT_{i}({config.source.action_meanings[real]})" for i, real in enumerate(config.action_map.latent_to_real)
-    ]
 
 
 class ResetValues(NamedTuple):

@@ -14,7 +14,8 @@ from gymnasium.envs.registration import EnvSpec
 
 from genie_env.bundle import pin_world, read_config
 from genie_env.config import WorldConfig
-from genie_env.envs.dream_batch import DreamBatch, action_meanings
+from genie_env.envs.action_names import action_meanings
+from genie_env.envs.dream_batch import DreamBatch
 from genie_env.envs.options import EnvOptions, ResolvedOptions, plain
 
 if TYPE_CHECKING:

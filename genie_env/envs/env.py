@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import gymnasium as gym
 import numpy as np
 
-from genie_env.effect_names import effect_names, still_code
+from genie_env.effect_names import ActionEffect
+from genie_env.envs.action_names import action_effects, action_keys, noop_action
 from genie_env.envs.dream_batch import Snapshot, action_space, observation_space
 from genie_env.envs.dream_env import DreamEnv, whole_fps
 from genie_env.envs.episode_counts import EpisodeCounts
@@ -217,26 +218,19 @@ class GenieEnv(DreamEnv, gym.Env[np.ndarray, np.int64]):
     @property
     def noop_action(self) -> int | None:
         """The action that does nothing, or the latent action it maps to; None where every action does something."""
-        if self.config.action_map is None:
-            return still_code(self.config.prototypes)
-        noop = self.config.source.noop
-        if noop is None or self.options.action_type == "real":
-            return noop
-        return self.config.action_map.real_to_latent[noop]
+        return noop_action(self.config, self.options.action_type)
+
+    @property
+    def action_effects(self) -> tuple[ActionEffect, ...]:
+        """What each latent action does to the picture; empty for real actions, and where it was not measured."""
+        return action_effects(self.config, self.options.action_type)
 
     def get_keys_to_action(self) -> dict[tuple[int, ...], int]:
-        """Which key (pygame's code) plays which action, for :mod:`gymnasium.utils.play` and ``genie-env play``."""
-        from genie_env.window.keyboard import MEANING_KEYS, key_code
+        """Which keys (pygame's codes) play which action, for :mod:`gymnasium.utils.play` and ``genie-env play``."""
+        from genie_env.window.keyboard import key_code
 
-        mapped, keys = self.config.action_map, self.config.source.keys
-        if self.options.action_type == "latent":
-            if mapped is not None:
-                keys = {key: mapped.real_to_latent[action] for key, action in keys.items()}
-            else:
-                keys = {str(i + 1): i for i in range(self.config.dynamics.num_actions)}
-                for code, name in enumerate(effect_names(self.config.prototypes)):
-                    keys |= dict.fromkeys(MEANING_KEYS.get(name.upper(), ()), code)
-        return {(key_code(key),): action for key, action in keys.items()}
+        keys = action_keys(self.config, self.options.action_type)
+        return {tuple(map(key_code, held)): action for held, action in keys.items()}
 
     def snapshot(self) -> EnvSnapshot:
         """Everything that decides how the dream goes on; give it to :meth:`restore`, any number of times."""

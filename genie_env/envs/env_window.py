@@ -6,6 +6,7 @@ from typing import Protocol
 
 import numpy as np
 
+from genie_env.effect_names import ActionEffect
 from genie_env.envs.episode_counts import EpisodeCounts
 from genie_env.window.frame_clock import FrameClock
 from genie_env.window.hud import Hud
@@ -28,6 +29,11 @@ class Played(Protocol):
     @property
     def counts(self) -> EpisodeCounts:
         """Where the episode stands."""
+        ...
+
+    @property
+    def action_effects(self) -> tuple[ActionEffect, ...]:
+        """What each action does to the picture, where that was measured."""
         ...
 
     def get_action_meanings(self) -> list[str]:
@@ -55,6 +61,8 @@ def hud_of(game: Played, fps: float, message: str | None = None, urgent: bool = 
         action_diversity=game.action_diversity,
         entropy=counts.entropy,
         fps=fps,
+        effects=game.action_effects,
+        played=counts.action,
         message=message,
         urgent=urgent,
     )

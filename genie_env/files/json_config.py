@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import types
 import typing
@@ -62,6 +63,14 @@ def _plain(value: Any) -> Any:
     return str(value) if isinstance(value, Path) else value
 
 
+def _of_any(hints: list[Any], value: Any, where: str) -> Any:
+    """``value`` as the first of several hints that it fits; of the last one the error is the answer."""
+    for hint in hints[:-1]:
+        with contextlib.suppress(ValueError):
+            return _typed(hint, value, where)
+    return _typed(hints[-1], value, where)
+
+
 def _typed(hint: Any, value: Any, where: str) -> Any:
     """Check ``value`` against a type hint, turning lists into tuples and objects into configs."""
     origin, args = typing.get_origin(hint), typing.get_args(hint)
@@ -70,7 +79,7 @@ def _typed(hint: Any, value: Any, where: str) -> Any:
     if origin in (typing.Union, types.UnionType):
         if value is None and type(None) in args:
             return None
-        return _typed(next(a for a in args if a is not type(None)), value, where)
+        return _of_any([a for a in args if a is not type(None)], value, where)
     if origin is tuple:
         _require(isinstance(value, (list, tuple)), f"{where}: expected a list, got {value!r}")
         if len(args) == 2 and args[1] is Ellipsis:

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import genie_env
-from genie_env.action_map import latent_table
 from genie_env.bundle import STARTS, Bundle, read_starts
 from genie_env.config import WorldConfig
+from genie_env.envs.action_names import action_effects, action_keys, action_meanings, noop_action
 from genie_env.files.atomic import whole_folder, write_json
 from genie_env.portable.export import export
 from genie_env.portable.step import CONTRACT, StepOptions, memory_shape, tokens_shape
@@ -70,6 +70,7 @@ def describe(bundle: Bundle, options: StepOptions) -> dict[str, Any]:
         "actions": names,
         "keys": keys,
         "noop": noop,
+        "effects": [effect._asdict() for effect in action_effects(config, options.action_type)],
         "rewards": [] if config.outcome is None else list(config.outcome.rewards),
         "temperature": options.sampling.temperature,
         "context": tokens_shape(config)[0],
@@ -91,16 +92,13 @@ def weights(config: WorldConfig) -> dict[str, list[str]]:
 
 def actions(config: WorldConfig, action_type: str) -> tuple[list[str], dict[str, int], int | None]:
     """Names of the actions, which keys (joined by "+") play which, and the one that is played without a key, if any."""
-    count = latent_table(config, action_type).shape[1]
-    meanings, mapped, keys = list(config.source.action_meanings), config.action_map, dict(config.source.keys)
-    if action_type == "real":
-        table = {frozenset([key]): action for key, action in keys.items()} or key_table({}, meanings)
-        return meanings, {"+".join(sorted(held)): action for held, action in table.items()}, config.source.noop
-    if mapped is None:
-        return [f"LATENT_{code}" for code in range(count)], {str(code + 1): code for code in range(count)}, 0
-    names = [f"LATENT_{code}({meanings[real]})" for code, real in enumerate(mapped.latent_to_real)]
-    noop = None if config.source.noop is None else mapped.real_to_latent[config.source.noop]
-    return names, {key: mapped.real_to_latent[action] for key, action in keys.items()}, noop
+    names, keys = action_meanings(config, action_type), action_keys(config, action_type)
+    table = {frozenset(held): action for held, action in keys.items()} or key_table({}, names)
+    return (
+        names,
+        {"+".join(sorted(held)): action for held, action in table.items()},
+        noop_action(config, action_type),
+    )
 
 
 def title(config: WorldConfig) -> str:

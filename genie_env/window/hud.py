@@ -6,9 +6,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from genie_env.effect_names import ActionEffect
+
 LABEL, VALUE, NOTICE = (136, 138, 146), (240, 240, 240), (255, 205, 96)
 LINE, MARGIN = 21, 10
 CELL_WIDTH, MIN_WIDTH, MAX_COLUMNS = 160, 400, 3
+SIGN = 15
+"""Edge of an arrow in pixels."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +33,8 @@ class Hud:
         urgent: whether the message stands out.
         player: who plays.
         real_total: sum of rewards of the real game shown beside.
+        effects: what each action does to the picture, each with an arrow; of latent actions.
+        played: the action that was executed, which stands out among them.
     """
 
     episode: int | None = None
@@ -44,6 +50,8 @@ class Hud:
     urgent: bool = False
     player: str | None = None
     real_total: float | None = None
+    effects: tuple[ActionEffect, ...] = ()
+    played: int = -1
 
     def cells(self) -> list[tuple[str, str]]:
         """Label and value of every field given, the message aside."""
@@ -64,11 +72,11 @@ class Hud:
 
     def height(self, width: int) -> int:
         """Height in pixels of a bar that is so wide."""
-        lines = -(-len(self.cells()) // _columns(width)) + (self.message is not None)
+        lines = self._effects_end(width) + (self.message is not None)
         return lines * LINE + 2 * MARGIN - 4
 
     def words(self, width: int, text_width: Callable[[str], int]) -> list[Word]:
-        """Words of the bar: label and value of every cell in columns, then the message.
+        """Words of the bar: label and value of every cell in columns, what actions do, then the message.
 
         Args:
             width: of the bar in pixels.
@@ -82,10 +90,33 @@ class Hud:
             labels = [label for label, _ in cells[index % columns :: columns]]
             indent = MARGIN + max(text_width(label) for label in labels)
             words += [Word(x, line, label, LABEL), Word(x + indent, line, value, VALUE)]
+        for sign in self.signs(width):
+            x = sign.x + SIGN + MARGIN
+            words.append(Word(x, sign.line, sign.effect.name, sign.colour))
+            words.append(Word(x + text_width(sign.effect.name) + MARGIN, sign.line, sign.effect.keys, LABEL))
         if self.message is not None:
-            line = -(-len(cells) // columns)
-            words.append(Word(MARGIN, line, self.message, NOTICE if self.urgent else LABEL))
+            words.append(Word(MARGIN, self._effects_end(width), self.message, NOTICE if self.urgent else LABEL))
         return words
+
+    def signs(self, width: int) -> list[Sign]:
+        """Arrows of the bar, one for each effect, in the columns of the cells."""
+        columns, begin = _columns(width), self._cells_end(width)
+        pitch = (width - 2 * MARGIN) // columns
+        return [
+            Sign(
+                MARGIN + code % columns * pitch,
+                begin + code // columns,
+                effect,
+                NOTICE if code == self.played else VALUE,
+            )
+            for code, effect in enumerate(self.effects)
+        ]
+
+    def _cells_end(self, width: int) -> int:
+        return -(-len(self.cells()) // _columns(width))
+
+    def _effects_end(self, width: int) -> int:
+        return self._cells_end(width) + -(-len(self.effects) // _columns(width))
 
 
 class Word(NamedTuple):
@@ -94,6 +125,15 @@ class Word(NamedTuple):
     x: int
     line: int
     text: str
+    colour: tuple[int, int, int]
+
+
+class Sign(NamedTuple):
+    """An arrow and its place: pixels from the left, lines from the top."""
+
+    x: int
+    line: int
+    effect: ActionEffect
     colour: tuple[int, int, int]
 
 

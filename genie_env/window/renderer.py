@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from genie_env.effect_names import STILL_SIGN
 from genie_env.frames import side_by_side, upscale
 from genie_env.window.display import open_window, require_pygame_ce
-from genie_env.window.hud import LABEL, LINE, MARGIN, MIN_WIDTH, Hud, Word
+from genie_env.window.hud import LABEL, LINE, MARGIN, MIN_WIDTH, SIGN, Hud, Sign, Word
 
 if TYPE_CHECKING:
     import pygame
@@ -99,11 +100,12 @@ class Renderer:
                 left += scale * panel.frame_HWC.shape[1] + GAP
             picture_HWC[:top] = self._text((top, width), words)
         if hud is not None:
-            picture_HWC[bottom:] = self._text((height - bottom, width), hud.words(width, self._text_width))
+            words = hud.words(width, self._text_width)
+            picture_HWC[bottom:] = self._text((height - bottom, width), words, hud.signs(width))
         return picture_HWC
 
-    def _text(self, size: tuple[int, int], words: Sequence[Word]) -> np.ndarray:
-        """A picture of ``size`` (height, width) with the words on it."""
+    def _text(self, size: tuple[int, int], words: Sequence[Word], signs: Sequence[Sign] = ()) -> np.ndarray:
+        """A picture of ``size`` (height, width) with the words and signs on it."""
         require_pygame_ce()
         import pygame
 
@@ -112,7 +114,26 @@ class Renderer:
         for word in words:
             y = MARGIN - 2 + word.line * LINE
             strip.blit(self._get_font().render(word.text, True, word.colour), (word.x, y))
+        for sign in signs:
+            self._draw_sign(strip, sign)
         return pygame.surfarray.array3d(strip).swapaxes(0, 1)
+
+    def _draw_sign(self, strip: pygame.Surface, sign: Sign) -> None:
+        """An arrow as long as the effect is strong; a dot, or a character, where nothing moves."""
+        import pygame
+
+        middle = pygame.Vector2(sign.x + SIGN / 2, MARGIN - 2 + sign.line * LINE + SIGN / 2 - 1)
+        way = pygame.Vector2(sign.effect.right, sign.effect.down) * (SIGN / 2)
+        if way.length() > 0:
+            tip, tail = middle + way, middle - way
+            pygame.draw.line(strip, sign.colour, tail, tip, 2)
+            head = way.normalize() * (SIGN / 3)
+            barbs = [tip - head.rotate(angle) for angle in (-40, 40)]
+            pygame.draw.polygon(strip, sign.colour, [tip + head / 4, *barbs])
+        elif sign.effect.sign == STILL_SIGN:
+            pygame.draw.circle(strip, sign.colour, middle, SIGN / 5)
+        else:
+            strip.blit(self._get_font().render(sign.effect.sign, True, sign.colour), (sign.x + SIGN // 3, middle.y - 6))
 
     def _text_width(self, word: str) -> int:
         return self._get_font().size(word)[0]

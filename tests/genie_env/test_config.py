@@ -165,7 +165,7 @@ def test_parts_of_a_recipe_fit_together(name: str) -> None:
     dynamics, outcome = recipe.dynamics_config(), recipe.outcome_config()
     random_config(
         tokenizer=recipe.tokenizer,
-        latent_action=recipe.latent_action,
+        latent_action=LatentActionConfig.from_json(recipe.latent_action.to_json()),
         dynamics=dynamics,
         outcome=outcome,
         action_map=None,

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from genie_env.config import LatentActionConfig
-from genie_env.effect_names import effect_arrow, effect_names, still_code
+from genie_env.effect_names import ActionEffect, effect_arrow, effect_names, effect_vectors, still_code
 from genie_env.envs.env import GenieEnv
 from genie_env.window.keyboard import key_code
 from tests.helpers.worlds import make_random_world, random_config
@@ -53,17 +53,53 @@ def test_prototypes_survive_json_and_must_be_one_for_each_code() -> None:
         LatentActionConfig(num_actions=2, prototypes=((0.0, math.nan, 0.0), (0.0, 1.0, 0.0)))
 
 
+def test_arrows_are_as_long_as_effects_are_strong_and_nothing_else_has_one() -> None:
+    assert effect_vectors([(0, -4, 0), (2, 0, 0), (0.1, 0, 0), (0, 0, 0.5)]) == ((0, -1), (0.5, 0), (0, 0), (0, 0))
+    assert effect_vectors([]) == ()
+
+
 def test_still_code_is_the_one_that_does_least() -> None:
     assert still_code([(0, -2, 0), (0, 2, 0), (0, 0.1, 0)]) == 2
     assert still_code([]) == 0
 
 
+def world_of_effects(folder: Path, *prototypes: tuple[float, float, float]) -> Path:
+    measured = replace(random_config().latent_action, prototypes=prototypes)
+    return make_random_world(folder, action_map=None, latent_action=measured)
+
+
 def test_a_world_from_video_is_played_with_the_keys_of_its_effects(tmp_path: Path) -> None:
-    measured = replace(random_config().latent_action, prototypes=((0.0, 2.0, 0.0), (0.0, 0.1, 0.0), (0.0, -2.0, 0.0)))
-    world = make_random_world(tmp_path / "world", action_map=None, latent_action=measured)
+    world = world_of_effects(tmp_path / "world", (0.0, 2.0, 0.0), (0.0, 0.1, 0.0), (0.0, -2.0, 0.0))
     env = GenieEnv(world=world, action_type="latent")
     assert env.get_action_meanings() == ["LATENT_0(down)", "LATENT_1(still)", "LATENT_2(up)"]
     keys = env.get_keys_to_action()
     assert (keys[(key_code("down"),)], keys[(key_code("up"),)], keys[(key_code("2"),)]) == (0, 2, 1)
     assert env.noop_action == 1
+    assert env.action_effects == (
+        ActionEffect("down s", "down", "↓", 0.0, 1.0),
+        ActionEffect("2 no key", "still", "•", 0.0, 0.0),
+        ActionEffect("up w", "up", "↑", 0.0, -1.0),
+    )
     env.close()
+
+
+def test_slanting_effects_are_played_with_two_keys_and_the_first_of_equal_ones_has_the_arrow(tmp_path: Path) -> None:
+    world = world_of_effects(tmp_path / "world", (2.0, -2.0, 0.0), (0.0, 2.0, 0.0), (0.0, 2.1, 0.0))
+    env = GenieEnv(world=world, action_type="latent")
+    keys = {frozenset(held): action for held, action in env.get_keys_to_action().items()}
+    assert (
+        keys[frozenset((key_code("up"), key_code("right")))] == 0
+        and keys[frozenset((key_code("w"), key_code("d")))] == 0
+    )
+    assert keys[frozenset((key_code("down"),))] == 1 and [effect.name for effect in env.action_effects][1:] == [
+        "down 1",
+        "down 2",
+    ]
+    env.close()
+
+
+def test_real_actions_and_unmeasured_ones_show_no_effects(random_world: Path) -> None:
+    for action_type in ("real", "latent"):
+        env = GenieEnv(world=random_world, action_type=action_type)
+        assert env.action_effects == ()
+        env.close()

@@ -63,6 +63,8 @@ class FakeGame(gym.Env[np.ndarray, np.int64]):
     def get_action_meanings(self) -> list[str]:
         return ["NOOP", "UP", "DOWN", "JUMP"]
 
+    action_effects = ()
+
     def get_keys_to_action(self) -> dict[tuple[str | int, ...], int]:
         return {("up",): UP, ("w",): UP, ("down",): DOWN, ("up", "space"): JUMP}
 

@@ -57,7 +57,7 @@ def permuted_means(drawn_MAF: torch.Tensor, seed: int = 0) -> Clusters:
 def observed_means(observed_MF: torch.Tensor, prototypes_AF: torch.Tensor) -> torch.Tensor:
     """K-means over observed effects, from given prototypes (step 2); a prototype that nothing is near to stays."""
     for _ in range(ROUNDS):
-        nearest_M = _distances(observed_MF, prototypes_AF).argmin(1)
+        nearest_M = nearest(observed_MF, prototypes_AF)
         means = [observed_MF[nearest_M == k].mean(0) for k in range(len(prototypes_AF))]
         prototypes_AF = torch.stack(
             [mean if bool(mean.isfinite().all()) else old for mean, old in zip(means, prototypes_AF, strict=True)]
@@ -84,8 +84,18 @@ def explained(names_M: torch.Tensor, observed_MF: torch.Tensor) -> float:
     return 1 - within / max(total, 1e-9)
 
 
+def assign_codes(drawn_MAF: torch.Tensor, prototypes_AF: torch.Tensor) -> torch.Tensor:
+    """For each transition the code [M, A] that stands for each prototype, one to one."""
+    return _assign(drawn_MAF, prototypes_AF)[0]
+
+
+def nearest(observed_MF: torch.Tensor, prototypes_AF: torch.Tensor) -> torch.Tensor:
+    """The prototype [M] nearest to each observed effect."""
+    return _distances(observed_MF, prototypes_AF).argmin(1)
+
+
 def _assign(drawn_MAF: torch.Tensor, prototypes_AF: torch.Tensor) -> tuple[torch.Tensor, float]:
-    """For each transition the code [M, A] that each prototype gets, and the mean cost."""
+    """As :func:`assign_codes`, and the mean cost."""
     costs_MKA = torch.cdist(prototypes_AF.expand(len(drawn_MAF), -1, -1), drawn_MAF).square().numpy()
     orders = np.stack([linear_sum_assignment(costs_KA)[1] for costs_KA in costs_MKA])
     order_MA = torch.from_numpy(orders)

@@ -17,13 +17,22 @@ import numpy as np
 import torch
 from scipy.optimize import linear_sum_assignment
 
+from genie_env.files.atomic import write_json
 from genie_env.files.json_config import JsonConfig
 from genie_env.frames import to_float
 from genie_env.models.latent_action import LatentActionModel
 from training.data.dataset import FrameDataset
 from training.engine.loop import LoopConfig, fit
-from training.latent_action.alignment import explained, observed_means, permuted_means, soft_names
+from training.latent_action.alignment import (
+    assign_codes,
+    explained,
+    nearest,
+    observed_means,
+    permuted_means,
+    soft_names,
+)
 from training.latent_action.effects import VIEWS, Effects, effects
+from training.latent_action.merging import merge, with_fewer_codes
 from training.latent_action.named_task import Labels, NamedTask, Names
 
 CHUNK = 256
@@ -32,6 +41,9 @@ ALIGNED, NAMED, HELD_OUT = 6000, 40_000, 4000
 
 BLURRED = 0.62
 """Cost of the prototypes above which the codes' effects do not fall apart, and names by them would be worse."""
+
+NUMBER = "num_actions.json"
+"""File that says how many codes were kept, and what each number of them is worth."""
 
 T = TypeVar("T", bound=tuple)
 
@@ -60,6 +72,8 @@ class NamingSettings(JsonConfig):
     data: Path
     labels: Path | None
     label_fraction: float
+    merges: bool
+    """Whether codes that draw the same become one."""
 
 
 def align(
@@ -85,7 +99,7 @@ def align(
         settings: what a checkpoint must share.
 
     Returns:
-        The best of ``model`` and the rounds, always one of the rounds where there are labels.
+        The best of ``model`` and the rounds, always one of the rounds where there are labels or codes were merged.
     """
     view = choose_view(model, data, loop.seed)
     indices = np.random.default_rng([loop.seed, 3]).integers(len(held_out), size=min(HELD_OUT, len(held_out)))
@@ -97,21 +111,25 @@ def align(
         f"as learned, codes explain {best.explained:.3f} of the effects",
         flush=True,
     )
+    start, required = model, labels is not None
+    if settings.merges and view.cost <= BLURRED:
+        start, view = merge_codes(model, data, held_out, indices, view, loop.seed, folder)
+        required = start is not model
     for number in range(rounds):
         if view.cost > BLURRED and labels is None:
             print(f"alignment: left out; expected a cost of at most {BLURRED}. Train longer.", flush=True)
             break
         named = _names(best.model, data, view, labels, loop.seed + number)
         # Averaged weights, which training delivers, ask for no gradients.
-        copied = copy.deepcopy(best.model).requires_grad_(True)
+        copied = copy.deepcopy(start).requires_grad_(True)
         task = NamedTask(copied, data, named, labels, loop.batch_size)
         candidate = fit(task, loop, folder / f"round_{number}", f"names, round {number}", settings)
         assert isinstance(candidate, LatentActionModel)
         share = explained(encoder_codes(candidate, held_out, indices), reference_MF)
         print(f"alignment: after round {number}, codes explain {share:.3f}", flush=True)
-        if share <= best.explained and not (labels is not None and number == 0):
+        if share <= best.explained and not (required and number == 0):
             break
-        best = Round(candidate, share)
+        best, start = Round(candidate, share), candidate
         if number + 1 < rounds:
             view = choose_view(best.model, data, loop.seed)
     return best
@@ -126,6 +144,36 @@ def choose_view(model: LatentActionModel, data: FrameDataset, seed: int) -> View
         clusters = permuted_means(seen.drawn_MAF, seed)
         found.append(View(name, observed_means(seen.observed_MF, clusters.prototypes_AF), clusters.cost))
     return min(found, key=lambda view: view.cost)
+
+
+def merge_codes(
+    model: LatentActionModel,
+    data: FrameDataset,
+    held_out: FrameDataset,
+    indices_M: np.ndarray,
+    view: View,
+    seed: int,
+    folder: Path,
+) -> tuple[LatentActionModel, View]:
+    """The model with one code for each effect, and their prototypes; as they were where all codes differ.
+
+    What each number of codes is worth is printed, and written to ``folder``.
+    """
+    picks = np.random.default_rng([seed, 1]).integers(len(data), size=min(ALIGNED, len(data)))
+    seen = drawn_effects(model, data, picks, view.name)
+    count = len(view.prototypes_AF)
+    counts_A = torch.bincount(nearest(seen.observed_MF, view.prototypes_AF), minlength=count)
+    merged = merge(model, held_out, indices_M, view.name, view.prototypes_AF, counts_A)
+    worth = {str(number): round(value, 2) for number, value in sorted(merged.worth.items())}
+    kept = len(merged.groups)
+    shown = ", ".join(f"{number}: {value:g}" for number, value in worth.items())
+    print(f"codes: {kept} of {count} are kept; dB that so many draw better than one: {shown}", flush=True)
+    write_json(folder / NUMBER, {"begun_with": count, "kept": kept, "worth_db": worth})
+    if kept == count:
+        return model, view
+    prototypes_KF = observed_means(seen.observed_MF, merged.prototypes_KF)
+    fewer = with_fewer_codes(model, merged.groups, assign_codes(seen.drawn_MAF, view.prototypes_AF))
+    return fewer, View(view.name, prototypes_KF, view.cost)
 
 
 def drawn_effects(model: LatentActionModel, data: FrameDataset, indices_M: np.ndarray, view: str) -> Effects:

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import nn
 from tyro.conf import OmitArgPrefixes
 
-from genie_env.config import LatentActionConfig
+from genie_env.config import AUTO, LatentActionConfig, LatentActionShape, require_num_actions
 from genie_env.data.episodes import EpisodeStore
 from genie_env.files.json_config import JsonConfig
 from genie_env.frames import grid, to_float, to_uint8
@@ -47,10 +47,12 @@ class TrainLatentActionConfig(JsonConfig):
     """Recording to learn from."""
     out: Path
     """Folder for checkpoint, logs and the finished model."""
-    model: OmitArgPrefixes[LatentActionConfig] = LatentActionConfig()
+    model: OmitArgPrefixes[LatentActionShape] = LatentActionShape()
     """Size of the network and number of codes."""
     loop: OmitArgPrefixes[LoopConfig] = LoopConfig(n_updates=2500, batch_size=32, learning_rate=1e-3, weight_decay=1e-4)
     """How long and how fast to train."""
+    max_actions: int = 6
+    """Where the number of codes is ``auto``: how many training begins with, and finds at most, 2 to 8."""
     label_fraction: float = 0.0
     """Share of transitions whose real action is used as a label, in [0, 1]; 0 learns from pictures alone."""
     labels: Path | None = None
@@ -73,6 +75,17 @@ class TrainLatentActionConfig(JsonConfig):
             raise ValueError("labels: expected a label_fraction > 0, the share of that recording's labels to use")
         if self.label_fraction and not self.rounds:
             raise ValueError("label_fraction: expected rounds >= 1; labels are learned beside names")
+        require_num_actions("max_actions", self.max_actions)
+        if self.model.num_actions == AUTO and (self.label_fraction or not self.rounds):
+            raise ValueError(
+                "num_actions: auto is for pictures alone, in rounds >= 1; labels say how many effects there are; got "
+                f"label_fraction {self.label_fraction} and rounds {self.rounds}"
+            )
+
+    def begun(self) -> LatentActionConfig:
+        """The model that training begins with."""
+        count = self.max_actions if self.model.num_actions == AUTO else self.model.num_actions
+        return LatentActionConfig.from_json({**self.model.to_json(), "num_actions": count})
 
 
 class LatentActionTask:
@@ -81,7 +94,7 @@ class LatentActionTask:
     def __init__(self, config: TrainLatentActionConfig) -> None:
         self.config = config
         with seeded(config.loop.seed):
-            self.model = LatentActionModel(config.model)
+            self.model = LatentActionModel(config.begun())
         store = EpisodeStore(config.data)
         self._store = store
         self._train, self._test = FrameDataset(store, "train"), FrameDataset(store, "test")
@@ -103,7 +116,7 @@ class LatentActionTask:
         calm_B = calm_weights(area_B)
         if progress < config.foretelling:
             # A code that means nothing: the decoder learns to do without.
-            codes = torch.randint(config.model.num_actions, (len(frames),), generator=generator).to(frames.device)
+            codes = torch.randint(model.config.num_actions, (len(frames),), generator=generator).to(frames.device)
             errors_B = (weights * (model.predict(past, codes) - after).square()).sum((1, 2, 3))
             loss = (calm_B * errors_B).sum() / (calm_B * area_B).sum()
             return loss, {"reconstruction": loss.detach()}
@@ -176,9 +189,15 @@ def train(config: TrainLatentActionConfig) -> LatentActionModel:
         if config.rounds:
             held_out = FrameDataset(EpisodeStore(config.data), "test")
             loop = replace(config.loop, n_updates=config.round_updates, decay_share=0.6, warmup=50)
-            settings = NamingSettings(config.out / LEARNED, config.data, config.labels, config.label_fraction)
+            settings = NamingSettings(
+                config.out / LEARNED,
+                config.data,
+                config.labels,
+                config.label_fraction,
+                merges=config.model.num_actions == AUTO,
+            )
             model = align(model, data, held_out, labels, loop, config.rounds, config.out, settings).model
-        return model, replace(config.model, prototypes=measure_prototypes(model, data))
+        return model, replace(model.config, prototypes=measure_prototypes(model, data))
 
     return run_stage(config, make)
 
@@ -190,7 +209,7 @@ def _learned(config: TrainLatentActionConfig) -> LatentActionModel:
         return load_network(folder, "latent_action")[0]
     model = fit(LatentActionTask(config), config.loop, folder, "latent action", config)
     assert isinstance(model, LatentActionModel)
-    save_network(folder, model, config.model, settings_of(config))
+    save_network(folder, model, model.config, settings_of(config))
     return model
 
 
@@ -210,8 +229,8 @@ def _labels(config: TrainLatentActionConfig) -> Labels | None:
     count = len(set(store.manifest.source.effects))
     if not len(indices):
         raise ValueError(f"label_fraction: {config.label_fraction} of {len(data)} transitions is none")
-    if count > config.model.num_actions:
-        raise ValueError(f"labels name {count} effects, the model has only {config.model.num_actions} codes")
+    if count > config.begun().num_actions:
+        raise ValueError(f"labels name {count} effects, the model has only {config.begun().num_actions} codes")
     return Labels(data, indices, effect_labels(store, data.at(indices, 1).actions_B))
 
 

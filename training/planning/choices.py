@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
+import tyro
+
+from genie_env.config import AUTO, require_num_actions
 from genie_env.games.recorded_source import json_object
 
 
@@ -20,8 +23,10 @@ class Choices:
     """Rows top, bottom and columns left, right of the picture to keep."""
     tokenizer: Literal["codebook", "fsq"] | None = None
     """Kind of tokenizer: patches that occur often, or the learned one."""
-    codes: int | None = None
-    """Latent actions to learn where none were recorded, 2 to 8; the default is 4."""
+    num_actions: Annotated[int | Literal["auto"] | None, tyro.conf.arg(aliases=["--codes"])] = None
+    """Latent actions to learn where none were recorded, 2 to 8, or auto: as many as draw differently."""
+    max_actions: int | None = None
+    """The most latent actions that auto may find."""
     vocab_size: int | None = None
     """Patches of the codebook."""
     patch_size: int | None = None
@@ -40,8 +45,9 @@ class Choices:
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ValueError(f"{name}: expected a whole number >= 1, got {value}")
-        if self.codes is not None and not 2 <= self.codes <= 8:
-            raise ValueError(f"codes: expected 2 to 8, got {self.codes}")
+        for name in ("num_actions", "max_actions"):
+            if getattr(self, name) not in (None, AUTO):
+                require_num_actions(name, getattr(self, name))
         if self.clip_length is not None and self.clip_length < 4:
             raise ValueError(f"clip_length: expected at least 4 frames, got {self.clip_length}")
         if self.players is not None:

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from genie_env.config import LatentActionConfig, SamplingConfig, SourceConfig, TokenizerConfig
+from genie_env.config import AUTO, LatentActionShape, SamplingConfig, SourceConfig, TokenizerConfig
 from genie_env.data.episodes import EpisodeStore
 from training.engine.loop import LoopConfig
 from training.planning.budget import divide
@@ -79,10 +79,10 @@ def plan_source(source: SourceConfig, minutes: float, found: str) -> Plan:
     return Plan(recipe, planned, (found,), (f"not known: {source.unknown}",) if source.unknown else ())
 
 
-def latent_action_model(image_size: int, codes: int) -> LatentActionConfig:
+def latent_action_model(image_size: int, codes: int) -> LatentActionShape:
     """A latent action model that sees small pictures, and what moved in them, not where."""
     size = SMALL_PICTURE if image_size % SMALL_PICTURE == 0 else image_size
-    return LatentActionConfig(num_actions=codes, image_size=size, channels=16, pooled=True)
+    return LatentActionShape(num_actions=codes, image_size=size, channels=16, pooled=True)
 
 
 def refine(recipe: Recipe, store: EpisodeStore, minutes: float, choices: Choices = NONE) -> Plan:
@@ -104,8 +104,9 @@ def refine(recipe: Recipe, store: EpisodeStore, minutes: float, choices: Choices
     patch_size = choices.patch_size or recipe.tokenizer.patch_size
     tokenizer = choose_tokenizer(train, held_out, size, patch_size, choices.tokenizer, choices.vocab_size)
     latent = recipe.latent_action
-    if latent is not None and choices.codes:
-        latent = dataclasses.replace(latent, num_actions=choices.codes)
+    if latent is not None and choices.num_actions:
+        latent = dataclasses.replace(latent, num_actions=choices.num_actions)
+    most = {} if choices.max_actions is None else {"max_actions": choices.max_actions}
     planned = divide(minutes, tokenizer.config.kind != "codebook", latent is not None, recipe.has_outcomes)
     rewards, merged = reward_classes(facts)
     clip = choices.clip_length or max(4, min(LONGEST_CLIP, facts.median_length - 2))
@@ -116,6 +117,7 @@ def refine(recipe: Recipe, store: EpisodeStore, minutes: float, choices: Choices
         tokenizer_loop=LoopConfig(n_updates=4000, batch_size=32),
         latent_action=latent,
         latent_action_loop=LATENT_ACTION_LOOP,
+        latent_action_training={**recipe.latent_action_training, **most},
         dynamics={**recipe.dynamics, **_dynamics_size(tokenizer.config, store.manifest.source, latent), **asked_size},
         dynamics_training={**recipe.dynamics_training, "clip_length": clip},
         outcome={**recipe.outcome, "rewards": rewards},
@@ -124,7 +126,12 @@ def refine(recipe: Recipe, store: EpisodeStore, minutes: float, choices: Choices
     )
     chosen = [tokenizer.reason, f"clips of {clip} frames: a typical episode has {facts.median_length}"]
     if latent is not None:
-        chosen.append(f"{latent.num_actions} latent actions, learned from pictures: none were recorded (--codes)")
+        number = (
+            "as many latent actions as draw differently"
+            if latent.num_actions == AUTO
+            else f"{latent.num_actions} latent actions"
+        )
+        chosen.append(f"{number}, learned from pictures: none were recorded (--num-actions)")
     if len(rewards) == 1 and recipe.has_outcomes:
         chosen.append("no rewards: none was recorded")
     if merged:
@@ -152,13 +159,15 @@ def reward_classes(facts: RecordingFacts) -> tuple[tuple[float, ...], int]:
 
 
 def _dynamics_size(
-    tokenizer: TokenizerConfig, source: SourceConfig, latent: LatentActionConfig | None
+    tokenizer: TokenizerConfig, source: SourceConfig, latent: LatentActionShape | None
 ) -> dict[str, Any]:
     num_actions = int(np.max(source.effects)) + 1 if latent is None else latent.num_actions
+    # What is found only later follows from the tokens.
+    known = {} if num_actions == AUTO else {"num_actions": num_actions}
     # As near as can be to the 16 transformer positions that 64 tokens in groups of four have.
     divisors = [group for group in range(1, tokenizer.side + 1) if tokenizer.side % group == 0]
     nearest = min(divisors, key=lambda group: abs(tokenizer.side / group - 4))
-    return {"group": nearest, "num_actions": num_actions}
+    return {"group": nearest, **known}
 
 
 def _recording_findings(facts: RecordingFacts, store: EpisodeStore, tokenizer: TokenizerChoice) -> list[str]:

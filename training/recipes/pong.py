@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from genie_env.config import LatentActionConfig, SamplingConfig, TokenizerConfig
+from genie_env.config import LatentActionShape, SamplingConfig, TokenizerConfig
 from training.engine.loop import LoopConfig
 from training.recipes.recipe import Recipe
 
 # Pictures of half the size and an encoder that sees what moved, not where: codes are learned from pictures first.
-CODES = LatentActionConfig(image_size=32, channels=16, pooled=True)
+CODES = LatentActionShape(image_size=32, channels=16, pooled=True)
 CODES_LOOP = LoopConfig(n_updates=5000, batch_size=64, learning_rate=2e-3, weight_decay=1e-4, decay_share=0.2)
 
 PONG = Recipe(

@@ -14,10 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from genie_env.config import (
+    AUTO,
     NETWORKS,
     DynamicsConfig,
     DynamicsShape,
-    LatentActionConfig,
+    LatentActionShape,
     OutcomeConfig,
     SamplingConfig,
     SourceConfig,
@@ -35,6 +36,10 @@ TABLES = ("game", "record", "tokenizer", "latent_action", "tokenize", "dynamics"
 """Tables of a recipe's file: the stages, each with the flags of its command, and how dreams are drawn."""
 
 
+CHOSEN: dict[str, type[JsonConfig]] = {**NETWORKS, "latent_action": LatentActionShape}
+"""What a person chooses of each network."""
+
+
 @dataclass(frozen=True)
 class Recipe(JsonConfig):
     """Settings of the stages. ``dynamics`` and the other mappings hold fields of the stages' own configurations."""
@@ -47,7 +52,7 @@ class Recipe(JsonConfig):
     tokenizer_loop: LoopConfig = LoopConfig(n_updates=4000, batch_size=32)
     tokenizer_training: dict[str, Any] = field(default_factory=dict)
     """Fields of ``TrainTokenizerConfig`` that differ."""
-    latent_action: LatentActionConfig | None = LatentActionConfig()
+    latent_action: LatentActionShape | None = LatentActionShape()
     """None: no latent action model, where the dynamics learns from recorded actions."""
     latent_action_loop: LoopConfig = LoopConfig(n_updates=1600, batch_size=32, weight_decay=1e-4, eval_every=400)
     latent_action_training: dict[str, Any] = field(default_factory=dict)
@@ -87,9 +92,15 @@ class Recipe(JsonConfig):
     def dynamics_config(self) -> DynamicsConfig:
         """The dynamics that fits tokenizer and latent action model."""
         sizes = {"vocab_size": self.tokenizer.vocab_size, "side": self.tokenizer.side}
-        if self.latent_action is not None:
-            sizes["num_actions"] = self.latent_action.num_actions
+        if self._num_actions is not None:
+            sizes["num_actions"] = self._num_actions
         return DynamicsConfig.from_json({**sizes, **self.dynamics})
+
+    @property
+    def _num_actions(self) -> int | None:
+        """Latent actions, where their number is known before there are tokens."""
+        known = None if self.latent_action is None else self.latent_action.num_actions
+        return None if known == AUTO else known
 
     def outcome_config(self) -> OutcomeConfig:
         """The outcome head that fits the tokenizer."""
@@ -118,7 +129,7 @@ class Recipe(JsonConfig):
 
     def _dynamics(self) -> DynamicsShape:
         """The dynamics, with its sizes where they are known before there are tokens."""
-        if self.latent_action is None and "num_actions" not in self.dynamics:
+        if self._num_actions is None and "num_actions" not in self.dynamics:
             return DynamicsShape.from_json(self.dynamics)
         return self.dynamics_config()
 
@@ -212,16 +223,16 @@ def _of_record(table: dict[str, Any], recipe: Recipe) -> dict[str, Any]:
 
 def _of_network(name: str, table: dict[str, Any], recipe: Recipe) -> dict[str, Any]:
     """Fields of a recipe, from the table of a stage that trains a network."""
-    of_model, of_loop = _fields(NETWORKS[name].class_for(table)), _fields(LoopConfig)
+    of_model, of_loop = _fields(CHOSEN[name].class_for(table)), _fields(LoopConfig)
     model = {key: value for key, value in table.items() if key in of_model}
     loop = {key: value for key, value in table.items() if key in of_loop}
     rest = {key: value for key, value in table.items() if key not in {*model, *loop}}
     before, old_loop = getattr(recipe, name), getattr(recipe, f"{name}_loop")
     found: dict[str, Any] = {f"{name}_loop": LoopConfig.from_json({**old_loop.to_json(), **loop})}
     if isinstance(before, JsonConfig):
-        found[name] = NETWORKS[name].from_json({**before.to_json(), **model})
+        found[name] = CHOSEN[name].from_json({**before.to_json(), **model})
     elif before is None:
-        found[name] = NETWORKS[name].from_json(model) if table else None
+        found[name] = CHOSEN[name].from_json(model) if table else None
     else:
         found[name] = {**before, **model}
     if name == "latent_action":

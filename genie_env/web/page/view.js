@@ -75,8 +75,28 @@ function actionKeys(info) {
   for (const [key, action] of Object.entries(info.keys)) found.set(action, [...(found.get(action) ?? []), key]);
   const place = ({ keys }) => ({ left: 0, up: 1, down: 3, right: 4 })[keys[0]] ?? 2;
   const chords = (key) => key.split("+").length;
-  const all = [...found].map(([action, keys]) => ({ keys: keys.sort((one, other) => chords(one) - chords(other)), name: info.actions[action] }));
+  const shortFirst = (one, other) => chords(one) - chords(other) || (one in GLYPHS ? 0 : 1) - (other in GLYPHS ? 0 : 1);
+  const all = [...found].map(([action, keys]) => {
+    const effect = info.effects[action];
+    return { keys: keys.sort(shortFirst), effect, name: effect?.name ?? info.actions[action] };
+  });
   return all.sort((one, other) => place(one) - place(other));
+}
+
+/** An arrow from what a latent action does, as long as the effect is strong; another sign where nothing moves. */
+function arrow({ right, down, sign }, parent) {
+  if (!right && !down) return element("b", `${sign} `, parent);
+  const name = "http://www.w3.org/2000/svg";
+  const svg = document.createElementNS(name, "svg");
+  const path = document.createElementNS(name, "path");
+  const length = 7 * Math.hypot(right, down);
+  svg.setAttribute("viewBox", "-8 -8 16 16");
+  svg.setAttribute("class", "effect");
+  path.setAttribute("d", `M${-length} 0H${length}M${length - 4} -4L${length} 0L${length - 4} 4`);
+  path.setAttribute("transform", `rotate(${(Math.atan2(down, right) * 180) / Math.PI})`);
+  svg.append(path);
+  parent.append(svg);
+  return svg;
 }
 
 /** What is printed on a key. */
@@ -100,21 +120,24 @@ export function describe(game) {
   byId("about").textContent =
     `Neural networks watched ${info.title} being played and dream it now, in this page. There is no game behind it: ` +
     "each picture is drawn from the pictures before and from your keys.";
-  for (const { keys, name } of actionKeys(info)) {
+  for (const { keys, name, effect } of actionKeys(info)) {
     const shown = element("span", "", byId("caps"));
+    if (effect) arrow(effect, shown);
     for (const key of keys.slice(0, 2)) element("kbd", cap(key), shown);
     // An arrow says enough; what the space bar does needs words.
-    if (!(keys[0] in GLYPHS) || keys[0] === "space") shown.append(name.toLowerCase());
+    if (effect || !(keys[0] in GLYPHS) || keys[0] === "space") shown.append(name.toLowerCase());
     const button = element("button", GLYPHS[keys[0]] ?? cap(keys[0]), byId("pad"));
     element("small", name, button);
     button.dataset.key = keys[0];
   }
-  const rows = actionKeys(info).map(({ keys, name }) => [keys.map(cap).join(" "), name]);
+  const rows = actionKeys(info).map(({ keys, name, effect }) => [keys.map(cap).join(" "), name, effect]);
   const commands = { P: "pause", N: "one step while paused", R: "restart", K: "keep this moment", L: "go back to it", "[ ]": "temperature", "; '": "action diversity" };
-  for (const [key, meaning] of [...rows, ...Object.entries(commands)]) {
+  for (const [key, meaning, effect] of [...rows, ...Object.entries(commands)]) {
     const row = element("tr", "", byId("keys"));
     const cell = element("td", "", row);
     for (const printed of key.split(" ")) element("kbd", printed, cell);
-    element("td", meaning, row);
+    const told = element("td", "", row);
+    if (effect) arrow(effect, told);
+    told.append(meaning);
   }
 }

@@ -2,13 +2,15 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pygame
 import pytest
 
+from genie_env.effect_names import ActionEffect
 from genie_env.frames import upscale
-from genie_env.window.hud import Hud
+from genie_env.window.hud import LINE, MARGIN, NOTICE, SIGN, Hud
 from genie_env.window.renderer import BACKGROUND, Renderer
 
 FULL = Hud(3, 127, 1.0, -3.0, "RIGHTFIRE", 0.8, 0.1, 0.0123, 15.02, "paused", True)
@@ -141,3 +143,36 @@ def test_close_is_idempotent_and_leaves_other_windows_alone() -> None:
 def test_importing_renderer_and_play_costs_neither_pygame_nor_torch() -> None:
     code = "import sys, genie_env.window.renderer, genie_env.play.loop; print({'pygame', 'torch'} & set(sys.modules))"
     assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "set()"
+
+
+def signs(*effects: ActionEffect, played: int = -1) -> np.ndarray:
+    """The bar of a game with these effects, without its other lines."""
+    return Renderer(8).draw(frame(), Hud(effects=effects, played=played))[512:]
+
+
+def test_an_arrow_points_where_the_action_moves_things_and_the_played_one_stands_out() -> None:
+    up, down, still = (
+        ActionEffect("up w", "up", "↑", 0.0, -1.0),
+        ActionEffect("down s", "up", "↓", 0.0, 1.0),
+        ActionEffect("2 no key", "still", "•", 0.0, 0.0),
+    )
+    column = slice(MARGIN, MARGIN + SIGN)
+    upwards, downwards = (signs(effect)[:, column] != BACKGROUND for effect in (up, down))
+    rows = [np.flatnonzero(drawn.any((1, 2))) for drawn in (upwards, downwards)]
+    widths = [drawn.any(-1).sum(1)[inked] for drawn, inked in zip((upwards, downwards), rows, strict=True)]
+    assert widths[0].argmax() < len(widths[0]) / 2 < widths[1].argmax(), "the head is above, and below"
+    dot = (signs(still)[:, column] != BACKGROUND).any(-1)
+    assert 0 < dot.any(1).sum() < len(rows[0]) and dot.any(0).sum() == pytest.approx(dot.any(1).sum(), abs=1)
+    assert not (signs(up)[:, column] == NOTICE).all(-1).any()
+    assert (signs(up, still, played=0)[:, column] == NOTICE).all(-1).any()
+
+
+def test_effects_add_lines_to_the_bar_and_cover_no_words() -> None:
+    effects = tuple(ActionEffect(f"{code}", f"effect {code}", "?", 0.0, 0.0) for code in range(8))
+    plain, more = Renderer(8).draw(frame(), FULL), Renderer(8).draw(frame(), replace(FULL, effects=effects))
+    lines = -(-8 // 3)
+    assert len(more) - len(plain) == lines * LINE
+    words = replace(FULL, effects=effects).words(512, lambda word: 7 * len(word))
+    assert max(word.line for word in words) == words[-1].line and words[-1].text == "paused"
+    places = [(word.x, word.line) for word in words]
+    assert len(set(places)) == len(places)

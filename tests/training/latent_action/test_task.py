@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from genie_env.config import LatentActionConfig, SourceConfig
+from genie_env.config import LatentActionConfig, LatentActionShape, SourceConfig
 from genie_env.data.episodes import Episode, EpisodeStore, EpisodeWriter
 from genie_env.effect_names import effect_names
 from genie_env.files.reading import read_json
@@ -68,7 +68,7 @@ def recording(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def _config(recording: Path, out: Path, n_updates: int) -> TrainLatentActionConfig:
-    model = LatentActionConfig(image_size=16, channels=8, context_frames=2, pooled=True)
+    model = LatentActionShape(image_size=16, channels=8, context_frames=2, pooled=True)
     loop = LoopConfig(
         n_updates=n_updates,
         batch_size=32,
@@ -94,6 +94,29 @@ def test_actions_are_found_without_labels_and_mean_the_same_everywhere(recording
     assert after["delta_psnr"] > 4
     finished = LatentActionConfig.from_json(read_json(tmp_path / "lam" / "config.json"))
     assert set(effect_names(finished.prototypes)) == {"up", "still", "down"}
+
+
+def test_the_number_of_codes_is_found_from_more_of_them(recording: Path, tmp_path: Path) -> None:
+    config = _config(recording, tmp_path / "lam", 700)
+    config = replace(config, model=replace(config.model, num_actions="auto"), max_actions=5)
+    model = train(config)
+    assert model.config.num_actions == 3
+    report = read_json(tmp_path / "lam" / "num_actions.json")
+    assert report["begun_with"] == 5 and report["kept"] == 3
+    worth = [report["worth_db"][str(number)] for number in range(1, 6)]
+    assert worth[0] == 0 and worth[2] > worth[1] + 1 and worth[4] < worth[2] + 1
+    assert LatentActionTask(config).evaluate(model)[0]["hungarian_accuracy"] > 0.75
+    assert len(LatentActionConfig.from_json(read_json(tmp_path / "lam" / "config.json")).prototypes) == 3
+
+
+def test_a_number_that_is_found_needs_names_and_no_labels(recording: Path, tmp_path: Path) -> None:
+    config = _config(recording, tmp_path, 10)
+    auto = replace(config, model=replace(config.model, num_actions="auto"))
+    for change in ({"label_fraction": 0.5}, {"rounds": 0}):
+        with pytest.raises(ValueError, match="num_actions: auto"):
+            replace(auto, **change)
+    with pytest.raises(ValueError, match="max_actions: expected 2 to 8, got 9"):
+        replace(auto, max_actions=9)
 
 
 def test_without_labels_no_recorded_action_is_read(recording: Path, tmp_path: Path) -> None:
