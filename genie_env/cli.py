@@ -22,6 +22,7 @@ from genie_env.command import run_module, run_other
 from genie_env.envs.options import EnvOptions, OptionFlags
 from genie_env.frames import side_by_side
 from genie_env.hub_commands import Pull, Push, pull, push
+from genie_env.label.commands import Label, label_world
 from genie_env.minari.commands import Minari, write_minari
 from genie_env.packages import OURS
 from genie_env.play.commands import Demo, Play, play_world, show_demo
@@ -115,10 +116,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         Minari: write_minari,
         Pull: pull,
         Push: push,
+        Label: label_world,
     }
     return run_command(
         lambda command: actions[type(command)](command),
-        Play | Demo | Rollout | Info | Export | Web | Serve | Bench | Minari | Pull | Push,
+        Play | Demo | Rollout | Info | Export | Web | Serve | Bench | Minari | Pull | Push | Label,
         prog="genie-env",
         description="Play, watch and measure learned game worlds." + _mention(others),
         argv=words,

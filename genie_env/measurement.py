@@ -68,6 +68,8 @@ class Metric(_Named):
     EXACTLY_ONE = "exactly_one", "exactly one {sprite}, where any"
     OBEYS = "obeys", "{sprite} obeys"
     """Share of the held commands after which the sprite moved as commanded."""
+    CODES_OBEYED = "codes_obeyed", "codes obeyed in the dream"
+    """Share of steps in which a latent action did what its prototype says, whatever was pressed before."""
     EFFECT_RECALL = "effect_recall", "effect of actions, recall"
     """Share of the pixels that two actions make differ in the game which also differ in the dream."""
     EFFECT_PRECISION = "effect_precision", "effect of actions, precision"

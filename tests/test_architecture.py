@@ -29,7 +29,7 @@ FLOORS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("window",),
         ("envs",),
         ("registration", "planners"),
-        ("play", "web", "remote", "cluster"),
+        ("play", "web", "remote", "cluster", "label"),
         ("bench", "minari"),
         ("command", "hub_commands"),
         ("cli",),

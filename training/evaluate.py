@@ -26,6 +26,7 @@ from genie_env.measurement import WORLD, Measurement, select, with_fields
 from genie_env.model_card import set_measurements
 from genie_env.world import World
 from training.evaluation.action_effect import measure_action_effect
+from training.evaluation.codes_obeyed import measure_codes_obeyed
 from training.evaluation.coverage import measure_coverage
 from training.evaluation.dreams import DREAM, measure_action_worth, measure_dreams, measure_one_step
 from training.evaluation.episodes import LATENT_ACTIONS, measure_latent_actions, measure_outcome, measure_tokenizer
@@ -155,6 +156,7 @@ def evaluate(config: EvaluateConfig, game: Game | None = None) -> list[Measureme
         *measure_one_step(play, clips, sampling, forced_CHN),
         *measure_dreams(play, clips, config.horizons, dreamed_CHN, forced_CHN),
         *measure_latent_actions(play, count, config.seed),
+        *measure_codes_obeyed(play, clips, sampling),
         *with_fields(worth, experiment=LATENT_ACTIONS),
         *measure_outcome(play),
         *measure_free_play(plays, play, reach),

@@ -25,6 +25,7 @@ from genie_env.games.modules import import_games
 from genie_env.measurement import Measurement
 from genie_env.tables import text_table
 from training.data.token_store import TokenStore
+from training.engine.loop import LoopConfig
 from training.engine.stage import Stage, alone_in
 from training.evaluate import EvaluateConfig, evaluate
 from training.planning.budget import divide, minutes_for, updates_for
@@ -62,8 +63,9 @@ class LearnConfig:
     source: tyro.conf.Positional[str]
     """Gymnasium id of a game, folder of a recording, a recipe (its name or TOML file), or gameplay that somebody else
     recorded: a film, a folder of films, .npz, minari:ID, the folder of a data set (docs/films.md)."""
-    minutes: float = 60.0
-    """Minutes for everything: recording, training and measuring."""
+    minutes: float | None = None
+    """Minutes for everything: recording, training and measuring; the default is 60. A recipe takes as long as it asks
+    for, unless this is given: then its trainings become as much shorter as they must."""
     out: Path | None = None
     """World to make; the default is worlds/NAME."""
     run: Path | None = None
@@ -84,6 +86,11 @@ class LearnConfig:
     """Print the plan and stop."""
     seed: int = 0
     """Seed of the first look at the game and of the measuring."""
+
+    @property
+    def budget(self) -> float:
+        """Minutes for everything."""
+        return 60.0 if self.minutes is None else self.minutes
 
 
 def learn(config: LearnConfig) -> Path:
@@ -112,14 +119,14 @@ def learn(config: LearnConfig) -> Path:
             plan, decided = _first_plan(config, data)
             _require_space(plan, data)
             flags = _lasting_flags(config)
-            progress = Progress(config.source, config.minutes, plan.recipe, plan.minutes, {}, decided, flags)
+            progress = Progress(config.source, config.budget, plan.recipe, plan.minutes, {}, decided, flags)
             write_progress(folder, progress)
         return _Learning(config, folder, data, out).go_on(progress)
 
 
 def read_run(config: LearnConfig, folder: Path) -> Progress | None:
     """Where the run in ``folder`` stands, None where there is none; see :func:`read_progress`."""
-    return read_progress(folder, config.source, config.minutes, _lasting_flags(config), config.module)
+    return read_progress(folder, config.source, config.budget, _lasting_flags(config), config.module)
 
 
 def _lasting_flags(config: LearnConfig) -> dict[str, Any]:
@@ -158,28 +165,31 @@ def _wanted(config: LearnConfig) -> Wanted:
 def _first_plan(config: LearnConfig, data: Path) -> tuple[Plan, tuple[str, ...]]:
     """What is planned before any work, printed, and what is not to be decided any more."""
     plan, decided = _plan(config, data)
-    print(_described(plan, config.minutes), flush=True)
+    print(_described(plan, config.budget), flush=True)
     return plan, decided
 
 
 def _plan(config: LearnConfig, data: Path) -> tuple[Plan, tuple[str, ...]]:
     if is_recording(config.source):
-        return use_recording(EpisodeStore(data), config.minutes), ()
+        return use_recording(EpisodeStore(data), config.budget), ()
     if is_gameplay(config.source):
         if config.save_recipe is not None:
             raise ValueError(f"save_recipe: expected a game, which a recipe records; {config.source} is none")
-        return plan_gameplay(config.source, _wanted(config), config.minutes), ()
+        return plan_gameplay(config.source, _wanted(config), config.budget), ()
     if is_recipe(config.source):
         recipe = dataclasses.replace(find_recipe(config.source), module=config.module)
         stages = ", ".join(stage for stage in FITTED if getattr(recipe, stage) is not None)
-        chosen = f"everything as the recipe says; {stages} take as long as it asks for"
-        minutes = divide(config.minutes, False, recipe.latent_action is not None)
-        return Plan(recipe, minutes, (f"a recipe of {recipe.env}",), (chosen,), True), ("recording", *FITTED)
+        free = config.minutes is None
+        length = "take as long as it asks for" if free else "are as much shorter as the minutes ask for"
+        chosen = f"everything as the recipe says; {stages} {length}"
+        minutes = divide(config.budget, False, recipe.latent_action is not None)
+        decided = ("recording", *(FITTED if free else ()))
+        return Plan(recipe, minutes, (f"a recipe of {recipe.env}",), (chosen,), True), decided
     # A budget that is too small is refused before the game is played.
-    divide(config.minutes, learned_tokenizer=False, latent_action=False)
+    divide(config.budget, learned_tokenizer=False, latent_action=False)
     print(f"looking at {config.source} for some seconds …", flush=True)
     probe = probe_game(config.source, json.loads(config.env_kwargs), config.seed)
-    return plan_game(probe, config.minutes, config.image_size, config.module, config.choices), ()
+    return plan_game(probe, config.budget, config.image_size, config.module, config.choices), ()
 
 
 def _require_space(plan: Plan, data: Path) -> None:
@@ -223,8 +233,8 @@ class _Learning:
         """Choose what can be chosen now that the recording is there; decided once."""
         if "recording" in progress.decided:
             return progress
-        plan = refine(progress.recipe, EpisodeStore(self.data), self.config.minutes, self.config.choices)
-        print(_described(plan, self.config.minutes), flush=True)
+        plan = refine(progress.recipe, EpisodeStore(self.data), self.config.budget, self.config.choices)
+        print(_described(plan, self.config.budget), flush=True)
         return progress.but(recipe=plan.recipe, planned=plan.minutes, decided=(*progress.decided, "recording"))
 
     def _stage(self, progress: Progress, name: str) -> Progress:
@@ -255,39 +265,47 @@ class _Learning:
         if stage in progress.decided:
             return progress
         with timed(self.folder, progress, stage) as after:
-            loop_name = f"{stage}_loop"
-            recipe = progress.recipe
-            if stage == "dynamics":
-                recipe = self._follow_tokens(recipe)
-            if stage == "outcome":
-                dreams = {"dreams": max(LEAST_DREAMS, int(DREAMS_PER_MINUTE * self.config.minutes))}
-                recipe = dataclasses.replace(recipe, outcome_training={**recipe.outcome_training, **dreams})
+            recipe, given = progress.recipe, is_recipe(self.config.source)
+            if not given:
+                recipe = self._follow_recording(recipe, stage)
             seconds = seconds_per_update(stage, self._settings(recipe)[stage][1])
-            left = minutes_for(stage, self.config.minutes, progress.spent, progress.planned)
+            left = minutes_for(stage, self.config.budget, progress.spent, progress.planned, bounded=not given)
             if stage == "latent_action":
                 left /= 1 + NAMING
             updates = (self.config.choices.updates if stage == "dynamics" else None) or updates_for(left, seconds)
-            loop = dataclasses.replace(getattr(recipe, loop_name), n_updates=updates, seed=self.config.seed)
-            recipe = dataclasses.replace(recipe, **{loop_name: loop})
-            if stage == "latent_action":
-                naming = {"round_updates": max(1, int(NAMING * updates))}
+            loop: LoopConfig = getattr(recipe, f"{stage}_loop")
+            shorter = not given or updates < loop.n_updates
+            if given:
+                loop = dataclasses.replace(loop, n_updates=min(updates, loop.n_updates))
+            else:
+                loop = dataclasses.replace(loop, n_updates=updates, seed=self.config.seed)
+            recipe = dataclasses.replace(recipe, **{f"{stage}_loop": loop})
+            if stage == "latent_action" and shorter:
+                naming = {"round_updates": max(1, int(NAMING * loop.n_updates))}
                 recipe = dataclasses.replace(recipe, latent_action_training={**recipe.latent_action_training, **naming})
-            if stage == "dynamics":
+            if stage == "dynamics" and not given:
                 recipe, reason = choose_schedule(recipe, loop.n_updates)
                 print(f"chosen: {reason}", flush=True)
             after[0] = progress.but(recipe=recipe, decided=(*progress.decided, stage))
         print(f"{stage}: {loop.n_updates} updates of {seconds:.2f} s fit into {left:.1f} minutes", flush=True)
         return after[0]
 
-    def _follow_tokens(self, recipe: Recipe) -> Recipe:
-        """Let dreams draw as much as changes in the recording."""
+    def _follow_recording(self, recipe: Recipe, stage: str) -> Recipe:
+        """Let dreams draw as much as changes in the recording, and the outcome head learn from as many as there is
+        time for.
+        """
+        if stage == "outcome":
+            dreams = {"dreams": max(LEAST_DREAMS, int(DREAMS_PER_MINUTE * self.config.budget))}
+            return dataclasses.replace(recipe, outcome_training={**recipe.outcome_training, **dreams})
+        if stage != "dynamics":
+            return recipe
         store = TokenStore(self._settings(recipe)["tokenize"][1].out)
         recipe, reason = choose_drawing(recipe, token_facts(store), store.manifest.tokens.num_tokens)
         print(f"chosen: {reason}", flush=True)
         return recipe
 
     def _evaluate(self, progress: Progress) -> list[Measurement]:
-        left = minutes_for("evaluate", self.config.minutes, progress.spent, progress.planned)
+        left = minutes_for("evaluate", self.config.budget, progress.spent, progress.planned)
         small = left < 6
         max_frames = 4000 if small else 20_000
         episodes = _first(EpisodeStore(self.data).split("test"), max_frames)

@@ -19,7 +19,7 @@ from training.learn import LearnConfig, learn
 from training.planning import budget, game_plan, probe, speed
 from training.planning.budget import divide, minutes_for, updates_for
 from training.planning.progress import STATE, Progress, write_progress
-from training.recipes import Recipe
+from training.recipes import RECIPES, Recipe
 
 MINUTES = 0.5
 
@@ -153,3 +153,22 @@ def test_a_folder_in_the_world_s_place_is_refused_before_the_work(tmp_path: Path
     (tmp_path / "out").mkdir()
     with pytest.raises(ValueError, match="exists already"):
         learn(settings(tmp_path))
+
+
+@pytest.mark.parametrize(("minutes", "shorter"), [(None, False), (600.0, False), (30.0, True)])
+def test_a_recipe_is_shortened_by_minutes_that_are_given_and_never_made_longer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, minutes: float | None, shorter: bool
+) -> None:
+    monkeypatch.setattr(command, "seconds_per_update", lambda stage, config: 0.5)
+    config = settings(tmp_path, source="pong_unlabelled", minutes=minutes, module="")
+    own = RECIPES["pong_unlabelled"]
+    plan, decided = command._first_plan(config, tmp_path / "data")
+    progress = Progress(config.source, config.budget, plan.recipe, plan.minutes, {}, decided)
+    run = command._Learning(config, tmp_path / "run", tmp_path / "data", tmp_path / "out")
+    for stage in ("latent_action", "dynamics", "outcome"):
+        progress = run._fit(progress, stage)
+        updates, asked = (getattr(recipe, f"{stage}_loop").n_updates for recipe in (progress.recipe, own))
+        assert updates < asked if shorter else updates == asked, stage
+    round_updates = progress.recipe.latent_action_training.get("round_updates")
+    assert round_updates == (progress.recipe.latent_action_loop.n_updates // 4 if shorter else None)
+    assert progress.recipe.dynamics_training == own.dynamics_training, "else it is as the recipe says"

@@ -29,14 +29,21 @@ def measure_prototypes(
     for start in range(0, len(indices), CHUNK):
         batch = data.at(indices[start : start + CHUNK], model.config.context_frames)
         drawn = model.predict_each(model.shrink(to_float(batch.frames_BTHWC))[:, :-1])
-        found.append(_motions(drawn, backdrop_CHW, scale))
+        found.append(motions(drawn, backdrop_CHW, scale))
     medians_A3 = torch.cat(found).median(0).values
     # Medians of differences need not add up to nothing; the mean of all codes is the origin.
     medians_A3 = medians_A3 - medians_A3.mean(0)
     return tuple((round(r, 3), round(d, 3), round(a, 3)) for r, d, a in medians_A3.tolist())
 
 
-def _motions(drawn_BACHW: torch.Tensor, backdrop_CHW: torch.Tensor, scale: float) -> torch.Tensor:
+def motions(drawn_BACHW: torch.Tensor, backdrop_CHW: torch.Tensor, scale: float) -> torch.Tensor:
+    """(right, down, added) of each drawing against the mean of a transition's drawings: [B, A, 3].
+
+    Args:
+        drawn_BACHW: the next frame under each code, in [-1, 1].
+        backdrop_CHW: the median picture.
+        scale: pixels of a frame in one of the drawings'.
+    """
     mean_BCHW = drawn_BACHW.mean(1)
     changed_BHW = (drawn_BACHW - mean_BCHW[:, None]).abs().amax(1).mean(1)
     pictures = torch.cat([drawn_BACHW, mean_BCHW[:, None]], dim=1)

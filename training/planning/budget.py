@@ -54,7 +54,9 @@ def divide(minutes: float, learned_tokenizer: bool, latent_action: bool, outcome
     return planned
 
 
-def minutes_for(stage: str, minutes: float, spent: dict[str, float], planned: dict[str, float]) -> float:
+def minutes_for(
+    stage: str, minutes: float, spent: dict[str, float], planned: dict[str, float], bounded: bool = True
+) -> float:
     """Minutes of ``stage`` so that the whole budget holds: its share of what is left for it and the stages after it.
 
     Args:
@@ -62,12 +64,13 @@ def minutes_for(stage: str, minutes: float, spent: dict[str, float], planned: di
         minutes: the whole budget.
         spent: minutes that each stage took so far, interrupted ones included.
         planned: minutes of every stage as first planned, in their order.
+        bounded: give no stage more than is :data:`ENOUGH`; others know better how much that is.
     """
     stages = list(planned)
     share = sum(planned[one] for one in stages[stages.index(stage) :])
     remaining = max(0.0, minutes - sum(spent.values()))
     left = remaining * planned[stage] / share if share else 0.0
-    return min(left, ENOUGH.get(stage, left))
+    return min(left, ENOUGH.get(stage, left)) if bounded else left
 
 
 def updates_for(minutes: float, seconds_per_update: float, least: int = 50) -> int:
