@@ -12,10 +12,13 @@ from genie_env.files.video import write_gif, write_png
 from genie_env.frames import side_by_side
 from genie_env.label.answers import NOTHING, UNKNOWN, key_problem
 from genie_env.window.hud import Hud
+from genie_env.window.key_presses import CLOSED, key_presses
 from genie_env.window.renderer import Renderer
 
 ASKED_IN_WINDOW = "which key was that? Press it   Return none   Backspace cannot tell   Esc later"
 ASKED = "which key was that? (up, left, space, x …; nothing: none; ?: cannot tell; quit: later)"
+NOT_LETTERS = {"return": NOTHING, "backspace": UNKNOWN}
+"""Keys of the window that are answers and no keys of a game."""
 SLOWEST, PAUSE = 8.0, 4
 """Frames per second at which clips are shown at most, and frames for which the last one stays."""
 
@@ -83,7 +86,10 @@ class WindowAsker:
             step = min(shown % (len(frames_THWC) + PAUSE), len(frames_THWC) - 1)
             hud = Hud(step=step, player=f"clip {number} of {total}", message=message, urgent=urgent)
             self._renderer.draw(frames_THWC[step], hud)
-            for said in _keys_pressed():
+            for name in key_presses():
+                if name in ("escape", CLOSED):
+                    raise Stopped
+                said = NOT_LETTERS.get(name, name)
                 problem = key_problem(said)
                 if problem is None:
                     return said
@@ -94,19 +100,3 @@ class WindowAsker:
     def close(self) -> None:
         """Close the window."""
         self._renderer.close()
-
-
-def _keys_pressed() -> list[str]:
-    """Answers among the events of the window."""
-    import pygame
-
-    found = []
-    for event in pygame.event.get():
-        if event.type in (pygame.QUIT, pygame.WINDOWCLOSE):
-            raise Stopped
-        if event.type == pygame.KEYDOWN:
-            name = pygame.key.name(event.key)
-            if name == "escape":
-                raise Stopped
-            found.append({"return": NOTHING, "backspace": UNKNOWN}.get(name, name))
-    return found

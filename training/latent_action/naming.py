@@ -117,7 +117,8 @@ def align(
         required = start is not model
     for number in range(rounds):
         if view.cost > BLURRED and labels is None:
-            print(f"alignment: left out; expected a cost of at most {BLURRED}. Train longer.", flush=True)
+            kept = f" All {model.config.num_actions} codes are kept." if settings.merges else ""
+            print(f"alignment: left out; expected a cost of at most {BLURRED}. Train longer.{kept}", flush=True)
             break
         named = _names(best.model, data, view, labels, loop.seed + number)
         # Averaged weights, which training delivers, ask for no gradients.

@@ -7,6 +7,7 @@ import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from genie_env.web.ort_web import find_ort_web
 from genie_env.web.server import make_server
 from genie_env.web.site import write_site
 from tests.helpers.graphs import OTHER_SHAPES
-from tests.helpers.worlds import make_random_world
+from tests.helpers.worlds import make_random_world, random_config
 
 SEED, STEPS = 7, 300
 
@@ -130,6 +131,22 @@ def test_pages_of_own_worlds_dream_too(tab: Tab, ort_web: Path, tmp_path: Path, 
         pixels = tab.run(f"(async () => {{await game.dream.reset({SEED}n); return [...await game.dream.picture()]}})()")
         shown = np.array(pixels).reshape(64, 64, 4)[..., :3]
         assert np.abs(shown - frame.astype(int)).max() <= (kind == "fsq")
+
+
+def test_a_page_of_latent_actions_shows_what_each_key_does(tab: Tab, ort_web: Path, tmp_path: Path) -> None:
+    effects = ((0.0, 2.0, 0.0), (0.0, 0.1, 0.0), (0.0, -1.0, 0.0))
+    measured = replace(random_config().latent_action, prototypes=effects)
+    world = make_random_world(tmp_path / "world", action_map=None, latent_action=measured)
+    with served(world, tmp_path / "site", ort_web, "latent") as address:
+        visit(tab, address)
+        shown = tab.run("[...document.querySelectorAll('#caps > span')].map((span) => span.textContent)")
+        assert [text.split() for text in shown] == [["▲", "W", "up"], ["•", "2", "still"], ["▼", "S", "down"]]
+        arrows = tab.run("[...document.querySelectorAll('#caps .effect path')].map((p) => p.getAttribute('transform'))")
+        assert arrows == ["rotate(-90)", "rotate(90)"]
+        size = "document.querySelector('#caps .effect').getBoundingClientRect().width"
+        assert tab.run(f"{size} > 10")
+        actions = tab.run("""["up", "down", "2"].map((key) => game.info.keys[key])""")
+        assert actions == [2, 0, 1] and tab.run("game.info.noop") == 1
 
 
 def test_a_seed_means_what_it_means_in_python(tab: Tab, pong: str) -> None:
