@@ -76,25 +76,34 @@ class ClipDiscriminator(nn.Module):
 
 
 def judge_dreams(
-    model: Dynamics, discriminator: nn.Module, real_BTN: torch.Tensor, actions_BT: torch.Tensor, dreamed: Dreamed
+    model: Dynamics | None,
+    discriminator: nn.Module,
+    real_BTN: torch.Tensor,
+    actions_BT: torch.Tensor,
+    dreamed: Dreamed,
 ) -> Judgement:
     """Scores of the dreamed frames, and of the real ones in their places.
 
     Args:
-        model: that dreamed.
+        model: that dreamed; None: it does not learn from the scores.
         discriminator: a :class:`ClipDiscriminator`.
         real_BTN: int64 clips of the batch.
         actions_BT: int64 action taken at each frame; the last frame's may be missing.
         dreamed: what the model made of some of them.
     """
-    steps, frames, rows = real_BTN.shape[1], dreamed.frames, dreamed.rows_R
-    tokens_RTN, taken_BT = dreamed.tokens_RTN, actions_BT[:, : steps - 1]
-    features = model.trunk(tokens_RTN[:, :-1], taken_BT[rows])[:, -frames:].flatten(0, 1)
-    current = tokens_RTN[:, -frames - 1 : -1].flatten(0, 1)
+    tokens_RTN, rows_R, frames = dreamed
+    taken_BT = actions_BT[:, : real_BTN.shape[1] - 1]
+    judged = None
+    if model is not None:
+        probabilities = _drawn_from(model, tokens_RTN, taken_BT[rows_R], frames)
+        judged = judge(discriminator, tokens_RTN, taken_BT[rows_R], probabilities)[:, -frames:]
+    real, made = discriminator(real_BTN, taken_BT), discriminator(tokens_RTN, taken_BT[rows_R])
+    return Judgement(real[:, -frames:], made[:, -frames:], judged)
+
+
+def _drawn_from(model: Dynamics, tokens_BTN: torch.Tensor, actions_BT: torch.Tensor, frames: int) -> torch.Tensor:
+    """Probabilities [B, frames, N, V] of each of the last frames, given those before."""
+    features = model.trunk(tokens_BTN[:, :-1], actions_BT)[:, -frames:].flatten(0, 1)
+    current = tokens_BTN[:, -frames - 1 : -1].flatten(0, 1)
     head_out = model.decode(features, torch.full_like(current, model.mask_token))
-    probabilities = model.log_probs(head_out, current).exp().unflatten(0, (-1, frames))
-    return Judgement(
-        discriminator(real_BTN, taken_BT)[:, -frames:],
-        discriminator(tokens_RTN, taken_BT[rows])[:, -frames:],
-        judge(discriminator, tokens_RTN, taken_BT[rows], probabilities)[:, -frames:],
-    )
+    return model.log_probs(head_out, current).exp().unflatten(0, (-1, frames))

@@ -133,8 +133,9 @@ class DynamicsTask:
         result = next_frame_loss(self.model, clip, context_BTN, decided_BTN, config.changed_weight, self._forward)
         loss = result.loss
         figures = {"changed_accuracy": result.changed_accuracy, "count": result.num_changed, **figures}
-        if dreamed is not None and config.is_adversarial(progress):
-            scores = judge_dreams(self.model, self.opponent.network, real_BTN, clip.actions_BT, dreamed)
+        if dreamed is not None and config.has_discriminator(progress):
+            model = self.model if config.discriminator_teaches(progress) else None
+            scores = judge_dreams(model, self.opponent.network, real_BTN, clip.actions_BT, dreamed)
             loss, others = adversarial_loss(loss, scores, self.model.leave.weight, config.adversarial_weight)
             figures |= others
         return loss, figures

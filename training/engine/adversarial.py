@@ -16,6 +16,9 @@ from torch.func import functional_call
 
 from genie_env.files.json_config import JsonConfig
 
+HEAD_START = 0.1
+"""Share of the updates in which a discriminator learns before it teaches: its gradient gets the same norm, whether it
+knows anything or not."""
 HEAVIEST = 1e4
 """Largest factor of the adversarial loss, for the rare batch in which its gradient vanishes."""
 
@@ -28,7 +31,7 @@ class AdversarialConfig(JsonConfig):
     """Strength of a discriminator's gradient at the model's last layer, as a part of the other losses'; 0: no
     discriminator."""
     adversarial_start: float = 0.5
-    """Share of the updates before the discriminator begins, to learn and to teach."""
+    """Share of the updates before the discriminator teaches; it begins to learn a tenth of the updates earlier."""
     adversarial_rate: float = 1e-3
     """Peak learning rate of the discriminator."""
 
@@ -40,8 +43,12 @@ class AdversarialConfig(JsonConfig):
         if not 0 < self.adversarial_rate < math.inf:
             raise ValueError(f"adversarial_rate: expected a finite number > 0, got {self.adversarial_rate!r}")
 
-    def is_adversarial(self, progress: float) -> bool:
+    def has_discriminator(self, progress: float) -> bool:
         """Whether the discriminator is at work, at ``progress`` 0 .. 1 of the training."""
+        return self.adversarial_weight > 0 and progress >= self.adversarial_start - HEAD_START
+
+    def discriminator_teaches(self, progress: float) -> bool:
+        """Whether the model learns from it."""
         return self.adversarial_weight > 0 and progress >= self.adversarial_start
 
 
@@ -52,8 +59,8 @@ class Judgement(NamedTuple):
     """Of what is real."""
     made: torch.Tensor
     """Of what the model made, with gradients to the discriminator alone."""
-    judged: torch.Tensor
-    """The same scores with gradients to the model alone, see :func:`judge`."""
+    judged: torch.Tensor | None
+    """The same scores with gradients to the model alone, see :func:`judge`; None: the model does not learn."""
 
 
 def judge(discriminator: nn.Module, *made: torch.Tensor) -> torch.Tensor:
@@ -74,9 +81,11 @@ def adversarial_loss(
         weight: norm of the adversarial gradient there, as a part of the other's.
     """
     hinge = (F.relu(1 - scores.real.float()).mean() + F.relu(1 + scores.made.float()).mean()) / 2
+    told = ((scores.real > 0).float().mean() + (scores.made <= 0).float().mean()) / 2
+    figures = {"model_loss": loss.detach(), "discriminator_loss": hinge.detach(), "told_apart": told}
+    if scores.judged is None:
+        return loss + hinge, figures
     unreal = -scores.judged.float().mean()
     ours, theirs = (torch.autograd.grad(x, last_layer, retain_graph=True)[0].norm() for x in (loss, unreal))
     factor = weight * (ours / (theirs + 1e-6)).clamp_max(HEAVIEST)
-    told = ((scores.real > 0).float().mean() + (scores.made <= 0).float().mean()) / 2
-    figures = {"model_loss": loss, "discriminator_loss": hinge, "told_apart": told, "adversarial_factor": factor}
-    return loss + factor * unreal + hinge, {name: value.detach() for name, value in figures.items()}
+    return loss + factor * unreal + hinge, {**figures, "adversarial_factor": factor}

@@ -100,10 +100,11 @@ class FSQTask:
         figures = {"weighted_error": loss, "worst_pixels": worst, "instability": unstable}
         figures = {name: value.detach() for name, value in figures.items()}
         loss = loss + 0.02 * worst + STABILITY * unstable
-        if not self.config.is_adversarial(progress):
+        if not self.config.has_discriminator(progress):
             return loss, figures
         network, weight = self.opponent.network, self.config.adversarial_weight
-        scores = Judgement(network(frames), network(drawn.detach()), judge(network, drawn))
+        judged = judge(network, drawn) if self.config.discriminator_teaches(progress) else None
+        scores = Judgement(network(frames), network(drawn.detach()), judged)
         loss, others = adversarial_loss(loss, scores, self.model.last_layer, weight)
         return loss, {**figures, **others}
 

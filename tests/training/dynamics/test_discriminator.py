@@ -58,7 +58,8 @@ def judged(rows: list[int], frames: int) -> tuple[Dynamics, ClipDiscriminator, A
 def test_each_score_has_its_gradient_in_one_network() -> None:
     model, discriminator, scores = judged([0, 2], 3)
     assert scores.judged.shape[:2] == (2, 3) and scores.real.shape[:2] == (3, 3)
-    torch.testing.assert_close(scores.judged, scores.made), "straight through: the draw is what is judged"
+    # Straight through: what was drawn is what is judged.
+    torch.testing.assert_close(scores.judged, scores.made)
     (scores.real.sum() + scores.made.sum()).backward(retain_graph=True)
     assert all(p.grad is None for p in model.parameters())
     assert all(p.grad is not None for p in discriminator.parameters())
@@ -96,7 +97,9 @@ def test_a_step_along_the_gradient_makes_what_the_discriminator_likes_more_likel
         return float(model.log_probs(out, current).exp()[..., 5].mean())
 
     before = probability()
-    (-judge_dreams(model, Likes(), real, actions, dreamed).judged.mean()).backward()
+    judged = judge_dreams(model, Likes(), real, actions, dreamed).judged
+    assert judged is not None
+    (-judged.mean()).backward()
     with torch.no_grad():
         for parameter in model.parameters():
             if parameter.grad is not None:
@@ -111,12 +114,15 @@ def run(config: TrainDynamicsConfig, out: Path, **changes: Any) -> dict[str, tor
     return load_file(out / CHECKPOINT)
 
 
-def test_it_changes_nothing_before_it_begins_and_something_after(settings: TrainDynamicsConfig, tmp_path: Path) -> None:
+def test_it_changes_nothing_before_it_teaches_and_something_after(
+    settings: TrainDynamicsConfig, tmp_path: Path
+) -> None:
     plain = run(settings, tmp_path / "plain")
     for start, same in ((1.0, True), (0.5, False)):
         found = run(settings, tmp_path / str(start), adversarial_weight=1.0, adversarial_start=start)
         differ = [name for name, tensor in plain.items() if not torch.equal(found[name], tensor)]
         assert bool(differ) != same
+        # The last tenth of eight updates begins after the last of them.
         assert any(name.startswith("optimizer.2.") for name in found) != same
 
 

@@ -32,10 +32,25 @@ def test_each_loss_reaches_its_own_network_and_the_models_has_the_weight_asked_f
     assert float(figures["discriminator_loss"]) == pytest.approx(float(hinge.detach()))
 
 
-def test_it_begins_at_its_share_of_the_updates_and_never_at_weight_zero() -> None:
+def test_a_discriminator_that_only_learns_leaves_the_model_alone() -> None:
+    torch.manual_seed(0)
+    model, discriminator, x = nn.Linear(3, 2), nn.Linear(2, 1), torch.randn(4, 3)
+    made = model(x)
+    scores = Judgement(discriminator(torch.randn(4, 2)), discriminator(made.detach()), None)
+    total, figures = adversarial_loss(made.square().mean(), scores, model.weight, 1.0)
+    plain = torch.autograd.grad(made.square().mean(), model.weight, retain_graph=True)[0]
+    total.backward()
+    assert torch.equal(model.weight.grad, plain) and discriminator.weight.grad is not None  # type: ignore[arg-type]
+    assert "adversarial_factor" not in figures
+
+
+def test_it_teaches_from_its_share_of_the_updates_on_learns_a_little_earlier_and_never_at_weight_zero() -> None:
     config = AdversarialConfig(adversarial_weight=0.5, adversarial_start=0.25)
-    assert [config.is_adversarial(progress) for progress in (0.0, 0.24, 0.25, 1.0)] == [False, False, True, True]
-    assert not AdversarialConfig(adversarial_start=0.0).is_adversarial(1.0)
+    at = (0.0, 0.14, 0.16, 0.24, 0.25, 1.0)
+    assert [config.has_discriminator(progress) for progress in at] == [False, False, True, True, True, True]
+    assert [config.discriminator_teaches(progress) for progress in at] == [False] * 4 + [True] * 2
+    off = AdversarialConfig(adversarial_start=0.0)
+    assert not off.has_discriminator(1.0) and not off.discriminator_teaches(1.0)
 
 
 @pytest.mark.parametrize(

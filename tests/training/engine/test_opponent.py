@@ -32,7 +32,8 @@ class Duel:
     def __init__(self, at: int = -1, how: Callable[[], float] = lambda: 1.0) -> None:
         torch.manual_seed(0)
         self.model: nn.Module = nn.Sequential(nn.Linear(2, 4), nn.BatchNorm1d(4), nn.Linear(4, 2))
-        self.opponent = Opponent(nn.Sequential(nn.Linear(2, 4), nn.BatchNorm1d(4), nn.Linear(4, 1)), 1e-2)
+        self.network = nn.Sequential(nn.Linear(2, 4), nn.BatchNorm1d(4), nn.Linear(4, 1))
+        self.opponent = Opponent(self.network, 1e-2)
         self.at, self.how, self.steps = at, how, 0
 
     def loss(self, step: int, rng: np.random.Generator, generator: torch.Generator) -> tuple[torch.Tensor, dict]:
@@ -41,8 +42,8 @@ class Duel:
         x = torch.randn(8, 2, generator=generator)
         loss = (self.model(x) - 1).square().mean()
         if step >= BEGIN:
-            scores = self.opponent.network(self.model(x).detach())
-            loss = loss + factor * (scores.mean() - self.opponent.network(1 + 0.1 * x).mean())
+            scores = self.network(self.model(x).detach())
+            loss = loss + factor * (scores.mean() - self.network(1 + 0.1 * x).mean())
         return loss, {"count": 1.0 + float(rng.integers(3))}
 
     def evaluate(self, model: nn.Module) -> tuple[dict[str, float], dict[str, np.ndarray]]:
@@ -79,7 +80,7 @@ def test_killed_run_resumes_to_the_same_bytes(tmp_path: Path, at: int, how: Call
 
 
 def test_opponent_moves_only_where_it_has_a_gradient(tmp_path: Path) -> None:
-    first = {name: tensor.clone() for name, tensor in Duel().opponent.network.named_parameters()}
+    first = {name: tensor.clone() for name, tensor in Duel().network.named_parameters()}
     fit(Duel(), replace(LOOP, n_updates=BEGIN), tmp_path, "duel")
     before = load_file(tmp_path / CHECKPOINT)
     assert all(torch.equal(before[f"opponent.{name}"], tensor) for name, tensor in first.items())
@@ -109,7 +110,7 @@ def test_only_the_gradient_of_an_opponent_is_not_finite(tmp_path: Path) -> None:
     class Ill(Duel):
         def loss(self, step: int, rng: np.random.Generator, generator: torch.Generator) -> tuple[torch.Tensor, dict]:
             loss, figures = super().loss(step, rng, generator)
-            weight = self.opponent.network[0].weight
+            weight = next(self.network.parameters())
             return (loss + (weight - weight.detach()).abs().sqrt().sum() * 0 if step == 7 else loss), figures
 
     with pytest.raises(NotFiniteError, match="gradient norm of the opponent became nan after step 7"):
@@ -133,13 +134,13 @@ def test_two_processes_learn_what_one_learns_from_as_many_parts(
         both = [module(), module()]
         # Running statistics belong to one process; without them the two must agree.
         for task in (*both, whole := module()):
-            for network in (task.model, task.opponent.network):
-                network[1] = nn.Identity()
+            for network in (task.model, task.network):
+                network.register_module("1", nn.Identity())
         fit(whole, replace(LOOP, accumulate=2), tmp_path / names[0], "one")
         meeting.play([lambda task=task, name=names[1]: fit(task, LOOP, tmp_path / name, "two") for task in both])
         one, two = (load_file(tmp_path / name / CHECKPOINT) for name in names)
         assert one.keys() == two.keys()
         for name, tensor in one.items():
             torch.testing.assert_close(two[name], tensor, rtol=1e-4, atol=1e-6, msg=name)
-        for ours, theirs in zip(*(task.opponent.network.parameters() for task in both), strict=True):
+        for ours, theirs in zip(*(task.network.parameters() for task in both), strict=True):
             assert torch.equal(ours, theirs)
