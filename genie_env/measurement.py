@@ -50,6 +50,9 @@ class Metric(_Named):
     """PSNR of the pixels that differ from the median background."""
     MSE = "mse", "MSE of [-1, 1]"
     SSIM = "ssim", "SSIM"
+    HIGH_FREQUENCIES = "high_frequencies", "power at high spatial frequencies, parts of the real frames'"
+    """Of the difference to the median background, above a quarter of a cycle per pixel. Less than 1: blurred; more:
+    edges or noise that are not there."""
     EXACT_FRAMES = "exact_frames", "frames exact"
     PIXELS_KEPT = "pixels_kept", "{sprite} pixels kept"
     TOKEN_FLIPS = "token_flips", "tokens that flip on an unchanged patch"

@@ -64,6 +64,22 @@ def _ssim(x_MHWC: np.ndarray, y_MHWC: np.ndarray) -> np.ndarray:
     return (likeness / ((mean_x**2 + mean_y**2 + c1) * (spread + c2))).mean((1, 2, 3))
 
 
+def high_frequency_power(frames: np.ndarray) -> np.ndarray:
+    """Spectral power of frames [..., H, W, 3] at more than a quarter of a cycle per pixel: float [...].
+
+    That is half of what pixels can hold: edges and what is one or two pixels wide. Colours are summed. The frames may
+    be differences to a background.
+    """
+    flat = frames.reshape(-1, *frames.shape[-3:])
+    rows_H1, columns_W = np.fft.fftfreq(flat.shape[1])[:, None], np.fft.rfftfreq(flat.shape[2])
+    high_HW = np.hypot(rows_H1, columns_W) > 0.25
+    parts = [
+        (np.abs(np.fft.rfft2(flat[s : s + _CHUNK].astype(np.float32), axes=(1, 2))) ** 2)[:, high_HW].sum((1, 2))
+        for s in range(0, len(flat), _CHUNK)
+    ]
+    return np.concatenate(parts).reshape(frames.shape[:-3]) if parts else np.zeros(frames.shape[:-3])
+
+
 def count_places(tokens: np.ndarray, vocab_size: int) -> np.ndarray:
     """How often each token occurs at each place: int tokens [..., N] -> int64 [N, V]."""
     num_places = tokens.shape[-1]

@@ -12,7 +12,7 @@ from genie_env.measurement import WORLD, Measurement, Metric, Subset, with_field
 from genie_env.models.latent_action import LatentActionModel
 from genie_env.statistics import Interval, block_bootstrap, bootstrap_sums, mean, psnr, ratio
 from training.data.dataset import FrameDataset
-from training.evaluation.array_metrics import perplexity, pixel_errors, ssim, token_flips
+from training.evaluation.array_metrics import high_frequency_power, perplexity, pixel_errors, ssim, token_flips
 from training.evaluation.dreams import MEDIAN
 from training.evaluation.held_out import HeldOutPlay
 from training.evaluation.sprites import count_pixels_left
@@ -109,10 +109,15 @@ def measure_outcome(play: HeldOutPlay) -> list[Measurement]:
 
 def _of_drawn(play: HeldOutPlay, real_MHWC: np.ndarray, drawn_MHWC: np.ndarray) -> list[Measurement]:
     error_M, foreground_error_M, foreground_M = pixel_errors(real_MHWC, drawn_MHWC, play.background_HWC)
+
+    def power(frames_MHWC: np.ndarray) -> np.ndarray:
+        return high_frequency_power(frames_MHWC.astype(np.float32) - play.background_HWC)
+
     found = [
         Measurement.of(Metric.PSNR, psnr(error_M, np.ones_like(error_M))),
         Measurement.of(Metric.FOREGROUND_PSNR, psnr(foreground_error_M, foreground_M)),
         Measurement.of(Metric.SSIM, mean(ssim(real_MHWC, drawn_MHWC))),
+        Measurement.of(Metric.HIGH_FREQUENCIES, ratio(power(drawn_MHWC), power(real_MHWC))),
         Measurement.of(Metric.EXACT_FRAMES, mean((real_MHWC == drawn_MHWC).all((1, 2, 3)))),
     ]
     if play.game.colours is not None:

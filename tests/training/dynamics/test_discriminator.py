@@ -97,9 +97,9 @@ def test_a_step_along_the_gradient_makes_what_the_discriminator_likes_more_likel
         return float(model.log_probs(out, current).exp()[..., 5].mean())
 
     before = probability()
-    judged = judge_dreams(model, Likes(), real, actions, dreamed).judged
-    assert judged is not None
-    (-judged.mean()).backward()
+    scores = judge_dreams(model, Likes(), real, actions, dreamed).judged
+    assert scores is not None
+    (-scores.mean()).backward()
     with torch.no_grad():
         for parameter in model.parameters():
             if parameter.grad is not None:

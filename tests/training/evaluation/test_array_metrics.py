@@ -10,6 +10,7 @@ from training.evaluation.array_metrics import (
     count_places,
     distance,
     fingerprints,
+    high_frequency_power,
     longest_repeat,
     perplexity,
     ssim,
@@ -39,6 +40,21 @@ def test_ssim_of_constant_frames_is_that_of_the_formula() -> None:
     one, other = np.full((1, 16, 16, 3), 100, np.uint8), np.full((1, 16, 16, 3), 200, np.uint8)
     c1 = (0.01 * 255) ** 2
     assert ssim(one, other)[0] == pytest.approx((2 * 100 * 200 + c1) / (100**2 + 200**2 + c1), rel=1e-4)
+
+
+def test_high_frequencies_are_edges_and_noise_and_no_slow_waves() -> None:
+    columns = np.arange(64)
+    slow, fast = (np.round(100 + 50 * np.sin(2 * np.pi * f * columns)).astype(np.uint8) for f in (4 / 64, 20 / 64))
+    slow, fast = (np.broadcast_to(wave[None, :, None], (2, 64, 64, 3)) for wave in (slow, fast))
+    assert high_frequency_power(slow).shape == (2,)
+    assert (high_frequency_power(slow) < 1e-3 * high_frequency_power(fast)).all()
+    # Parseval: a sine of amplitude 50 has half of 50² in each pixel and colour; half of it is in the half spectrum.
+    assert high_frequency_power(fast) / (64**2) ** 2 == pytest.approx(np.full(2, 3 * 50**2 / 4), rel=0.01)
+    sharp = np.zeros((1, 64, 64, 3), np.uint8)
+    sharp[:, 20:23, 20:23] = 200
+    blurred = sharp.copy()
+    blurred[:, 19:24, 19:24] = 72
+    assert 0 < high_frequency_power(blurred)[0] < 0.3 * high_frequency_power(sharp)[0]
 
 
 def test_histograms_know_places_and_distances_end_at_one() -> None:
