@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -47,6 +48,9 @@ class Rollout:
     """Options of the environment."""
     seed: int = 0
     """Seed of world and actions."""
+    beam: int | None = None
+    """Keep so many dreams after every frame and show the one that is most likely as a whole. Nothing is drawn then: 1
+    is temperature 0, --decode-steps 2 looks at tokens together. Needs torch; the dream goes on where a game ends."""
     out: Path = Path("rollout")
     """Folder for rollout.png, rollout.gif and rollout.mp4."""
     mp4: bool = False
@@ -149,7 +153,7 @@ def _make(world: str, options: EnvOptions | None = None) -> gym.Env[Any, Any]:
 
 def _rollout(args: Rollout) -> None:
     from genie_env.files.video import import_av, write_gif, write_mp4, write_png
-    from genie_env.play.film import film_actions
+    from genie_env.play.film import film_actions, film_beam
 
     if args.mp4:
         # Fail before the work rather than after it.
@@ -157,15 +161,21 @@ def _rollout(args: Rollout) -> None:
     env = _make(args.world, args.environment)
     env.action_space.seed(args.seed)
     actions = iter(lambda: int(env.action_space.sample()), None)
-    frames = film_actions(env, actions, args.generation_steps, args.seed).frames
-    fps = float(env.metadata["render_fps"])
+    fps, likelihood = float(env.metadata["render_fps"]), ""
+    if args.beam is None:
+        frames = film_actions(env, actions, args.generation_steps, args.seed).frames
+    else:
+        options = EnvOptions(**dataclasses.asdict(args.environment))
+        planned = [*islice(actions, max(args.generation_steps, 0))]
+        frames, log_prob = film_beam(args.world, options, planned, args.seed, args.beam)
+        likelihood = f"; joint log-probability {log_prob:.3f} nats"
     env.close()
     files = [args.out / f"rollout.{kind}" for kind in ("png", "gif", *(["mp4"] if args.mp4 else []))]
     write_png(files[0], _strip(frames))
     write_gif(files[1], frames, fps, args.scale)
     if args.mp4:
         write_mp4(files[2], frames, fps, args.scale)
-    print(f"{args.generation_steps} dreamed frames in {', '.join(map(str, files))}")
+    print(f"{args.generation_steps} dreamed frames in {', '.join(map(str, files))}{likelihood}")
 
 
 def _strip(frames: list[np.ndarray]) -> np.ndarray:

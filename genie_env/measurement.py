@@ -41,6 +41,10 @@ class Metric(_Named):
     TOKEN_ACCURACY = "token_accuracy"
     CHANGED_TOKEN_ACCURACY = "changed_token_accuracy", "changed-token accuracy"
     """Share of the tokens that had to change and are right."""
+    CHANGED_TOKEN_ACCURACY_DIFFERENCE = (
+        "changed_token_accuracy_difference",
+        "changed-token accuracy minus the baseline's",
+    )
     RELATIVE_CHANGED_TOKEN_ACCURACY = (
         "relative_changed_token_accuracy",
         "changed-token accuracy, relative to the first h",
@@ -63,9 +67,9 @@ class Metric(_Named):
     TOKEN_HISTOGRAM_DISTANCE = "token_histogram_distance", "token histogram, distance to real play"
     """Total variation distance of the tokens at each place to those of other real play."""
     POSITION_ERROR = "position_error", "{sprite} error", "px"
-    POSITION_ERROR_DIFFERENCE = "position_error_difference", "{sprite} error minus that of teacher forcing", "px"
+    POSITION_ERROR_DIFFERENCE = "position_error_difference", "{sprite} error minus the baseline's", "px"
     NEAR = "near", "{sprite} within 2 px"
-    NEAR_DIFFERENCE = "near_difference", "{sprite} within 2 px minus that of teacher forcing"
+    NEAR_DIFFERENCE = "near_difference", "{sprite} within 2 px minus the baseline's"
     EXISTENCE_F1 = "existence_f1", "{sprite} existence F1"
     PRESENT = "present", "{sprite} present"
     EXACTLY_ONE = "exactly_one", "exactly one {sprite}, where any"
@@ -101,6 +105,9 @@ class Metric(_Named):
     REPEATING_ROWS = "repeating_rows", "rows frozen or looping for more than 60 steps"
     TOLD_FROM_REAL = "told_from_real", "clips of 16 frames that a classifier tells from the game's"
     """Share of dreamed and real clips, as many of each, that a small network calls rightly; 0.5: it cannot tell."""
+    LOG_PROB = "log_prob", "log-probability of a dreamed frame", "nats"
+    """Under the dynamics that dreamed it, its tokens in one pass."""
+    FRAME_COST = "frame_cost", "processor time of a frame of a row", "ms"
     IMPORT_TIME = "import_time", "import genie_env", "s"
     START_TIME = "start_time", "gym.make and reset in a fresh process", "s"
     STEP_RATE = "step_rate", "environment steps, one row with pictures", "per second"

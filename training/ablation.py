@@ -238,7 +238,7 @@ def _write(config: AblationConfig, found: list[Measurement], num_clips: int, las
         f"All begin from {_beginning(config)} and go on for the processor time of {config.budget:,} updates of "
         f"teacher forcing, {num_seeds} seeds each. Dreams of {num_clips} held-out clips with the "
         "actions really taken; nothing counts frames after a new serve. Brackets: 95 % intervals over clips; of free "
-        "play the lowest and highest seed. Differences are paired, variant minus teacher forcing."
+        "play the lowest and highest seed. Differences are paired; their baseline is teacher forcing."
     )
     write_text(config.out / REPORT, f"## ablation\n\n{about}\n\n{comparison_table(found)}")
     curves = [one for one in found if (one.metric, one.subset) in SHOWN and one.experiment == DREAM]

@@ -18,7 +18,7 @@ from genie_env.config import WorldConfig
 from genie_env.envs.opened_world import OpenedWorld, require_torch
 from genie_env.envs.options import ResolvedOptions, check_diversity, check_temperature
 from genie_env.frames import check_frames, to_gray
-from genie_env.rollout.records import DreamStep
+from genie_env.rollout.records import DreamRoll, DreamStep
 
 if TYPE_CHECKING:
     import torch
@@ -131,6 +131,22 @@ class DreamBatch:
         """Play one action per row."""
         actions_B = np.asarray(actions_B, dtype=np.int64)
         return self._opened.engine.step(self.state, actions_B, self._temperature_B, self._diversity_B)
+
+    def roll(self, actions_BT: np.ndarray, beam: int) -> DreamRoll:
+        """Play actions [B, T] that are known beforehand; of each row's dreams the most likely one comes true.
+
+        Args:
+            actions_BT: in the environment's own action space.
+            beam: dreams kept of each row (:mod:`genie_env.rollout.beam`); nothing is drawn.
+
+        Raises:
+            ValueError: if so many cannot be kept, or the dreams run in onnxruntime.
+        """
+        if self.options.runtime != "torch":
+            raise ValueError(
+                f"beam: expected runtime 'torch', got {self.options.runtime!r}, which steps one dream a row"
+            )
+        return self._opened.engine.roll(self.state, np.asarray(actions_BT, dtype=np.int64), self._diversity_B, beam)
 
     def observations(self, rows: np.ndarray | None = None) -> np.ndarray:
         """Fresh observations of all or some rows."""

@@ -15,9 +15,10 @@ import torch
 
 from genie_env.action_map import latent_table
 from genie_env.envs.options import ResolvedOptions
+from genie_env.rollout.beam import search
 from genie_env.rollout.engine import RolloutEngine, RolloutState, StepOutput
 from genie_env.rollout.forks import refuse_fork
-from genie_env.rollout.records import DreamStep
+from genie_env.rollout.records import DreamRoll, DreamStep
 from genie_env.rollout.sampling import LANE_ACTION, counter_uniform, diversify
 from genie_env.rollout.torch_runtime import compiled_step, suitable_threads
 from genie_env.world import World
@@ -104,14 +105,9 @@ class TorchEngine:
             diversity_B: float32, chance that a little-used action is played instead. Not changed in place either.
         """
         refuse_fork()
-        rollout, device = state.rollout, self.world.device
-        uniform_B2 = counter_uniform(rollout.key_B, rollout.step_B, LANE_ACTION, 2)
-        asked_B, diversity = self._tensor(actions_B), self._send("diversity", diversity_B)
-        action_B = diversify(asked_B, state.recent_BK, self._to_latent.shape[1], diversity, uniform_B2)
-        latent_B = self._to_latent[state.recent_BK[:, -1], action_B]
-        state.recent_BK = torch.cat([state.recent_BK[:, 1:], action_B[:, None]], dim=1)
-        with suitable_threads(len(actions_B), device):
-            output = self._step(rollout, latent_B, self._send("temperature", temperature_B))
+        action_B, latent_B = self._execute(state, actions_B, diversity_B, state.rollout.step_B)
+        with suitable_threads(len(actions_B), self.world.device):
+            output = self._step(state.rollout, latent_B, self._send("temperature", temperature_B))
         return DreamStep(
             output.reward_B.cpu().numpy().astype(np.float64),
             output.terminated_B.cpu().numpy().copy(),
@@ -119,6 +115,49 @@ class TorchEngine:
             latent_B.cpu().numpy(),
             output.entropy_B.cpu().numpy(),
         )
+
+    def roll(self, state: TorchState, actions_BT: np.ndarray, diversity_B: np.ndarray, beam: int) -> DreamRoll:
+        """Play actions that are known beforehand; of each row's dreams the most likely one comes true.
+
+        Args:
+            state: where the dreams stand; afterwards, where the chosen ones do.
+            actions_BT: int64, in the environment's own action space.
+            diversity_B: as in :meth:`step`.
+            beam: dreams kept of each row (:mod:`genie_env.rollout.beam`).
+
+        Raises:
+            ValueError: if so many cannot be kept; ``state`` is as it was then.
+        """
+        refuse_fork()
+        engine, planned = self._engine, TorchState(state.rollout, state.recent_BK)
+        latents = [
+            self._execute(planned, actions_B, diversity_B, state.rollout.step_B + t)[1]
+            for t, actions_B in enumerate(actions_BT.T)
+        ]
+        with suitable_threads(len(actions_BT) * beam, self.world.device):
+            found, rollout = search(
+                engine.dynamics, engine.outcome, engine.sampling, state.rollout, torch.stack(latents, dim=1), beam
+            )
+        state.rollout, state.recent_BK = rollout, planned.recent_BK
+        assert found.rewards_BT is not None and found.ends_BT is not None and found.log_prob_B is not None
+        frames = self.pictures(found.tokens_BTN.flatten(0, 1).cpu().numpy())
+        return DreamRoll(
+            frames.reshape(*actions_BT.shape, *frames.shape[1:]),
+            found.rewards_BT.cpu().numpy().astype(np.float64),
+            found.ends_BT.cpu().numpy().copy(),
+            found.log_prob_B.cpu().numpy().copy(),
+        )
+
+    def _execute(
+        self, state: TorchState, actions_B: np.ndarray, diversity_B: np.ndarray, step_B: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """The actions that are executed at these steps, and their latent ones. Remembers them in ``state``."""
+        uniform_B2 = counter_uniform(state.rollout.key_B, step_B, LANE_ACTION, 2)
+        asked_B, diversity = self._tensor(actions_B), self._send("diversity", diversity_B)
+        action_B = diversify(asked_B, state.recent_BK, self._to_latent.shape[1], diversity, uniform_B2)
+        latent_B = self._to_latent[state.recent_BK[:, -1], action_B]
+        state.recent_BK = torch.cat([state.recent_BK[:, 1:], action_B[:, None]], dim=1)
+        return action_B, latent_B
 
     def pictures(self, tokens_BN: np.ndarray) -> np.ndarray:
         """Fresh pictures uint8 [B, H, W, 3] of tokens int64 [B, N]."""

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import gymnasium as gym
 import numpy as np
+from gymnasium.utils.seeding import np_random
 from tqdm import tqdm
 
+from genie_env.bundle import read_config
+from genie_env.envs.dream_batch import DreamBatch
+from genie_env.envs.options import EnvOptions
 from genie_env.play.real_game import RealGameBeside
 from genie_env.play.session import PlaySession
 from genie_env.play.watched_agent import WatchedAgent
@@ -47,6 +52,35 @@ def film_actions(env: gym.Env[Any, Any], actions: Iterator[int], num_steps: int,
         if terminated or truncated:
             env.reset()
     return Film(frames, seconds, "")
+
+
+def film_beam(
+    world: str, options: EnvOptions, actions: Sequence[int], seed: int, beam: int
+) -> tuple[list[np.ndarray], float]:
+    """Play a list of actions in the most likely dream that a beam search finds: frames, joint log-probability in nats.
+
+    It begins like an environment's dream of this seed, and goes on where a game ends. A beam of 1 is temperature 0.
+
+    Args:
+        world: bundled name, folder or ``hf://`` address.
+        options: of the environment.
+        actions: in the environment's action space.
+        seed: of the environment.
+        beam: dreams that are kept (:mod:`genie_env.rollout.beam`).
+
+    Raises:
+        ValueError: if the options contradict a beam, or so many dreams cannot be kept.
+    """
+    _require_steps(len(actions))
+    if options.temperature or options.runtime == "onnx" or options.compile:
+        asked = f"temperature {options.temperature}, runtime {options.runtime!r} and compile {options.compile}"
+        raise ValueError(f"beam: expected temperature 0, runtime 'torch' and nothing compiled beside it, got {asked}")
+    config = read_config(world)
+    resolved = dataclasses.replace(options, runtime="torch", obs_type="rgb").resolved(config)
+    dreams = DreamBatch(world, config, resolved, 1)
+    dreams.reset_rows(np.zeros(1, dtype=np.int64), [np_random(seed)[0]], {})
+    start_HWC, rolled = dreams.frames()[0], dreams.roll(np.array([actions]), beam)
+    return [start_HWC, *rolled.frames_BTHWC[0]], float(rolled.log_prob_B[0])
 
 
 def film_agent(

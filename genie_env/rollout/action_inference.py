@@ -37,15 +37,15 @@ def most_likely_actions(dynamics: TokenWorldModel, tokens_BTN: torch.Tensor) -> 
         dynamics.prefill(cache, every_M, past_MTN, chosen_BT[:, first:].repeat_interleave(num_actions, 0))
         features = dynamics.step(cache, present_MN, candidates_M)
         head_out_MND = dynamics.decode(features, undecided_MN)
-        score_BA = _log_likelihood(dynamics, head_out_MND, present_MN, next_MN).view(rows, num_actions)
+        score_BA = frame_log_prob(dynamics, head_out_MND, present_MN, next_MN).view(rows, num_actions)
         chosen_BT = torch.cat([chosen_BT, score_BA.argmax(1, keepdim=True)], dim=1)
     return chosen_BT
 
 
-def _log_likelihood(
+def frame_log_prob(
     dynamics: TokenWorldModel, head_out_MND: torch.Tensor, present_MN: torch.Tensor, next_MN: torch.Tensor
 ) -> torch.Tensor:
-    """Log-probability [M] of the next frames; the vocabulary is looked up only where a token changes."""
+    """Log-probability [M] of the next frames in one pass; the vocabulary is looked up only where a token changes."""
     changes_MN = next_MN != present_MN
     log_probs_MN = F.logsigmoid(dynamics.stay_logits(head_out_MND))
     log_probs_XV = dynamics.log_probs(head_out_MND[changes_MN], present_MN[changes_MN])

@@ -56,8 +56,13 @@ def search(
 
     Returns:
         The best dream of each row with its joint log-probability, and the state at its end.
+
+    Raises:
+        ValueError: if so many dreams cannot be kept; ``state`` is as it was then.
+        TypeError: if the dynamics' memory cannot copy rows.
     """
     rows, steps = actions_BT.shape
+    check_beam(beam, dynamics, sampling, state.tokens_BN.shape[1], steps)
     row_B1 = torch.arange(rows, device=actions_BT.device)[:, None]
     score_BK = torch.zeros(rows, 1, device=actions_BT.device)
     before_BCN, kept = state.recent_BCN, []

@@ -13,7 +13,7 @@ import torch
 from genie_env.config import SamplingConfig
 from genie_env.models.outcome import OutcomeHead, UnknownOutcome
 from genie_env.models.protocols import TokenWorldModel
-from genie_env.rollout.beam import check_beam, search
+from genie_env.rollout.beam import search
 from genie_env.rollout.sampling import LANE_ORDER, LANE_TOKENS, counter_uniform, decide, draw_tokens
 from genie_env.rollout.state import Rollout, RolloutState
 
@@ -135,7 +135,6 @@ class RolloutEngine:
         if beam is not None:
             if force_BTN is not None or (temperature_B is not None and bool((temperature_B > 0).any())):
                 raise ValueError("beam: expected temperature 0 and no forced frames beside it, since it draws nothing")
-            check_beam(beam, self.dynamics, self.sampling, prompt_BPN.shape[-1], steps)
             state = self.start(prompt_BPN, prompt_actions_BP, keys_B)
             return search(self.dynamics, self.outcome, self.sampling, state, actions_BT.to(self.device), beam)[0]
         state = self.start(prompt_BPN, prompt_actions_BP, keys_B)

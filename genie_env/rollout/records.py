@@ -1,4 +1,4 @@
-"""What a step of dreams brings, in NumPy, whichever runtime makes it. No torch."""
+"""What steps of dreams bring, in NumPy, whichever runtime makes it. No torch."""
 
 from __future__ import annotations
 
@@ -18,3 +18,16 @@ class DreamStep(NamedTuple):
     latent_action_B: np.ndarray
     entropy_B: np.ndarray
     """float32, mean entropy of the frame's tokens in nats."""
+
+
+class DreamRoll(NamedTuple):
+    """Several steps of every row at once, as fresh arrays."""
+
+    frames_BTHWC: np.ndarray
+    """Pictures uint8."""
+    reward_BT: np.ndarray
+    """float64."""
+    terminated_BT: np.ndarray
+    """Rows dream on past the end of an episode."""
+    log_prob_B: np.ndarray
+    """float32, joint log-probability of the frames in nats."""

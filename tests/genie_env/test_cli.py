@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -86,6 +87,13 @@ def test_missing_world_is_one_line_and_status_2(command: str, capsys: pytest.Cap
         (["play", "--action-diversity", "2"], "action_diversity"),
         (["play", "--device", "toaster"], "device"),
         (["rollout", "--generation-steps", "0"], "steps"),
+        (["rollout", "--beam", "0"], "beam: expected an integer from 1 to 1024, got 0"),
+        (["rollout", "--beam", "-2"], "beam"),
+        (["rollout", "--beam", "1025"], "beam"),
+        (["rollout", "--beam", "2", "--temperature", "0.5"], "beam: expected temperature 0"),
+        (["rollout", "--beam", "2", "--runtime", "onnx"], "beam: expected temperature 0, runtime 'torch'"),
+        (["rollout", "--beam", "2", "--compile"], "beam"),
+        (["rollout", "--beam", "2", "--steps", "0"], "steps"),
         (["demo", "--steps", "0"], "steps"),
         (["bench", "--rows", "0"], "num_envs"),
         (["bench", "--steps", "0"], "steps"),
@@ -191,6 +199,19 @@ def test_rollout_writes_strip_and_animation_and_repeats_itself(world: str, tmp_p
     with Image.open(tmp_path / "a" / "rollout.png") as image:
         assert image.size == (16 * 16 + 15 * 2, 16)
     assert (tmp_path / "a" / "rollout.gif").read_bytes() == (tmp_path / "b" / "rollout.gif").read_bytes()
+
+
+def test_rollout_of_a_beam_is_more_likely_than_greedy_which_is_a_beam_of_one(
+    endless_world: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    films, log_probs = [], []
+    for flags in (["--temperature", "0", "--runtime", "torch"], ["--beam", "1"], ["--beam", "16"]):
+        argv = ["rollout", "--world", str(endless_world), "--steps", "4", "--action-diversity", "0.5", *flags]
+        assert main([*argv, "--out", str(tmp_path)]) == 0
+        films.append((tmp_path / "rollout.gif").read_bytes())
+        log_probs += re.findall(r"joint log-probability (\S+) nats", capsys.readouterr().out)
+    assert films[0] == films[1] != films[2]
+    assert float(log_probs[0]) < float(log_probs[1]) < 0 and len(log_probs) == 2
 
 
 def test_demo_without_a_display_films_a_scripted_player(

@@ -205,8 +205,13 @@ class HorizonScores:
         return found
 
     def measure_against(self, other: HorizonScores) -> list[Measurement]:
-        """Where the tracked sprite is, minus the same of other predictions for the same clips: paired differences."""
+        """Accuracy and the tracked sprite's place, minus the same of a baseline for the same clips: paired."""
         found: list[Measurement] = []
+        sums = [(x * self.before_serve) for one in (self, other) for x in (one.scores.hits, one.scores.changed)]
+        for k, horizon in enumerate(self.horizons):
+            gained = difference(*(column[..., k] for column in sums))
+            of = partial(Measurement.of, subset=Subset.BEFORE_SERVE, horizon=horizon, experiment=DREAM)
+            found.append(of(Metric.CHANGED_TOKEN_ACCURACY_DIFFERENCE, gained))
         for k, horizon in enumerate(self.horizons if self.tracked in self.sprites else ()):
             ours, theirs = (scores.sprites[self.tracked].error[..., k] for scores in (self, other))
             of = partial(Measurement.of, sprite=self.tracked, horizon=horizon, experiment=DREAM)

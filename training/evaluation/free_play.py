@@ -11,11 +11,15 @@ from typing import Any, NamedTuple
 
 import gymnasium as gym
 import numpy as np
+from gymnasium.utils.seeding import np_random
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 from tqdm import tqdm
 
+from genie_env.bundle import read_config
 from genie_env.cluster.make_rows import make_rows
 from genie_env.config import SourceConfig
+from genie_env.envs.dream_batch import DreamBatch, action_space
+from genie_env.envs.options import EnvOptions
 from genie_env.games.registry import Game
 from genie_env.games.source_game import make_source_game
 from genie_env.games.sprites import find_sprites, sprite_of
@@ -63,6 +67,42 @@ def play_dream(
     """Play ``rows`` dreams; ``options`` are those of :func:`~genie_env.cluster.make_rows.make_rows`."""
     envs = make_rows(world, rows, **options)
     return play(envs, steps, seed, effects, name="free dreams")
+
+
+def play_beams(world: str, rows: int, steps: int, seed: int, beam: int, horizon: int, **options: Any) -> FreePlay:
+    """Play ``rows`` dreams by the same policy, whose actions are known beforehand: each ``horizon`` steps are searched.
+
+    What was searched is kept. A row whose game ended begins anew at the next horizon, its frames till then included.
+
+    Args:
+        world: bundled name or folder.
+        rows: dreams.
+        steps: of each.
+        seed: of starts and actions; starts are those of :func:`play_dream`.
+        beam: dreams kept of each row (:mod:`genie_env.rollout.beam`); 1 is temperature 0.
+        horizon: steps searched at once.
+        options: of the environment.
+    """
+    config = read_config(world)
+    resolved = EnvOptions(runtime="torch", **options).resolved(config)
+    dreams, every = DreamBatch(world, config, resolved, rows), np.arange(rows)
+    generators = [np_random(seed + row)[0] for row in range(rows)]
+    num_actions = int(action_space(config, resolved.action_type).n)
+    actions_BT = held_actions(np.random.default_rng(seed), steps, rows, num_actions).T
+    dreams.reset_rows(every, generators, {})
+    frames, rewards, cuts = [dreams.frames()[:, None]], [], []
+    for first in tqdm(range(0, steps, horizon), desc=f"free dreams, beam {beam}", unit="horizon"):
+        rolled = dreams.roll(actions_BT[:, first : first + horizon], beam)
+        ended_B = rolled.terminated_BT.any(1)
+        if ended_B.any():
+            dreams.reset_rows(every[ended_B], [generators[row] for row in every[ended_B]], {})
+            # As where a vector environment resets itself: the last frame is the next game's first.
+            rolled.frames_BTHWC[ended_B, -1] = dreams.frames(every[ended_B])
+        frames.append(rolled.frames_BTHWC)
+        rewards.append(rolled.reward_BT)
+        cuts.append(np.zeros(rolled.reward_BT.shape, bool))
+        cuts[-1][:, -1] = ended_B
+    return FreePlay(np.concatenate(frames, 1), None, np.concatenate(rewards, 1), np.concatenate(cuts, 1))
 
 
 def play_real(source: SourceConfig, rows: int, steps: int, seed: int, effects: tuple[int, ...]) -> FreePlay:

@@ -19,6 +19,7 @@ from genie_env.data.episodes import EpisodeEntry, EpisodeStore
 from genie_env.games.registry import Game
 from genie_env.games.sprites import find_sprites
 from genie_env.models.outcome import OutcomeHead, predict_episode
+from genie_env.rollout.action_inference import frame_log_prob
 from genie_env.world import World
 from training.data.dataset import background, effect_labels
 from training.data.token_store import TokenStore
@@ -223,7 +224,12 @@ def random_actions(world: World, clips: Clips, seed: int) -> torch.Tensor:
 
 
 def predict(
-    world: World, clips: Clips, sampling: SamplingConfig, forced: bool = False, actions_CT: torch.Tensor | None = None
+    world: World,
+    clips: Clips,
+    sampling: SamplingConfig,
+    forced: bool = False,
+    actions_CT: torch.Tensor | None = None,
+    beam: int | None = None,
 ) -> torch.Tensor:
     """Predicted tokens int64 [C, H, N] of the frames after the context.
 
@@ -233,6 +239,7 @@ def predict(
         sampling: how tokens are drawn.
         forced: predict every frame from real ones only (teacher forcing) instead of dreaming on.
         actions_CT: used instead of the clips' own latent actions; may be longer.
+        beam: search for the most likely dream instead of drawing one (:mod:`genie_env.rollout.beam`).
     """
     engine, parts = world.engine(sampling), []
     actions_CT = clips.actions_CT if actions_CT is None else actions_CT
@@ -246,9 +253,28 @@ def predict(
                 actions[:, first - 1 : tokens.shape[1] - 1],
                 keys_B=rows,
                 force_BTN=tokens[:, first:] if forced else None,
+                beam=beam,
             )
             parts.append(rollout.tokens_BTN.cpu())
             bar.update(len(rows))
+    return torch.cat(parts)
+
+
+@torch.inference_mode()
+def dream_log_probs(world: World, clips: Clips, dreamed_CHN: torch.Tensor) -> torch.Tensor:
+    """Log-probability float [C, H] that the world's dynamics gives each dreamed frame, in one pass, in nats."""
+    engine, dynamics, first, parts = world.engine(), world.dynamics, clips.context, []
+    for rows in torch.arange(len(dreamed_CHN)).split(BATCH):
+        history = torch.cat([clips.tokens_CTN[rows, :first], dreamed_CHN[rows]], dim=1).to(world.device)
+        actions = clips.actions_CT[rows].to(world.device)
+        state = engine.start(history[:, :first], actions[:, : first - 1], rows)
+        undecided = torch.full_like(history[:, 0], dynamics.mask_token)
+        frames = []
+        for at in range(first - 1, history.shape[1] - 1):
+            features = dynamics.step(state.cache, history[:, at], actions[:, at])
+            head_out = dynamics.decode(features, undecided)
+            frames.append(frame_log_prob(dynamics, head_out, history[:, at], history[:, at + 1]))
+        parts.append(torch.stack(frames, dim=1).cpu())
     return torch.cat(parts)
 
 

@@ -24,7 +24,7 @@ from training.evaluation.dreams import (
     measure_dreams,
     measure_one_step,
 )
-from training.evaluation.held_out import Clips, HeldOutPlay, predict
+from training.evaluation.held_out import Clips, HeldOutPlay, dream_log_probs, predict
 
 HORIZONS = (1, 2, 8)
 
@@ -92,12 +92,9 @@ def test_a_game_without_sprites_lacks_their_rows_and_no_others(held_out: HeldOut
     plain = dataclasses.replace(held_out, game=Game(TINY.source))
     with_sprites, without = (HorizonScores.of(play, clips, (8,), copied(clips)).measure() for play in (held_out, plain))
     assert without == [one for one in with_sprites if not one.sprite]
-    assert (
-        HorizonScores.of(plain, clips, (8,), copied(clips)).measure_against(
-            HorizonScores.of(plain, clips, (8,), copied(clips))
-        )
-        == []
-    )
+    same = HorizonScores.of(plain, clips, (8,), copied(clips))
+    (found,) = same.measure_against(same)
+    assert found.metric == Metric.CHANGED_TOKEN_ACCURACY_DIFFERENCE and found.interval[:3] == (0.0, 0.0, 0.0)
 
 
 def test_the_tracked_sprite_alone_has_values_before_a_serve(held_out: HeldOutPlay, clips: Clips) -> None:
@@ -131,6 +128,10 @@ def test_differences_are_paired(held_out: HeldOutPlay, clips: Clips) -> None:
     # Clips differ by tens of pixels; that the same ones are compared makes one pixel certain.
     assert error.value == pytest.approx(-1) and -1.01 < error.low <= error.high < -0.99
     assert pick(found, Metric.NEAR_DIFFERENCE).value == 0.0
+    right = HorizonScores.of(held_out, clips, (8,), clips.real_CHN)
+    gained = pick(right.measure_against(base), Metric.CHANGED_TOKEN_ACCURACY_DIFFERENCE)
+    copies = pick(base.measure(), Metric.CHANGED_TOKEN_ACCURACY, subset=Subset.BEFORE_SERVE)
+    assert gained.value == pytest.approx(1 - copies.value) and gained.value > 0.1
 
 
 def test_actions_without_effect_are_worth_nothing(held_out: HeldOutPlay, clips: Clips) -> None:
@@ -143,3 +144,20 @@ def test_actions_without_effect_are_worth_nothing(held_out: HeldOutPlay, clips: 
     assert all(one.value == one.high == 0.0 for one in worth)
     gained = measure_action_worth(still, clips, sampling, clips.real_CHN, seed=0)
     assert all(one.value > 10 for one in gained)
+
+
+def test_log_probability_of_a_greedy_dream_is_what_the_beam_says(held_out: HeldOutPlay, clips: Clips) -> None:
+    world, sampling = held_out.world, SamplingConfig(temperature=0.0)
+    dreamed_CHN = predict(world, clips, sampling, beam=1)
+    assert dreamed_CHN.equal(predict(world, clips, sampling))
+    first, tokens_CTN, actions_CT = clips.context, clips.tokens_CTN, clips.actions_CT
+    rolled = world.engine(sampling).roll(
+        tokens_CTN[:, :first],
+        actions_CT[:, : first - 1],
+        actions_CT[:, first - 1 :],
+        keys_B=actions_CT[:, 0],
+        beam=1,
+    )
+    assert rolled.log_prob_B is not None
+    ours = dream_log_probs(world, clips, dreamed_CHN).sum(1)
+    np.testing.assert_allclose(ours.numpy(), rolled.log_prob_B.numpy(), rtol=1e-4)

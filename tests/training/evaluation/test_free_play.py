@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import gymnasium as gym
 import numpy as np
 import pytest
@@ -23,6 +25,8 @@ from training.evaluation.free_play import (
     measure_play,
     obedience,
     play,
+    play_beams,
+    play_dream,
     play_real,
     reach_of,
 )
@@ -152,3 +156,18 @@ def test_shares_and_rates_stand_beside_the_real_games(held_out: HeldOutPlay, rea
         assert over.value == pytest.approx(ours.value / real.value)
     assert not select(found, source=WORLD_OVER_REAL, metric=Metric.OBEYS)
     assert not select(measure_free_play({WORLD: half}, held_out, REACH), source=WORLD_OVER_REAL)
+
+
+def test_free_play_of_a_beam_of_one_is_greedy_play(endless_world: Path) -> None:
+    """Horizons are joined without a seam: memory, starts and actions are those of an environment."""
+    greedy = play_dream(str(endless_world), 3, 17, 5, None, temperature=0.0, runtime="torch")
+    searched = play_beams(str(endless_world), 3, 17, 5, beam=1, horizon=4)
+    assert np.array_equal(greedy.frames_BTHWC, searched.frames_BTHWC)
+    assert np.array_equal(greedy.rewards_BT, searched.rewards_BT) and not searched.cut_BT.any()
+
+
+def test_rows_whose_game_ended_begin_anew(random_world: Path) -> None:
+    play = play_beams(str(random_world), 4, 60, 0, beam=2, horizon=6)
+    assert play.frames_BTHWC.shape[:2] == (4, 61) and play.rewards_BT.shape == play.cut_BT.shape == (4, 60)
+    cut_BT = play.cut_BT
+    assert cut_BT.any() and not cut_BT[:, [t for t in range(60) if t % 6 != 5]].any()
