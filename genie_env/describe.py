@@ -12,6 +12,7 @@ from rich.table import Table
 
 from genie_env.action_map import latent_tables
 from genie_env.config import SourceConfig, WorldConfig
+from genie_env.files.tensors import weights_of
 from genie_env.measurement import MEASUREMENTS, stored_measurements, tables
 from genie_env.policies.config import PolicyConfig
 from genie_env.world import World
@@ -68,7 +69,7 @@ def _facts(world: World) -> Iterator[tuple[str, str]]:
 
 def _networks(world: World) -> Iterator[tuple[str, str, str]]:
     for name in world.config.networks:
-        size = sum(tensor.numel() for tensor in getattr(world, name).state_dict().values())
+        size = sum(tensor.numel() for tensor in weights_of(getattr(world, name)).values())
         settings = ", ".join(f"{key} {value}" for key, value in _settings(getattr(world.config, name)))
         yield name.replace("_", " "), f"{size:,}", settings
 

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from genie_env.bundle import load_world, save_world
 from genie_env.bundled_policy import policy_folder_of
-from genie_env.config import SourceConfig
+from genie_env.config import EnsembleConfig, SourceConfig
+from genie_env.files.tensors import weights_of
 from genie_env.measurement import MEASUREMENTS, Measurement, stored_measurements, tables
 from genie_env.tables import markdown_table
 from genie_env.world import World
@@ -30,8 +31,10 @@ def set_measurements(folder: Path, measurements: Sequence[Measurement]) -> None:
 def model_card(world: World) -> str:
     """The card as Markdown."""
     c = world.config
-    sizes = {name: sum(v.numel() for v in getattr(world, name).state_dict().values()) for name in c.networks}
+    sizes = {name: sum(v.numel() for v in weights_of(getattr(world, name)).values()) for name in c.networks}
     layers = f"{c.dynamics.num_layers} layers, width {c.dynamics.width}, window {c.dynamics.window}"
+    if isinstance(c.dynamics, EnsembleConfig):
+        layers = f"{c.dynamics.members} {c.dynamics.member_kind}, each of {layers}"
     networks = [
         ("tokenizer", f"{c.tokenizer.kind}, {c.tokenizer.vocab_size} tokens", f"{sizes['tokenizer']:,}"),
         ("dynamics", layers, f"{sizes['dynamics']:,}"),

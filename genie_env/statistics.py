@@ -151,6 +151,28 @@ def block_bootstrap(statistic: Callable[..., float], *columns_M: np.ndarray) -> 
     return bootstrap(of_blocks, len(blocks))
 
 
+def auroc(signal_M: np.ndarray, is_event_M: np.ndarray) -> float:
+    """Chance that an event has a higher signal than what is none (ties count one half); NaN where either is missing."""
+    events = int(is_event_M.sum())
+    others = len(is_event_M) - events
+    if not events or not others:
+        return math.nan
+    return float((ranks(signal_M)[is_event_M].sum() - events * (events + 1) / 2) / (events * others))
+
+
+def rank_correlation(one_M: np.ndarray, other_M: np.ndarray) -> float:
+    """Spearman's correlation: Pearson's of the ranks; NaN where one of them does not vary."""
+    one, other = (values - values.mean() for values in (ranks(one_M), ranks(other_M)))
+    size = math.sqrt(float((one**2).sum() * (other**2).sum()))
+    return float((one * other).sum() / size) if size else math.nan
+
+
+def ranks(values_M: np.ndarray) -> np.ndarray:
+    """Ranks from 1, float64 [M]; equal values share the mean of theirs."""
+    _, where, counts = np.unique(values_M, return_inverse=True, return_counts=True)
+    return (np.cumsum(counts) - (counts - 1) / 2)[where]
+
+
 def psnr(error_C: np.ndarray, count_C: np.ndarray) -> Interval:
     """Peak signal-to-noise ratio in dB of summed squared errors over counts; exact pictures are 100 dB."""
     square = ratio(error_C, count_C)

@@ -135,9 +135,21 @@ class World(nn.Module):
             return Prompts(tokens_BTN, tokens_BTN.new_zeros(len(tokens_BTN), 0))
         return Prompts(tokens_BTN, self.infer_actions(frames_BTHWC))
 
-    def engine(self, sampling: SamplingConfig | None = None) -> RolloutEngine:
-        """A rollout engine over this world's networks."""
-        return RolloutEngine(self.dynamics, self.outcome, sampling or self.config.sampling)
+    def engine(self, sampling: SamplingConfig | None = None, members: int | None = None) -> RolloutEngine:
+        """A rollout engine over this world's networks.
+
+        Args:
+            sampling: how tokens are drawn; None: as suits the world.
+            members: how many members of an ensemble predict, from the first on; None: all.
+
+        Raises:
+            ValueError: if the world has not so many members.
+        """
+        all_of_them = self.config.members
+        if members is not None and not 1 <= members <= all_of_them:
+            raise ValueError(f"members: expected an integer from 1 to {all_of_them}, got {members!r}")
+        dynamics = self.dynamics if members in (None, all_of_them) else self.dynamics.first(members)
+        return RolloutEngine(dynamics, self.outcome, sampling or self.config.sampling)
 
     def push_to_hub(
         self,

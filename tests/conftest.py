@@ -44,6 +44,15 @@ def endless_world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return save_world(world, tmp_path_factory.mktemp("worlds") / "endless")
 
 
+@pytest.fixture(scope="session", params=["networks", "heads"])
+def ensemble_world(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of a bundle like ``random_world`` whose dynamics has three members of either kind."""
+    from tests.helpers.worlds import ensemble_config, make_random_world
+
+    dynamics = ensemble_config(member_kind=request.param)
+    return make_random_world(tmp_path_factory.mktemp("worlds") / request.param, dynamics=dynamics)
+
+
 @pytest.fixture(scope="session")
 def tiny_world(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> TinyWorld:
     """The tiny game recorded, learned and bundled by the whole pipeline, once for all workers of pytest-xdist."""

@@ -118,7 +118,7 @@ def test_every_room_has_a_floor_and_imports_no_higher_one(package: str) -> None:
 
 
 def test_what_makes_a_world_does_not_depend_on_how_worlds_are_measured() -> None:
-    judges = {"evaluate.py", "diagnose.py", "ablation.py", "compare_decoding.py"}
+    judges = {"evaluate.py", "diagnose.py", "ablation.py", "compare_decoding.py", "compare_members.py"}
     for path in (ROOT / "training").glob("*.py"):
         judging = any(name.startswith("training.evaluation") for name in imports(path))
         assert judging == (path.name in judges), name_of(path)

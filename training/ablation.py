@@ -7,8 +7,6 @@ trained under several seeds and measured on the same held-out clips. Run the sam
 
 from __future__ import annotations
 
-import tempfile
-import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -25,8 +23,7 @@ from genie_env.world import World
 from training.data.token_store import TokenStore
 from training.dynamics.scheduled_sampling import ScheduledSamplingConfig
 from training.dynamics.task import STAGE, DynamicsTask, TrainDynamicsConfig, train
-from training.engine.clocked_task import ClockedTask
-from training.engine.loop import LoopConfig, fit
+from training.engine.clocked_task import seconds_per_update
 from training.engine.stage import load_network
 from training.evaluation.dreams import DREAM, HorizonScores
 from training.evaluation.free_play import FREE_PLAY, measure_play, play_dream
@@ -213,22 +210,11 @@ def _equal_updates(base: TrainDynamicsConfig, config: AblationConfig) -> dict[st
     cost: dict[str, float] = read_json(path) if path.exists() else {}
     for name in config.variants:
         if name not in cost:
-            cost[name] = _seconds_per_update(replace(base, **VARIANTS[name]))
+            # A training in miniature, whose dreams grow longer as in a real one.
+            loop = replace(base.loop, n_updates=TIMED_UPDATES)
+            cost[name] = seconds_per_update(DynamicsTask(replace(base, loop=loop, **VARIANTS[name])), loop)
             write_json(path, cost)
     return {name: max(1, round(config.budget * cost[FORCED] / cost[name])) for name in config.variants}
-
-
-def _seconds_per_update(config: TrainDynamicsConfig) -> float:
-    """Processor seconds of an update: the mean over a training in miniature, whose dreams grow longer as in a real one.
-
-    On a GPU the process waits for results while it computes, so that its own time still tells.
-    """
-    loop: LoopConfig = replace(config.loop, n_updates=TIMED_UPDATES, warmup=1)
-    clocked = ClockedTask(DynamicsTask(replace(config, loop=loop)), clock=time.process_time)
-    with tempfile.TemporaryDirectory() as folder:
-        fit(clocked, loop, Path(folder), "cost of an update")
-    # The first updates warm up; an update ends where the next begins.
-    return float(np.diff(clocked.begins[2:]).mean())
 
 
 def _write(config: AblationConfig, found: list[Measurement], num_clips: int, last_seed: int) -> None:

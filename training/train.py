@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from genie_env.command import run
+from genie_env.config import MemberKind
 from genie_env.files.atomic import require_writable
 from genie_env.games.registry import game_for, register_game
 from training import export, record
@@ -19,6 +20,7 @@ from training.engine.stage import Stage, changed_settings
 from training.engine.stamp import describe
 from training.recipes import Recipe, find_recipe
 from training.stages import STAGES
+from training.train_dynamics import ensemble_fields
 
 PIPELINE = (record.STAGE, *STAGES, export.STAGE)
 
@@ -39,6 +41,10 @@ class TrainConfig:
     """Stage to stop after; empty: make the whole world."""
     compile: bool = False
     """Compile the dynamics while it trains: half a minute at the start, a tenth faster on a CPU."""
+    members: int = 1
+    """Members of an ensemble of dynamics; 1: a single one, or what the recipe says."""
+    member_kind: MemberKind = "networks"
+    """What they are: networks of the recipe's size, or heads of that size on one trunk."""
     module: str = ""
     """Python module to import first, also by the processes that record; name it last where there are several."""
 
@@ -110,6 +116,8 @@ def main(config: TrainConfig) -> None:
     recipe = find_recipe(config.recipe)
     if config.module:
         recipe = replace(recipe, module=config.module)
+    if config.members != 1:
+        recipe = replace(recipe, dynamics={**recipe.dynamics, **ensemble_fields(config)})
     name = Path(config.recipe).stem
     data = config.data or Path("data") / name
     folder = config.run or Path("runs") / name

@@ -17,7 +17,8 @@ from stable_baselines3.common.vec_env.base_vec_env import VecEnvIndices, VecEnvO
 from genie_env.envs.vector_env import GenieVectorEnv
 from genie_env.world import Prompts
 
-_INFOS = ("action", "latent_action", "entropy", "step")
+_INFOS = ("action", "latent_action", "entropy", "step", "uncertainty", "too_uncertain")
+"""Names in an environment's information; the last two are those of ensembles."""
 
 
 class GenieVecEnv(VecEnv):
@@ -129,4 +130,4 @@ class GenieVecEnv(VecEnv):
 
 def _row_info(infos: dict[str, Any], row: int) -> dict[str, Any]:
     """The information of a single environment, as plain numbers."""
-    return {name: infos[name][row].item() for name in _INFOS}
+    return {name: infos[name][row].item() for name in _INFOS if name in infos}

@@ -15,6 +15,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from genie_env.bench.speed import CachedDreams
+from genie_env.models.ensemble import trunks_and_heads
 from genie_env.rollout import engine as rollout
 from genie_env.world import World
 
@@ -103,7 +104,8 @@ def _labelled(world: World) -> Iterator[None]:
         (world.outcome, "predict", "outcome"),
         (world.tokenizer, "decode", "pixels"),
     ]
-    for block in world.dynamics.blocks:
+    blocks: list[Any] = [block for trunk in trunks_and_heads(world.dynamics)[0] for block in trunk.blocks]
+    for block in blocks:
         places += [(block.space, "forward", "attention"), (block.time, "step", "attention")]
         places += [(block.mlp, "forward", "mlp")]
     with contextlib.ExitStack() as stack:

@@ -155,11 +155,11 @@ class UncachedDreams:
         current_BN = self.tokens_BTN[:, -1]
         self.actions_BT = torch.cat([self.actions_BT, actions_B[:, None]], dim=1)[:, -window:]
         features_BGD = dynamics.trunk(self.tokens_BTN[:, -window:], self.actions_BT)[:, -1]
-        tokens_BN, _ = draw_frame(dynamics, sampling, features_BGD, current_BN, temperature_B, self.key_B, self.step_B)
-        self.tokens_BTN = torch.cat([self.tokens_BTN, tokens_BN[:, None]], dim=1)[:, -max(window, context) :]
+        drawn = draw_frame(dynamics, sampling, features_BGD, current_BN, temperature_B, self.key_B, self.step_B)
+        self.tokens_BTN = torch.cat([self.tokens_BTN, drawn.tokens_BN[:, None]], dim=1)[:, -max(window, context) :]
         self.step_B = self.step_B + 1
         outcome.predict(self.tokens_BTN[:, -context:])
-        return tokens_BN
+        return drawn.tokens_BN
 
 
 def measure_engine(world: World, rows: int, num_steps: int, max_seconds: float) -> EngineSpeed:

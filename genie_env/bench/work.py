@@ -16,6 +16,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from genie_env.bench.clock import seconds_per_call
 from genie_env.bench.speed import CachedDreams
 from genie_env.config import SamplingConfig
+from genie_env.models.ensemble import trunks_and_heads
 from genie_env.models.outcome import ROW_BLOCK
 from genie_env.world import World
 
@@ -60,11 +61,11 @@ def step_work(world: World, rows: int, sampling: SamplingConfig, pixels: bool = 
         sampling: its passes and drawn tokens.
         pixels: whether tokens are decoded to pictures.
     """
-    dynamics, c = world.dynamics, world.config.dynamics
-    head = _size(dynamics.enter_head, dynamics.head, dynamics.leave)
-    weights = _size(dynamics.blocks, dynamics.enter, world.outcome)
-    weights += sampling.decode_steps * (head + _size(dynamics.embed))
-    ring_entry = c.num_groups * c.width * 2 * c.num_layers
+    (trunks, heads), c = trunks_and_heads(world.dynamics), world.config.dynamics
+    head = sum(_size(one.enter_head, one.head, one.leave, one.embed) for one in heads)
+    weights = sum(_size(one.blocks, one.enter) for one in trunks) + _size(world.outcome)
+    weights += sampling.decode_steps * head
+    ring_entry = c.num_groups * c.width * 2 * c.num_layers * len(trunks)
     # The whole ring is read, one entry of it is written.
     moved = ring_entry * (c.window + 1) * 4
     if pixels:

@@ -1,5 +1,6 @@
 """Frozen configurations of everything a world is made of, and their JSON round trip."""
 
+from genie_env.config.ensembles import EnsembleConfig, EnsembleShape, MemberKind
 from genie_env.config.networks import (
     AUTO,
     DYNAMICS_KINDS,
@@ -26,8 +27,11 @@ __all__ = [
     "ActionMapConfig",
     "DynamicsConfig",
     "DynamicsShape",
+    "EnsembleConfig",
+    "EnsembleShape",
     "LatentActionConfig",
     "LatentActionShape",
+    "MemberKind",
     "OutcomeConfig",
     "OutcomeShape",
     "SamplingConfig",

@@ -16,6 +16,8 @@ from genie_env.files.json_config import JsonConfig, _require
 TOKENIZER_KINDS: dict[str, type[TokenizerConfig]] = {}
 DYNAMICS_KINDS: dict[str, type[DynamicsConfig]] = {}
 """The class that describes each kind of network; :mod:`genie_env.models.registry` adds kinds."""
+DYNAMICS_SHAPES: dict[str, type[DynamicsShape]] = {}
+"""The class that holds what a person chooses of a kind of dynamics; a :class:`DynamicsShape` of those not listed."""
 
 
 def _require_kind(kinds: dict[str, Any], kind: Any, network: str) -> None:
@@ -170,7 +172,7 @@ class DynamicsShape(JsonConfig):
     """Dynamics, but for what its tokens and actions decide; what a person chooses."""
 
     kind: str = "transformer"
-    """``transformer``, or a kind of your own."""
+    """``transformer``, ``ensemble`` (several of them), or a kind of your own."""
     group: int = 2
     """``group``² neighbouring tokens share one transformer position."""
     width: int = 160
@@ -187,6 +189,12 @@ class DynamicsShape(JsonConfig):
         _require_kind(DYNAMICS_KINDS, self.kind, "dynamics")
         _require(self.width % self.num_heads == 0, f"width {self.width} must be a multiple of {self.num_heads} heads")
         _require((self.width // self.num_heads) % 2 == 0, "the width of one head must be even")
+
+    @classmethod
+    def class_for(cls, data: dict[str, Any]) -> type[Self]:
+        """The class of the kind that ``data`` names."""
+        kind = data.get("kind")
+        return DYNAMICS_SHAPES.get(kind, cls) if isinstance(kind, str) else cls  # type: ignore[return-value]
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from genie_env.config.bounds import LARGEST_SIZE, require_memory, require_number, require_sizes, require_texts
+from genie_env.config.ensembles import EnsembleConfig
 from genie_env.config.networks import (
     NETWORKS,
     DynamicsConfig,
@@ -219,6 +220,11 @@ class WorldConfig(JsonConfig):
     def prototypes(self) -> tuple[tuple[float, float, float], ...]:
         """Effects of the latent actions as in :class:`LatentActionConfig`; empty without a latent action model."""
         return () if self.latent_action is None else self.latent_action.prototypes
+
+    @property
+    def members(self) -> int:
+        """Members of the dynamics: 1, but for an ensemble."""
+        return self.dynamics.members if isinstance(self.dynamics, EnsembleConfig) else 1
 
     @property
     def networks(self) -> tuple[str, ...]:

@@ -60,8 +60,8 @@ class Snapshot:
     diversity_B: np.ndarray
     generators: list[np.random.Generator | None]
     reset_values: ResetValues
-    made_by: tuple[str, str, int, int]
-    """World, runtime, rows and diversity window."""
+    made_by: tuple[str, str, int, int, int]
+    """World, runtime, rows, diversity window and members."""
 
 
 class DreamBatch:
@@ -130,7 +130,8 @@ class DreamBatch:
     def step(self, actions_B: np.ndarray) -> DreamStep:
         """Play one action per row."""
         actions_B = np.asarray(actions_B, dtype=np.int64)
-        return self._opened.engine.step(self.state, actions_B, self._temperature_B, self._diversity_B)
+        result = self._opened.engine.step(self.state, actions_B, self._temperature_B, self._diversity_B)
+        return _with_consequences(result, self.options)
 
     def roll(self, actions_BT: np.ndarray, beam: int) -> DreamRoll:
         """Play actions [B, T] that are known beforehand; of each row's dreams the most likely one comes true.
@@ -200,21 +201,22 @@ class DreamBatch:
         """Go back to a snapshot, which stays usable.
 
         Raises:
-            ValueError: if it is none, or of another world, runtime, number of rows or diversity window.
+            ValueError: if it is none, or of another world, runtime, number of rows or members, or diversity window.
         """
         if not isinstance(snapshot, Snapshot):
             raise ValueError(f"snapshot: expected what snapshot() returned, got {snapshot!r}")
         if snapshot.made_by != self._made_by():
             raise ValueError(
-                f"snapshot: expected world, runtime, rows and diversity window {self._made_by()}, "
+                f"snapshot: expected world, runtime, rows, diversity window and members {self._made_by()}, "
                 f"got {snapshot.made_by}"
             )
         self._state = snapshot.state.clone()
         self._temperature_B, self._diversity_B = snapshot.temperature_B.copy(), snapshot.diversity_B.copy()
         self.generators, self._reset_values = copy.deepcopy(snapshot.generators), snapshot.reset_values
 
-    def _made_by(self) -> tuple[str, str, int, int]:
-        return self.config.name, self.options.runtime, self.num_rows, self.options.diversity_window
+    def _made_by(self) -> tuple[str, str, int, int, int]:
+        options = self.options
+        return self.config.name, options.runtime, self.num_rows, options.diversity_window, options.members
 
     def __deepcopy__(self, memo: dict[int, Any]) -> DreamBatch:
         copied = object.__new__(DreamBatch)
@@ -257,6 +259,19 @@ class DreamBatch:
         tokens_SPN, actions_SP = self._opened.starts if starts is None else (part.cpu().numpy() for part in starts)
         picks = [int(g.integers(len(tokens_SPN))) if start is None else start for g in generators]
         return tokens_SPN[picks], actions_SP[picks]
+
+
+def _with_consequences(step: DreamStep, options: ResolvedOptions) -> DreamStep:
+    """A step with what follows from its uncertainty: a lower reward, and an end where it is too great.
+
+    The penalty is that of MOPO (Yu et al. 2020, arXiv 2005.13239), the end that of MOReL's pessimistic world (Kidambi
+    et al. 2020, arXiv 2005.05951), as a truncation: the game goes on, only the dream is worth nothing from there.
+    """
+    if step.uncertainty_B is None:
+        return step
+    reward_B = step.reward_B - options.uncertainty_penalty * step.uncertainty_B.astype(np.float64)
+    most = options.max_uncertainty
+    return step._replace(reward_B=reward_B, truncated_B=None if most is None else step.uncertainty_B > most)
 
 
 def _check_start(start: Any, count: int) -> int | None:

@@ -14,6 +14,7 @@ from genie_env.envs.action_names import action_effects, action_keys, noop_action
 from genie_env.envs.dream_batch import Snapshot, action_space, observation_space
 from genie_env.envs.dream_env import DreamEnv, whole_fps
 from genie_env.envs.episode_counts import EpisodeCounts
+from genie_env.envs.infos import reset_values, step_values
 from genie_env.envs.options import check_reset_options
 
 if TYPE_CHECKING:
@@ -56,12 +57,14 @@ class GenieEnv(DreamEnv, gym.Env[np.ndarray, np.int64]):
 
     ## Episode End
     *Termination*: the outcome head says that the game is over. *Truncation*: after ``max_episode_steps`` (27,000
-    steps for the registered ids), by Gymnasium's ``TimeLimit``.
+    steps for the registered ids), by Gymnasium's ``TimeLimit``; and where ``max_uncertainty`` is exceeded.
 
     ## Information
     ``action``: the executed action (after action diversity), in the environment's action space;
     ``latent_action``: its latent action; ``entropy``: mean entropy of the frame's tokens in nats; ``step``: steps
-    since the reset. After a reset both actions are -1.
+    since the reset. After a reset both actions are -1. Of an ensemble also ``uncertainty``: how far its members
+    disagree about the frame, in nats (mutual information between member and tokens), 0 after a reset; and, with
+    ``max_uncertainty``, ``too_uncertain``: whether the step was truncated for it.
 
     ## Arguments
     | option | meaning | default |
@@ -77,6 +80,9 @@ class GenieEnv(DreamEnv, gym.Env[np.ndarray, np.int64]):
     | ``runtime`` | Program that steps: torch, onnx (on the CPU, faster), or auto: onnx where it can. | ``"auto"`` |
     | ``device`` | Torch device; auto is CUDA where there is one. | ``"auto"`` |
     | ``compile`` | Build the step with torch.compile: slow to begin, faster to run, other rounding. | ``False`` |
+    | ``members`` | Members of an ensemble that predict, from the first on; None: all of them. | ``None`` |
+    | ``max_uncertainty`` | Nats a frame of the members' disagreement above which a step truncates. | ``None`` |
+    | ``uncertainty_penalty`` | Subtracted from a step's reward for each nat of its disagreement. | ``0.0`` |
     | ``render_mode`` | What render does: "rgb_array" returns pictures, "human" shows a window. | ``None`` |
 
     ``reset(options=…)`` also takes ``temperature`` and ``action_diversity`` for the episode, and ``starts``
@@ -157,7 +163,7 @@ class GenieEnv(DreamEnv, gym.Env[np.ndarray, np.int64]):
         self._counts = self._counts.begun()
         if self.render_mode == "human":
             self.render()
-        return self._dreams.observations()[0], {"action": -1, "latent_action": -1, "entropy": 0.0, "step": 0}
+        return self._dreams.observations()[0], reset_values(self.options)
 
     def step(self, action: Any) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
         """Dream one frame further.
@@ -170,16 +176,12 @@ class GenieEnv(DreamEnv, gym.Env[np.ndarray, np.int64]):
             raise ValueError(f"action: expected a member of {self.action_space}, got {action!r}")
         result = self._dreams.step(np.array([action]))
         reward = float(result.reward_B[0])
-        info = {
-            "action": int(result.action_B[0]),
-            "latent_action": int(result.latent_action_B[0]),
-            "entropy": float(result.entropy_B[0]),
-            "step": int(self._dreams.step_B[0]),
-        }
+        info = {name: value[0].item() for name, value in step_values(result, self._dreams.step_B).items()}
         self._counts = self._counts.stepped(reward, info)
         if self.render_mode == "human":
             self.render()
-        return self._dreams.observations()[0], reward, bool(result.terminated_B[0]), False, info
+        truncated = bool(info.get("too_uncertain", False))
+        return self._dreams.observations()[0], reward, bool(result.terminated_B[0]), truncated, info
 
     def render(self) -> np.ndarray | None:
         """Return the present frame (``rgb_array``), or show it and wait until the next is due (``human``).
@@ -240,7 +242,7 @@ class GenieEnv(DreamEnv, gym.Env[np.ndarray, np.int64]):
         """Go back to a snapshot, generator and counts included.
 
         Raises:
-            ValueError: if it was not made by an environment of this world and diversity window.
+            ValueError: if it was not made by an environment of this world, diversity window and number of members.
         """
         if not isinstance(state, EnvSnapshot):
             raise ValueError(f"snapshot: expected what snapshot() returned, got {state!r}")

@@ -58,6 +58,12 @@ class EnvOptions:
     """Torch device; auto is CUDA where there is one."""
     compile: bool = False
     """Build the step with torch.compile: slow to begin, faster to run, other rounding."""
+    members: int | None = None
+    """Members of an ensemble that predict, from the first on; None: all of them."""
+    max_uncertainty: float | None = None
+    """Nats a frame of the members' disagreement above which a step truncates."""
+    uncertainty_penalty: float = 0.0
+    """Subtracted from a step's reward for each nat of its disagreement."""
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
@@ -65,7 +71,12 @@ class EnvOptions:
         checked: dict[str, Any] = {
             "action_diversity": check_diversity(self.action_diversity),
             "diversity_window": check_whole("diversity_window", self.diversity_window, MAX_WINDOW),
+            "uncertainty_penalty": _number("uncertainty_penalty", self.uncertainty_penalty, 0.0, math.inf),
         }
+        if self.members is not None:
+            checked["members"] = check_whole("members", self.members)
+        if self.max_uncertainty is not None:
+            checked["max_uncertainty"] = _number("max_uncertainty", self.max_uncertainty, 0.0, math.inf)
         if self.temperature is not None:
             checked["temperature"] = check_temperature(self.temperature)
         if self.top_p is not None:
@@ -108,7 +119,24 @@ class EnvOptions:
             runtime=self._chosen_runtime(config),
             device=self.device,
             compile=self.compile,
+            members=self._playing_members(config),
+            max_uncertainty=self.max_uncertainty,
+            uncertainty_penalty=self.uncertainty_penalty,
         )
+
+    def _playing_members(self, config: WorldConfig) -> int:
+        """How many members of the world predict, checked; with one alone there is no disagreement to act on."""
+        playing = config.members if self.members is None else self.members
+        if playing > config.members:
+            raise ValueError(f"members: world {config.name!r} has {config.members}, got {playing}")
+        asked = {
+            "max_uncertainty": self.max_uncertainty is not None,
+            "uncertainty_penalty": self.uncertainty_penalty > 0,
+        }
+        for name, is_asked in asked.items():
+            if is_asked and playing == 1:
+                raise ValueError(f"{name}: expected two or more members to disagree; world {config.name!r} plays one")
+        return playing
 
     def _chosen_runtime(self, config: WorldConfig) -> Literal["onnx", "torch"]:
         """The runtime meant by ``auto``, or a check that the one asked for can be had."""
@@ -147,6 +175,14 @@ class ResolvedOptions:
     runtime: Literal["onnx", "torch"]
     device: str
     compile: bool
+    members: int
+    max_uncertainty: float | None
+    uncertainty_penalty: float
+
+    @property
+    def is_uncertain(self) -> bool:
+        """Whether there is a disagreement of members to speak of."""
+        return self.members > 1
 
 
 def _may_have_cuda() -> bool:

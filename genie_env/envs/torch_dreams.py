@@ -69,7 +69,7 @@ class TorchEngine:
 
     def __init__(self, world: World, options: ResolvedOptions) -> None:
         self.world, self.options = world, options
-        self._engine: RolloutEngine = world.engine(options.sampling)
+        self._engine: RolloutEngine = world.engine(options.sampling, options.members)
         self._to_latent = torch.from_numpy(latent_table(world.config, options.action_type)).to(world.device)
         # Settings that hardly ever change need not travel to the device at every step.
         self._sent: dict[str, tuple[np.ndarray, torch.Tensor]] = {}
@@ -114,6 +114,7 @@ class TorchEngine:
             action_B.cpu().numpy(),
             latent_B.cpu().numpy(),
             output.entropy_B.cpu().numpy(),
+            None if output.uncertainty_B is None else output.uncertainty_B.cpu().numpy(),
         )
 
     def roll(self, state: TorchState, actions_BT: np.ndarray, diversity_B: np.ndarray, beam: int) -> DreamRoll:

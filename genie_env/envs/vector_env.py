@@ -13,7 +13,8 @@ from gymnasium.vector.utils import batch_space
 
 from genie_env.envs.dream_batch import Snapshot, action_space, observation_space
 from genie_env.envs.dream_env import DreamEnv, whole_fps
-from genie_env.envs.options import RESET_OPTIONS, check_reset_options, check_whole
+from genie_env.envs.infos import reset_values, step_values
+from genie_env.envs.options import RESET_OPTIONS, ResolvedOptions, check_reset_options, check_whole
 from genie_env.rollout.records import DreamStep
 
 
@@ -98,7 +99,7 @@ class GenieVectorEnv(DreamEnv, gym.vector.VectorEnv[np.ndarray, np.ndarray, np.n
         ]
         self._dreams.reset_rows(rows, generators, wanted)
         self._ended_B[rows] = False
-        return self._dreams.observations(), _reset_infos(self.num_envs, rows)
+        return self._dreams.observations(), _reset_infos(self.num_envs, rows, self.options)
 
     def step(self, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
         """Dream one frame further in every row; rows that ended are handled by the autoreset mode.
@@ -112,9 +113,9 @@ class GenieVectorEnv(DreamEnv, gym.vector.VectorEnv[np.ndarray, np.ndarray, np.n
         awaiting = np.flatnonzero(self._ended_B)
         result = self._dreams.step(actions)
         steps_B = self._dreams.step_B
-        truncated_B = np.zeros(self.num_envs, dtype=bool)
+        truncated_B = np.zeros(self.num_envs, dtype=bool) if result.truncated_B is None else result.truncated_B.copy()
         if self._max_steps is not None:
-            truncated_B = steps_B >= self._max_steps
+            truncated_B |= steps_B >= self._max_steps
         rewards_B, terminated_B = result.reward_B, result.terminated_B
         infos = _step_infos(result, steps_B)
         if len(awaiting):
@@ -138,7 +139,7 @@ class GenieVectorEnv(DreamEnv, gym.vector.VectorEnv[np.ndarray, np.ndarray, np.n
         """Go back to a snapshot, generators included.
 
         Raises:
-            ValueError: if it was not made by a vector environment of this world and number of rows.
+            ValueError: if it was not made by a vector environment of this world and number of rows and members.
         """
         if not isinstance(state, tuple) or len(state) != 2:
             raise ValueError(f"snapshot: expected what snapshot() returned, got {state!r}")
@@ -148,7 +149,7 @@ class GenieVectorEnv(DreamEnv, gym.vector.VectorEnv[np.ndarray, np.ndarray, np.n
     def _restart(self, rows: np.ndarray, infos: dict[str, Any]) -> None:
         """Restart ``rows`` as a reset without options does, and write that into ``infos``."""
         self._dreams.reset_rows(rows, [self._dreams.generators[row] for row in rows], {})  # type: ignore[misc]
-        for name, value in _RESET_VALUES.items():
+        for name, value in reset_values(self.options).items():
             infos[name][rows] = value
 
     def _finish_in_place(self, infos: dict[str, Any]) -> dict[str, Any]:
@@ -217,25 +218,17 @@ def _autoreset_mode(value: Any) -> AutoresetMode:
         raise ValueError(f"autoreset_mode: expected one of {names}, got {value!r}") from None
 
 
-_RESET_VALUES = {"action": -1, "latent_action": -1, "entropy": 0.0, "step": 0}
-
-
 def _step_infos(result: DreamStep, steps_B: np.ndarray) -> dict[str, Any]:
-    values = {
-        "action": result.action_B,
-        "latent_action": result.latent_action_B,
-        "entropy": result.entropy_B.astype(np.float64),
-        "step": steps_B,
-    }
+    values = step_values(result, steps_B)
     all_rows = np.ones(len(steps_B), dtype=bool)
-    return {**{k: np.array(v) for k, v in values.items()}, **{f"_{k}": all_rows.copy() for k in values}}
+    return {**values, **{f"_{name}": all_rows.copy() for name in values}}
 
 
-def _reset_infos(num_envs: int, rows: np.ndarray) -> dict[str, Any]:
+def _reset_infos(num_envs: int, rows: np.ndarray, options: ResolvedOptions) -> dict[str, Any]:
     restarted_B = np.zeros(num_envs, dtype=bool)
     restarted_B[rows] = True
     infos: dict[str, Any] = {}
-    for name, value in _RESET_VALUES.items():
+    for name, value in reset_values(options).items():
         infos[name] = np.where(restarted_B, value, np.zeros(1, dtype=type(value)))
         infos[f"_{name}"] = restarted_B.copy()
     return infos

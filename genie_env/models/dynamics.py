@@ -14,7 +14,7 @@ same width.
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 import torch.nn.functional as F
@@ -25,6 +25,9 @@ from genie_env.config import DynamicsConfig
 from genie_env.nn.embeddings import half_whitened_components
 from genie_env.nn.kv_cache import KVCache
 from genie_env.nn.transformer import SpatialBlock, SpatioTemporalBlock
+
+if TYPE_CHECKING:
+    from genie_env.models.ensemble import DynamicsEnsemble
 
 
 class Dynamics(nn.Module):
@@ -163,14 +166,19 @@ class Dynamics(nn.Module):
 
 
 def head_outputs(
-    model: Dynamics, context_BTN: torch.Tensor, actions_BT: torch.Tensor, decided_BTN: torch.Tensor
+    model: Dynamics | DynamicsEnsemble,
+    context_BTN: torch.Tensor,
+    actions_BT: torch.Tensor,
+    decided_BTN: torch.Tensor,
 ) -> torch.Tensor:
     """The head's output for the tokens of each next frame, [B, T, N, token_dim + 1]."""
     features = model.trunk(context_BTN, actions_BT)
     return model.decode(features.flatten(0, 1), decided_BTN.flatten(0, 1)).unflatten(0, features.shape[:2])
 
 
-def parallel_log_probs(model: Dynamics, tokens_BTN: torch.Tensor, actions_BT: torch.Tensor) -> torch.Tensor:
+def parallel_log_probs(
+    model: Dynamics | DynamicsEnsemble, tokens_BTN: torch.Tensor, actions_BT: torch.Tensor
+) -> torch.Tensor:
     """Log-probabilities [B, T, N, V] of each next frame in one pass, nothing decided."""
     undecided = torch.full_like(tokens_BTN, model.mask_token)
     return model.log_probs(head_outputs(model, tokens_BTN, actions_BT, undecided), tokens_BTN)

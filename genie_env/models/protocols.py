@@ -5,7 +5,7 @@ Both are ``torch.nn.Module`` as well, built from one frozen configuration (see :
 
 from __future__ import annotations
 
-from typing import Any, Protocol, Self
+from typing import Any, Protocol, Self, TypeGuard
 
 import torch
 
@@ -49,9 +49,13 @@ class TokenWorldModel(Protocol):
     ``log_probs``: head outputs [B, N, D] with one row per token. What becomes of a row depends on that row alone.
     """
 
-    config: DynamicsConfig
     mask_token: int
     """Stands for a token of the next frame that is not decided yet."""
+
+    @property
+    def config(self) -> DynamicsConfig:
+        """Its sizes."""
+        ...
 
     @property
     def device(self) -> torch.device:
@@ -81,3 +85,16 @@ class TokenWorldModel(Protocol):
     def log_probs(self, head_out: torch.Tensor, current: torch.Tensor, /) -> torch.Tensor:
         """Log-probabilities [..., V] of each next token, from head outputs [..., D] and the present tokens [...]."""
         ...
+
+
+class MixtureModel(TokenWorldModel, Protocol):
+    """A token world model whose predictions are the mean of several members', and that shows each of them."""
+
+    def member_log_probs(self, head_out: torch.Tensor, current: torch.Tensor, /) -> torch.Tensor:
+        """Log-probabilities [K, ..., V] of each next token, as each of the K members has them."""
+        ...
+
+
+def is_mixture(dynamics: TokenWorldModel) -> TypeGuard[MixtureModel]:
+    """Whether a dynamics has members that may disagree."""
+    return hasattr(dynamics, "member_log_probs")

@@ -14,6 +14,7 @@ from torch import nn
 
 from genie_env.config import DYNAMICS_KINDS, TOKENIZER_KINDS, DynamicsConfig, TokenizerConfig
 from genie_env.models.dynamics import Dynamics
+from genie_env.models.ensemble import DynamicsEnsemble
 from genie_env.models.latent_action import LatentActionModel
 from genie_env.models.outcome import OutcomeHead
 from genie_env.models.tokenizer import FSQTokenizer, PatchCodebook
@@ -30,7 +31,7 @@ class Kind:
 
 
 TOKENIZERS: dict[str, Kind] = {"codebook": Kind(PatchCodebook), "fsq": Kind(FSQTokenizer)}
-DYNAMICS: dict[str, Kind] = {"transformer": Kind(Dynamics)}
+DYNAMICS: dict[str, Kind] = {"transformer": Kind(Dynamics), "ensemble": Kind(DynamicsEnsemble)}
 
 
 def register_tokenizer(

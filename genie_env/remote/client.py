@@ -61,7 +61,7 @@ class RemoteEnv(_Remote, gym.Env[np.ndarray, np.int64]):
     ## Arguments
     ``url``, as the server prints it; ``token_file``, a file that holds the server's token; options that a client
     decides: ``temperature``, ``top_p``, ``decode_steps``, ``action_diversity``, ``diversity_window``, ``action_type``,
-    ``obs_type``. World, runtime and device are the server's.
+    ``obs_type``, ``members``, ``max_uncertainty``, ``uncertainty_penalty``. World, runtime and device are the server's.
 
     ``reset(options=…)`` takes ``frames``, ``start``, ``temperature`` and ``action_diversity``.
     ``gym.make_vec("Genie/Remote-v0", num_envs=8, url=…)`` makes a :class:`RemoteVectorEnv`. A snapshot, a copy or a

@@ -14,7 +14,18 @@ from genie_env.envs.vector_env import GenieVectorEnv
 from genie_env.remote.wire import VERSION, ProtocolError, quoted
 
 CLIENT_OPTIONS = frozenset(
-    {"temperature", "top_p", "decode_steps", "action_diversity", "diversity_window", "action_type", "obs_type"}
+    {
+        "temperature",
+        "top_p",
+        "decode_steps",
+        "action_diversity",
+        "diversity_window",
+        "action_type",
+        "obs_type",
+        "members",
+        "max_uncertainty",
+        "uncertainty_penalty",
+    }
 )
 """Options of the environment that a client decides; world, runtime and device are the server's."""
 VECTOR_OPTIONS = frozenset({"autoreset_mode", "max_episode_steps"})

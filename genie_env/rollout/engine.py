@@ -11,8 +11,9 @@ from typing import NamedTuple
 import torch
 
 from genie_env.config import SamplingConfig
+from genie_env.models.ensemble import disagreement, mixture
 from genie_env.models.outcome import OutcomeHead, UnknownOutcome
-from genie_env.models.protocols import TokenWorldModel
+from genie_env.models.protocols import TokenWorldModel, is_mixture
 from genie_env.rollout.beam import search
 from genie_env.rollout.sampling import LANE_ORDER, LANE_TOKENS, counter_uniform, decide, draw_tokens
 from genie_env.rollout.state import Rollout, RolloutState
@@ -25,6 +26,19 @@ class StepOutput(NamedTuple):
     reward_B: torch.Tensor
     terminated_B: torch.Tensor
     entropy_B: torch.Tensor
+    uncertainty_B: torch.Tensor | None = None
+    """float32, disagreement of an ensemble's members in nats; None where the dynamics has no members."""
+
+
+class DrawnFrame(NamedTuple):
+    """The next frame of every row."""
+
+    tokens_BN: torch.Tensor
+    entropy_B: torch.Tensor
+    """Mean entropy per token in the first pass, in nats before temperature; tokens not drawn count as certain."""
+    uncertainty_B: torch.Tensor | None
+    """Mutual information between member and token in the first pass, summed over the tokens, in nats; tokens not drawn
+    count as agreed on. None where the dynamics has no members."""
 
 
 class RolloutEngine:
@@ -98,8 +112,9 @@ class RolloutEngine:
         """
         if self.outcome is None:
             raise ValueError("step: expected an engine with an outcome head; use roll() without one")
-        tokens_BN, entropy_B = self.advance(state, actions_B, self._temperatures(temperature_B, len(actions_B)))
-        return StepOutput(tokens_BN, *self.outcome.predict(state.recent_BCN), entropy_B)
+        drawn = self.advance(state, actions_B, self._temperatures(temperature_B, len(actions_B)))
+        outcome = self.outcome.predict(state.recent_BCN)
+        return StepOutput(drawn.tokens_BN, *outcome, drawn.entropy_B, drawn.uncertainty_B)
 
     @torch.inference_mode()
     def roll(
@@ -140,11 +155,13 @@ class RolloutEngine:
         state = self.start(prompt_BPN, prompt_actions_BP, keys_B)
         state.step_B = state.step_B + first_step
         actions_BT, temperature_B = actions_BT.to(self.device), self._temperatures(temperature_B, rows)
-        frames, entropies, rewards, ends = [], [], [], []
+        frames, entropies, uncertainties, rewards, ends = [], [], [], [], []
         for t in range(steps):
-            tokens_BN, entropy_B = self.advance(state, actions_BT[:, t], temperature_B)
-            frames.append(tokens_BN)
-            entropies.append(entropy_B)
+            drawn = self.advance(state, actions_BT[:, t], temperature_B)
+            frames.append(drawn.tokens_BN)
+            entropies.append(drawn.entropy_B)
+            if drawn.uncertainty_B is not None:
+                uncertainties.append(drawn.uncertainty_B)
             if self.outcome is not None:
                 reward_B, ended_B = self.outcome.predict(state.recent_BCN)
                 rewards.append(reward_B)
@@ -152,24 +169,25 @@ class RolloutEngine:
             if force_BTN is not None:
                 # The cache takes the present frame in at the next step: what it will remember is then real.
                 state.recent_BCN[:, -1] = force_BTN[:, t]
-        rewards_BT, ends_BT = (torch.stack(x, dim=1) if x else None for x in (rewards, ends))
-        return Rollout(torch.stack(frames, dim=1), rewards_BT, ends_BT, torch.stack(entropies, dim=1))
+        rewards_BT, ends_BT, uncertainty_BT = (
+            torch.stack(x, dim=1) if x else None for x in (rewards, ends, uncertainties)
+        )
+        tokens_BTN, entropy_BT = torch.stack(frames, dim=1), torch.stack(entropies, dim=1)
+        return Rollout(tokens_BTN, rewards_BT, ends_BT, entropy_BT, uncertainty_BT=uncertainty_BT)
 
-    def advance(
-        self, state: RolloutState, actions_B: torch.Tensor, temperature_B: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Play one latent action per row and draw the next frame: its tokens [B, N] and mean entropy [B].
+    def advance(self, state: RolloutState, actions_B: torch.Tensor, temperature_B: torch.Tensor) -> DrawnFrame:
+        """Play one latent action per row and draw the next frame.
 
         Updates ``state``. The inference mode is the caller's.
         """
         current_BN = state.tokens_BN
         features_BGD = self.dynamics.step(state.cache, current_BN, actions_B)
-        tokens_BN, entropy_B = draw_frame(
+        drawn = draw_frame(
             self.dynamics, self.sampling, features_BGD, current_BN, temperature_B, state.key_B, state.step_B
         )
-        state.recent_BCN = torch.cat([state.recent_BCN[:, 1:], tokens_BN[:, None]], dim=1)
+        state.recent_BCN = torch.cat([state.recent_BCN[:, 1:], drawn.tokens_BN[:, None]], dim=1)
         state.step_B = state.step_B + 1
-        return tokens_BN, entropy_B
+        return drawn
 
     @property
     def _context(self) -> int:
@@ -196,7 +214,7 @@ def draw_frame(
     temperature_B: torch.Tensor,
     key_B: torch.Tensor,
     step_B: torch.Tensor,
-) -> tuple[torch.Tensor, torch.Tensor]:
+) -> DrawnFrame:
     """Draw the tokens of the next frame in ``decode_steps`` passes of the head.
 
     Only the ``max_changed`` tokens that are least likely to stay are drawn; the others stay. Of Pong's 64 tokens
@@ -210,22 +228,24 @@ def draw_frame(
         temperature_B: float32; 0 takes the most likely tokens.
         key_B: int64 random key of each row.
         step_B: int64, which of the key's random numbers to use.
-
-    Returns:
-        tokens int64 [B, N], and mean entropy per token [B] in the first pass, in nats before temperature (tokens
-        that are not drawn count as certain).
     """
     passes, num_tokens = sampling.decode_steps, current_BN.shape[1]
     num_drawn = min(sampling.max_changed, num_tokens)
     decided_BN = torch.full_like(current_BN, dynamics.mask_token)
-    first_entropy_B = torch.zeros_like(temperature_B)
+    first_entropy_B, uncertainty_B = torch.zeros_like(temperature_B), None
     for index in range(passes):
         head_out_BNE = dynamics.decode(features_BGD, decided_BN)
         open_BN = decided_BN == dynamics.mask_token
         stay_BN = dynamics.stay_logits(head_out_BNE).masked_fill(~open_BN, torch.inf)
         _, where_BM = stay_BN.topk(num_drawn, dim=-1, largest=False, sorted=False)
         head_out_BME = head_out_BNE.gather(1, where_BM[..., None].expand(-1, -1, head_out_BNE.shape[-1]))
-        log_probs_BMV = dynamics.log_probs(head_out_BME, current_BN.gather(1, where_BM))
+        current_BM = current_BN.gather(1, where_BM)
+        if index == 0 and is_mixture(dynamics):
+            log_probs_KBMV = dynamics.member_log_probs(head_out_BME, current_BM)
+            log_probs_BMV = mixture(log_probs_KBMV)
+            uncertainty_B = disagreement(log_probs_KBMV, log_probs_BMV).sum(-1)
+        else:
+            log_probs_BMV = dynamics.log_probs(head_out_BME, current_BM)
         uniform_BN = counter_uniform(key_B, step_B, LANE_TOKENS + index * num_tokens, num_tokens)
         draw = draw_tokens(log_probs_BMV, temperature_B, sampling.top_p, uniform_BN.gather(1, where_BM))
         tokens_BN = current_BN.scatter(1, where_BM, draw.tokens_BM)
@@ -239,4 +259,4 @@ def draw_frame(
             # Few at first: the first draw, of a ball's place say, settles most of the others.
             kept_BN = decide(certain_BN, order_BN, ((index + 1) / passes) ** 2)
             decided_BN = torch.where(kept_BN, tokens_BN, dynamics.mask_token)
-    return tokens_BN, first_entropy_B
+    return DrawnFrame(tokens_BN, first_entropy_B, uncertainty_B)

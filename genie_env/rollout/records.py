@@ -18,6 +18,10 @@ class DreamStep(NamedTuple):
     latent_action_B: np.ndarray
     entropy_B: np.ndarray
     """float32, mean entropy of the frame's tokens in nats."""
+    uncertainty_B: np.ndarray | None = None
+    """float32, disagreement of the members in nats a frame; None where a single dynamics plays."""
+    truncated_B: np.ndarray | None = None
+    """bool, rows that are cut off for it; None where that was not asked for."""
 
 
 class DreamRoll(NamedTuple):

@@ -57,3 +57,6 @@ class Rollout(NamedTuple):
     """float32, mean entropy of each frame's tokens in nats."""
     log_prob_B: torch.Tensor | None = None
     """float32, joint log-probability of the row's frames in nats, where a beam search chose them."""
+    uncertainty_BT: torch.Tensor | None = None
+    """float32, disagreement of an ensemble's members in nats a frame; None where the dynamics has no members, and of a
+    beam search."""

@@ -21,7 +21,7 @@ from genie_env.bundle import BUNDLED, bundled_worlds, find_world, load_world, re
 from genie_env.config import NETWORKS, TokenizerConfig
 from tests.helpers.disks import read_only, tiny_disk
 from tests.helpers.kills import kills
-from tests.helpers.worlds import VOCAB, make_random_world, random_config, random_world
+from tests.helpers.worlds import VOCAB, ensemble_config, make_random_world, random_config, random_world
 
 WEIGHTS = [f"{network}.safetensors" for network in NETWORKS]
 TENSOR_FILES = [*WEIGHTS, "starts.safetensors"]
@@ -62,8 +62,10 @@ def refused(bundle: Path, name: str, *words: str) -> None:
         assert word in message, message
 
 
-def test_saved_world_loads_equal(tmp_path: Path) -> None:
-    world = random_world()
+@pytest.mark.parametrize("member_kind", [None, "networks", "heads"])
+def test_saved_world_loads_equal(tmp_path: Path, member_kind: str | None) -> None:
+    ensemble = {} if member_kind is None else {"dynamics": ensemble_config(member_kind=member_kind)}
+    world = random_world(**ensemble)
     loaded = load_world(save_world(world, tmp_path / "a", card="# card\n"), device="cpu")
     assert loaded.config == world.config and (tmp_path / "a" / "README.md").read_text() == "# card\n"
     for saved, read in zip(world.starts, loaded.starts, strict=True):

@@ -10,8 +10,9 @@ import pytest
 from genie_env.config import NETWORKS, ActionMapConfig
 from genie_env.describe import print_world
 from genie_env.measurement import MEASUREMENTS, Measurement, Metric
+from genie_env.model_card import model_card
 from genie_env.world import World
-from tests.helpers.worlds import TELLING_CHANGES, random_world
+from tests.helpers.worlds import TELLING_CHANGES, ensemble_config, random_world
 
 HORIZONS = (1, 2, 5, 10, 20, 50, 100)
 
@@ -47,6 +48,18 @@ def test_no_line_is_wider_than_the_console_and_no_word_is_cut(
     assert [word for name in fields for word in name.split("_") if word not in words] == []
     row = next(line for line in lines if line.startswith("changed-token accuracy"))
     assert row.split()[-len(HORIZONS) :] == ["0.900"] * len(HORIZONS)
+
+
+@pytest.mark.parametrize("member_kind", ["networks", "heads"])
+def test_members_are_named_with_the_size_of_all_of_them(
+    member_kind: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = random_world(dynamics=ensemble_config(member_kind=member_kind))
+    text = " ".join(" ".join(printed(world, capsys, monkeypatch, 120)).split())
+    size = sum(p.numel() for p in world.dynamics.parameters())
+    assert f"members 3, member kind {member_kind}" in text and f"dynamics {size:,} kind ensemble" in text
+    card = model_card(world)
+    assert f"3 {member_kind}, each of 2 layers, width 32" in card and f"| {size:,} |" in card
 
 
 def test_figures_have_tables_of_their_own_beneath_what_the_world_is(

@@ -83,6 +83,50 @@ def test_large_network_that_the_file_does_not_hold_is_built_for_its_shapes_only(
     assert built == [torch.device("meta")]
 
 
+def as_ensemble(bundle: Path, **fields: Any) -> None:
+    """Let the configuration of a bundle say that its dynamics is an ensemble."""
+    for name, value in {"kind": "ensemble", **fields}.items():
+        edit_manifest(bundle, set_field("dynamics", name, value=value))
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"members": 10**9},
+        {"members": 1},
+        {"members": -3},
+        {"members": 16, "num_layers": 64},
+        {"members": 3, "member_kind": "os.system"},
+        {"members": [3]},
+        {"kind": ["ensemble"]},
+        {"kind": "transformer", "members": 3},
+    ],
+    ids=str,
+)
+def test_ensemble_that_cannot_be_is_refused_before_any_network_is_built(
+    bundle: Path, built: list[torch.device], fields: dict[str, Any]
+) -> None:
+    as_ensemble(bundle, **fields)
+    refused(bundle, "config.json")
+    assert not built
+
+
+@pytest.mark.parametrize("fields", [{"members": 3}, {"members": 16, "member_kind": "heads"}], ids=str)
+def test_members_that_the_file_does_not_hold_are_built_for_their_shapes_only(
+    bundle: Path, built: list[torch.device], fields: dict[str, Any]
+) -> None:
+    as_ensemble(bundle, **fields)
+    refused(bundle, "dynamics.safetensors")
+    assert built == [torch.device("meta")]
+
+
+def test_ensemble_with_another_number_of_members_is_refused(ensemble_world: Path, tmp_path: Path) -> None:
+    copied = Path(shutil.copytree(ensemble_world, tmp_path / "copied"))
+    for members in (2, 4):
+        edit_manifest(copied, set_field("dynamics", "members", value=members))
+        refused(copied, "dynamics.safetensors", "unknown tensors" if members == 2 else "missing tensors")
+
+
 @pytest.mark.parametrize("name", WEIGHTS[1:])
 @pytest.mark.parametrize("value", [1e300, -1e300, 1e5])
 def test_weight_too_large_for_half_precision_is_refused(bundle: Path, name: str, value: float) -> None:

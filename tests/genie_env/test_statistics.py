@@ -9,6 +9,7 @@ import pytest
 
 from genie_env.statistics import (
     Interval,
+    auroc,
     block_bootstrap,
     bootstrap,
     bootstrap_sums,
@@ -19,6 +20,8 @@ from genie_env.statistics import (
     median,
     psnr,
     quotient,
+    rank_correlation,
+    ranks,
     ratio,
 )
 
@@ -95,6 +98,23 @@ def test_psnr_is_100_db_where_exact_and_its_interval_is_in_order() -> None:
     assert psnr(np.zeros(5), np.ones(5)) == Interval(100.0, 100.0, 100.0, 5)
     found = psnr(np.arange(1.0, 9.0), np.ones(8))
     assert found.low < found.value < found.high
+
+
+def test_auroc_is_the_share_of_pairs_in_order() -> None:
+    rng = np.random.default_rng(0)
+    signal, is_event = rng.integers(6, size=50), rng.random(50) < 0.3
+    pairs = signal[is_event][:, None] - signal[~is_event][None]
+    assert auroc(signal, is_event) == pytest.approx((pairs > 0).mean() + (pairs == 0).mean() / 2)
+    assert math.isnan(auroc(signal, np.zeros(50, bool))) and math.isnan(auroc(signal, np.ones(50, bool)))
+
+
+def test_rank_correlation_sees_order_alone() -> None:
+    values = np.array([3.0, 1.0, 2.0, 2.0])
+    assert ranks(values).tolist() == [4.0, 1.0, 2.5, 2.5]
+    assert rank_correlation(values, np.exp(5 * values)) == pytest.approx(1.0)
+    assert rank_correlation(values, -(values**3)) == pytest.approx(-1.0)
+    assert abs(rank_correlation(*np.random.default_rng(0).random((2, 4000)))) < 0.05
+    assert math.isnan(rank_correlation(values, np.ones(4)))
 
 
 def test_nothing_to_measure_is_no_value_and_no_warning() -> None:

@@ -16,6 +16,7 @@ from genie_env.bundle import save_world
 from genie_env.config import (
     ActionMapConfig,
     DynamicsConfig,
+    EnsembleConfig,
     LatentActionConfig,
     OutcomeConfig,
     SamplingConfig,
@@ -23,6 +24,7 @@ from genie_env.config import (
     TokenizerConfig,
     WorldConfig,
 )
+from genie_env.models.ensemble import trunks_and_heads
 from genie_env.world import Prompts, World
 from tests.helpers.tiny_game import ENV_ID
 from training.engine.loop import LoopConfig
@@ -63,6 +65,11 @@ def random_config(**overrides: Any) -> WorldConfig:
     return WorldConfig(**{**fields, **overrides})
 
 
+def ensemble_config(**overrides: Any) -> EnsembleConfig:
+    """Three members, each of the size of a random world's dynamics; ``overrides`` are fields."""
+    return EnsembleConfig.from_json({**random_config().dynamics.to_json(), "kind": "ensemble", **overrides})
+
+
 TELLING_CHANGES = ActionMapConfig(
     (0, 1, 2),
     (0, 1, 2),
@@ -87,8 +94,9 @@ def random_world(seed: int = 0, **overrides: Any) -> World:
                 if name.endswith(("out.weight", "down.weight")):
                     parameter.normal_(std=parameter.shape[1] ** -0.5)
             # Copying everything would make a still picture of which every test is true.
-            world.dynamics.stay_bias.fill_(0.5)
-            world.dynamics.leave.weight.normal_(std=0.3)
+            for member in trunks_and_heads(world.dynamics)[1]:
+                member.stay_bias.fill_(0.5)
+                member.leave.weight.normal_(std=0.3)
             # Rewards of every class, and now and then an end.
             world.outcome.out.weight.normal_(std=2.0)
             world.outcome.out.bias[-1] -= 2.0

@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 
 from genie_env.models.dynamics import Dynamics
+from genie_env.models.ensemble import DynamicsEnsemble
 
 
 class TokenLoss(NamedTuple):
@@ -20,7 +21,7 @@ class TokenLoss(NamedTuple):
 
 
 def token_loss(
-    model: Dynamics,
+    model: Dynamics | DynamicsEnsemble,
     head_out: torch.Tensor,
     context: torch.Tensor,
     target: torch.Tensor,

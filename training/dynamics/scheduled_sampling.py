@@ -23,6 +23,7 @@ import torch
 from genie_env.config import SamplingConfig
 from genie_env.files.json_config import JsonConfig
 from genie_env.models.dynamics import Dynamics
+from genie_env.models.ensemble import DynamicsEnsemble
 from genie_env.rollout.engine import RolloutEngine, draw_frame
 
 
@@ -103,7 +104,7 @@ class DreamedContext(NamedTuple):
 
 
 def dream_context(
-    model: Dynamics,
+    model: Dynamics | DynamicsEnsemble,
     tokens_BTN: torch.Tensor,
     actions_BT: torch.Tensor,
     config: ScheduledSamplingConfig,
@@ -145,7 +146,7 @@ def has_left(dreamed_BTN: torch.Tensor, real_BTN: torch.Tensor, tolerance: int) 
 
 
 def dream_last_frames(
-    model: Dynamics,
+    model: Dynamics | DynamicsEnsemble,
     tokens_BTN: torch.Tensor,
     actions_BT: torch.Tensor,
     frames: int,
@@ -175,7 +176,7 @@ def dream_last_frames(
 
 
 def _predict_once(
-    model: Dynamics,
+    model: Dynamics | DynamicsEnsemble,
     tokens_BTN: torch.Tensor,
     actions_BT: torch.Tensor,
     frames: int,
@@ -189,8 +190,8 @@ def _predict_once(
     temperature_M = torch.full((len(current),), sampling.temperature, device=tokens_BTN.device)
     times = torch.arange(steps - frames, steps, device=tokens_BTN.device).repeat(rows)
     keys = keys_B.repeat_interleave(frames)
-    drawn, _ = draw_frame(model, sampling, features, current, temperature_M, keys, times)
-    return torch.cat([tokens_BTN[:, :-frames], drawn.view(rows, frames, num_tokens)], 1)
+    drawn_MN = draw_frame(model, sampling, features, current, temperature_M, keys, times).tokens_BN
+    return torch.cat([tokens_BTN[:, :-frames], drawn_MN.view(rows, frames, num_tokens)], 1)
 
 
 def _sigmoid(x: float) -> float:

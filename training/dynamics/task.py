@@ -17,12 +17,13 @@ import torch
 from torch import nn
 from tyro.conf import OmitArgPrefixes
 
-from genie_env.config import DynamicsConfig, DynamicsShape
+from genie_env.config import DynamicsConfig, DynamicsShape, EnsembleConfig
 from genie_env.data.episodes import EpisodeStore
 from genie_env.frames import grid
 from genie_env.models.dynamics import Dynamics, head_outputs, parallel_log_probs
+from genie_env.models.ensemble import DynamicsEnsemble, trunks_and_heads
 from genie_env.models.protocols import VideoTokenizer
-from genie_env.models.registry import DYNAMICS
+from genie_env.models.registry import DYNAMICS, make_dynamics
 from training.data.dataset import ClipBatch, TokenDataset
 from training.data.token_store import TokenStore, sized
 from training.data.tokenize_episodes import TokenizeConfig, tokenize_once
@@ -100,17 +101,18 @@ class DynamicsTask:
         self.config, store = config, TokenStore(config.tokens)
         size = sized(config.model, DynamicsConfig, store)
         with seeded(config.loop.seed):
-            self.model = Dynamics(size)
+            self.model: Dynamics | DynamicsEnsemble = make_dynamics(size)
         self._tokenizer: VideoTokenizer | None = None
         if config.video_tokenizer_path is not None:
             tokenizer, _ = load_network(config.video_tokenizer_path, "tokenizer")
             self.model.init_embedding_from_descriptors(tokenizer.descriptors())
             self._tokenizer = tokenizer
         if config.start_from is not None:
-            self.model.load_state_dict(_earlier(config.start_from, size).state_dict())
+            begin_from(self.model, config.start_from, size)
         self._device = training_device(config.device)
         self.model.to(self._device)
         if config.adversarial_weight:
+            assert isinstance(self.model, Dynamics)
             with seeded(config.loop.seed):
                 discriminator = ClipDiscriminator(size)
             discriminator.init_embedding(self.model)
@@ -121,7 +123,8 @@ class DynamicsTask:
     def loss(self, step: int, rng: np.random.Generator, generator: torch.Generator) -> tuple[torch.Tensor, dict]:
         """Negative log-likelihood of every next frame given its past, from a corrupted or dreamed context."""
         config = self.config
-        clip = self._train.clips(rng, config.loop.batch_size, config.clip_length + 1).to(self._device)
+        picks_B2 = self._train.picks(rng, config.loop.batch_size, config.clip_length + 1)
+        clip = self._train.take(picks_B2, config.clip_length + 1).to(self._device)
         real_BTN = clip.tokens_BTN[:, :-1]
         context_BTN = corrupt_context(real_BTN, config.corruption, self.model.config.vocab_size, generator)
         progress, figures, dreamed = step / config.loop.n_updates, {}, None
@@ -130,19 +133,26 @@ class DynamicsTask:
             context_BTN = torch.where(dream.dreamed_B[:, None, None], dream.tokens_BTN, context_BTN)
             figures, dreamed = dream.figures, dream.dreamed
         decided_BTN = mask_targets(clip.tokens_BTN[:, 1:], config.parallel_share, self.model.mask_token, generator)
-        result = next_frame_loss(self.model, clip, context_BTN, decided_BTN, config.changed_weight, self._forward)
+        result = self.frame_loss(picks_B2, clip, context_BTN, decided_BTN)
         loss = result.loss
         figures = {"changed_accuracy": result.changed_accuracy, "count": result.num_changed, **figures}
         if dreamed is not None and config.has_discriminator(progress):
+            assert isinstance(self.model, Dynamics)
             model = self.model if config.discriminator_teaches(progress) else None
             scores = judge_dreams(model, self.opponent.network, real_BTN, clip.actions_BT, dreamed)
             loss, others = adversarial_loss(loss, scores, self.model.leave.weight, config.adversarial_weight)
             figures |= others
         return loss, figures
 
+    def frame_loss(
+        self, picks_B2: np.ndarray, clip: ClipBatch, context_BTN: torch.Tensor, decided_BTN: torch.Tensor
+    ) -> TokenLoss:
+        """Loss of the next frames of clips, of which ``picks_B2`` says (episode, time)."""
+        return next_frame_loss(self.model, clip, context_BTN, decided_BTN, self.config.changed_weight, self._forward)
+
     def evaluate(self, model: nn.Module) -> tuple[dict[str, float], dict[str, np.ndarray]]:
         """Changed-token accuracy of one parallel pass from real context, on held-out episodes."""
-        assert isinstance(model, Dynamics)
+        assert isinstance(model, (Dynamics, DynamicsEnsemble))
         clip = self._test.clips(np.random.default_rng(0), 32, self.config.clip_length + 1).to(self._device)
         hits = changed = likely = 0.0
         for rows in torch.arange(32).split(8):
@@ -158,7 +168,9 @@ class DynamicsTask:
             return figures, {}
         return figures, {"dynamics/real_reconstructed_dreamed": self._strip(model, self._tokenizer)}
 
-    def _strip(self, model: Dynamics, tokenizer: VideoTokenizer, num_clips: int = 3, every: int = 2) -> np.ndarray:
+    def _strip(
+        self, model: Dynamics | DynamicsEnsemble, tokenizer: VideoTokenizer, num_clips: int = 3, every: int = 2
+    ) -> np.ndarray:
         """Held-out clips as rows of pictures: real frames, their tokens decoded, and a dream from the first third."""
         length = self.config.clip_length
         prompt, sampling = max(1, length // 3), self.config.scheduled_sampling.sampling
@@ -177,11 +189,20 @@ class DynamicsTask:
         return grid([list(row) for row in rows])
 
 
-def _earlier(folder: Path, size: DynamicsConfig) -> Dynamics:
-    model, found = load_network(folder, "dynamics")
-    if found != size:
+def begin_from(model: Dynamics | DynamicsEnsemble, folder: Path, size: DynamicsConfig) -> None:
+    """Give a model the weights of a finished one; every member of an ensemble those of a finished dynamics.
+
+    Raises:
+        ValueError: if it is none of that size.
+    """
+    earlier, found = load_network(folder, "dynamics")
+    if found == size:
+        model.load_state_dict(earlier.state_dict())
+    elif isinstance(size, EnsembleConfig) and found == size.member:
+        for member in trunks_and_heads(model)[1]:
+            member.load_state_dict(earlier.state_dict())
+    else:
         raise ValueError(f"start_from: expected a dynamics of the size {size}, found {found} in {folder}")
-    return model
 
 
 def mask_targets(
@@ -195,11 +216,11 @@ def mask_targets(
     return torch.where(masked.to(target_BTN.device), mask_token, target_BTN)
 
 
-Forward = Callable[[Dynamics, torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
+Forward = Callable[[Dynamics | DynamicsEnsemble, torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
 
 
 def next_frame_loss(
-    model: Dynamics,
+    model: Dynamics | DynamicsEnsemble,
     clip: ClipBatch,
     context_BTN: torch.Tensor,
     decided_BTN: torch.Tensor,
@@ -218,7 +239,18 @@ def train_transformer(config: TrainDynamicsConfig, store: TokenStore) -> nn.Modu
     return fit(DynamicsTask(config), config.loop, config.out, "dynamics", config)
 
 
-TRAINERS: dict[str, Callable[[TrainDynamicsConfig, TokenStore], nn.Module]] = {"transformer": train_transformer}
+def train_ensemble(config: TrainDynamicsConfig, store: TokenStore) -> nn.Module:
+    """Train the members of an ensemble, or go on."""
+    # Imported here: it trains members by the tasks of this module.
+    from training.dynamics.members import train_members
+
+    return train_members(config)
+
+
+TRAINERS: dict[str, Callable[[TrainDynamicsConfig, TokenStore], nn.Module]] = {
+    "transformer": train_transformer,
+    "ensemble": train_ensemble,
+}
 """How each kind of this project is trained; others bring their trainer with them."""
 
 

@@ -1,14 +1,19 @@
-"""A task whose losses are timed, for measurements of how long an update takes."""
+"""How long an update takes: a task whose losses are timed, and the mean over a training in miniature."""
 
 from __future__ import annotations
 
+import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import torch
 from torch import nn
 
+from training.engine.loop import fit
+from training.engine.loop_config import LoopConfig
 from training.engine.task import Task, opponent_of
 
 
@@ -37,3 +42,19 @@ class ClockedTask:
         if next(self.model.parameters()).is_cuda:
             torch.cuda.synchronize()
         return self._clock()
+
+
+def seconds_per_update(task: Task, loop: LoopConfig) -> float:
+    """Processor seconds of an update: the mean over a training of ``loop.n_updates``, whose first ones warm up.
+
+    On a GPU the process waits for results while it computes, so that its own time still tells.
+
+    Args:
+        task: what is learned; it is changed by that.
+        loop: how.
+    """
+    clocked = ClockedTask(task, clock=time.process_time)
+    with tempfile.TemporaryDirectory() as folder:
+        fit(clocked, replace(loop, warmup=1), Path(folder), "cost of an update")
+    # An update ends where the next begins.
+    return float(np.diff(clocked.begins[2:]).mean())

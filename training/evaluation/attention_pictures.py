@@ -19,6 +19,7 @@ from torch import nn
 
 from genie_env.games.sprites import SpriteColours, find_sprites
 from genie_env.models.dynamics import Dynamics, parallel_log_probs
+from genie_env.models.ensemble import trunks_and_heads
 from training.evaluation.held_out import Clips, HeldOutPlay
 
 INCH = 1.5
@@ -74,7 +75,8 @@ def draw_attention(folder: Path, play: HeldOutPlay, clips: Clips, clip: int) -> 
     folder.mkdir(parents=True, exist_ok=True)
     world = play.world
     tokens_TN, actions_T = clips.tokens_CTN[clip, : clips.context], clips.actions_CT[clip, : clips.context]
-    found = take_attention(world.dynamics, tokens_TN, actions_T)
+    # Of an ensemble: its first member's.
+    found = take_attention(trunks_and_heads(world.dynamics)[0][0], tokens_TN, actions_T)
     side = world.config.dynamics.side // world.config.dynamics.group
     place = moving_place(tokens_TN, clips.tokens_CTN[clip, clips.context], side)
     shades_THW = _shades(clips.frames_CTHWC[clip, : clips.context], play.background_HWC)

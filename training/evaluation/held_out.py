@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -20,6 +20,7 @@ from genie_env.games.registry import Game
 from genie_env.games.sprites import find_sprites
 from genie_env.models.outcome import OutcomeHead, predict_episode
 from genie_env.rollout.action_inference import frame_log_prob
+from genie_env.rollout.engine import Rollout
 from genie_env.world import World
 from training.data.dataset import background, effect_labels
 from training.data.token_store import TokenStore
@@ -231,7 +232,14 @@ def predict(
     actions_CT: torch.Tensor | None = None,
     beam: int | None = None,
 ) -> torch.Tensor:
-    """Predicted tokens int64 [C, H, N] of the frames after the context.
+    """Predicted tokens int64 [C, H, N] of the frames after the context; arguments as of :func:`dream`."""
+    return dream(world, clips, sampling, forced, actions_CT).tokens_BTN
+
+
+def dream(
+    world: World, clips: Clips, sampling: SamplingConfig, forced: bool = False, actions_CT: torch.Tensor | None = None
+) -> Rollout:
+    """Predictions of the frames after the context, [C, H, …], on the CPU.
 
     Args:
         world: whose dynamics predicts.
@@ -255,9 +263,10 @@ def predict(
                 force_BTN=tokens[:, first:] if forced else None,
                 beam=beam,
             )
-            parts.append(rollout.tokens_BTN.cpu())
+            parts.append(rollout)
             bar.update(len(rows))
-    return torch.cat(parts)
+    columns: list[Any] = [None if x[0] is None else torch.cat(x).cpu() for x in zip(*parts, strict=True)]
+    return Rollout(*columns)
 
 
 @torch.inference_mode()

@@ -37,8 +37,24 @@ def singles(world: Path, **options: Any) -> DummyVecEnv:
     return DummyVecEnv([lambda: gym.make(ID, world=str(world), **options)] * ROWS)
 
 
+def test_steps_of_an_ensemble_equal_those_of_single_environments(
+    ensemble_world: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_lively(monkeypatch, "torch", ends_every=20)
+    options = {"max_episode_steps": 15, "uncertainty_penalty": 0.01, "members": 2}
+    steps_are_equal(ensemble_world, options)
+    env = native(ensemble_world, max_uncertainty=0.0)
+    env.reset()
+    _, _, dones, infos = env.step(np.zeros(ROWS, int))
+    assert all(dones) and all(info["uncertainty"] > 0 and info["too_uncertain"] for info in infos)
+    assert all("terminal_observation" in info for info in infos) and any(i["TimeLimit.truncated"] for i in infos)
+
+
 def test_steps_equal_those_of_single_environments(random_world: Path, lively: None) -> None:
-    options = {"max_episode_steps": 15, "action_diversity": 0.3}
+    steps_are_equal(random_world, {"max_episode_steps": 15, "action_diversity": 0.3})
+
+
+def steps_are_equal(random_world: Path, options: dict[str, Any]) -> None:
     ours, theirs = native(random_world, **options), singles(random_world, **options)
     assert ours.observation_space == theirs.observation_space and ours.action_space == theirs.action_space
     rng, ends = np.random.default_rng(0), np.zeros(2, dtype=int)

@@ -21,6 +21,7 @@ import genie_env  # noqa: F401 (registers the ids)
 from genie_env.remote import connection
 from genie_env.remote.client import RemoteEnv, RemoteVectorEnv
 from genie_env.remote.connection import RemoteError
+from genie_env.remote.server import ServeConfig, background_server
 from genie_env.remote.wire import pack
 from tests.helpers.results import same
 
@@ -71,6 +72,23 @@ def test_remote_rows_are_the_local_ones(url: str, random_world: Path, mode: str,
     mask = np.array([True, False, True])
     assert same(far.reset(options={"reset_mask": mask}), near.reset(options={"reset_mask": mask}))
     far.close()
+
+
+def test_uncertainty_of_an_ensemble_travels(ensemble_world: Path) -> None:
+    options = {"members": 2, "max_uncertainty": 30.0, "uncertainty_penalty": 0.1}
+    with background_server(ServeConfig(str(ensemble_world), port=0)) as address:
+        far, near = make(address, **options), gym.make("Genie/World-v0", world=str(ensemble_world), **options)
+        assert same(far.reset(seed=7), near.reset(seed=7))
+        for step in range(12):
+            results = far.step(step % 3), near.step(step % 3)
+            assert same(*results) and {"uncertainty", "too_uncertain"} <= set(results[0][-1])
+        far.close()
+        rows = [gym.make_vec(ID, 3, url=address, **options)]
+        rows.append(gym.make_vec("Genie/World-v0", 3, world=str(ensemble_world), **options))
+        assert same(*(envs.reset(seed=4) for envs in rows))
+        for _ in range(8):
+            assert same(*(envs.step(np.ones(3, int)) for envs in rows))
+        rows[0].close()
 
 
 def test_prompts_of_frames_begin_remote_dreams(url: str, random_world: Path) -> None:

@@ -1,0 +1,87 @@
+"""The comparison of ensembles on the tiny world: equal cost, all ways measured, nothing trained twice."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from genie_env.bundle import load_world
+from genie_env.games.registry import Game
+from genie_env.measurement import Metric, Subset, pick, select
+from tests.helpers.held_out import COLOURS
+from tests.helpers.worlds import TINY_RECIPE, TinyWorld
+from training import compare_members
+from training.compare_members import FROM_PARENT, FROM_SCRATCH, ONE, CompareConfig, compare
+from training.recipes import RECIPES
+
+
+@pytest.fixture
+def config(tiny_world: TinyWorld, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> CompareConfig:
+    monkeypatch.setitem(RECIPES, "tiny", TINY_RECIPE)
+    monkeypatch.setattr(compare_members, "TIMED_UPDATES", 5)
+    monkeypatch.setattr(compare_members, "TIMED_ROUNDS", 1)
+    monkeypatch.setattr(compare_members, "TIMED_STEPS", 5)
+    return CompareConfig(
+        data=tiny_world.data,
+        tokens=tiny_world.run / "tokens",
+        recipe="tiny",
+        world=str(tiny_world.bundle),
+        out=tmp_path / "members",
+        parent=tiny_world.run / "dynamics",
+        budget=3,
+        tune_budget=3,
+        width=32,
+        num_heads=2,
+        small_width=16,
+        small_heads=1,
+        num_layers=1,
+        clip_length=4,
+        seeds=(1,),
+        num_clips=6,
+        horizons=(1, 6),
+        device="cpu",
+    )
+
+
+def test_all_ways_are_trained_at_equal_cost_and_measured_alike(config: CompareConfig, tiny_world: TinyWorld) -> None:
+    game = Game(load_world(tiny_world.bundle, "cpu").config.source, colours=COLOURS)
+    found = compare(config, game)
+    cost = json.loads((config.out / "cost.json").read_text())
+    assert list(cost) == list(FROM_SCRATCH + FROM_PARENT) and min(cost.values()) > 0
+    for way in FROM_SCRATCH + FROM_PARENT:
+        of_way = select(found, source=way)
+        for metric in (Metric.NATS, Metric.STEP_TIME, Metric.PARAMETERS, Metric.ENTROPY_AUROC):
+            pick(of_way, metric)
+        pick(of_way, Metric.CHANGED_TOKEN_ACCURACY, subset=Subset.BEFORE_SERVE, horizon=6)
+        pick(of_way, Metric.NEAR, sprite="ball", horizon=6)
+        assert bool(select(of_way, metric=Metric.UNCERTAINTY_AUROC)) == way.startswith(("several", "one trunk"))
+        budget, unit = (config.budget, ONE) if way in FROM_SCRATCH else (config.tune_budget, FROM_PARENT[0])
+        assert pick(of_way, Metric.UPDATES).value == max(1, round(budget * cost[unit] / cost[way]))
+    assert not select(found, source=ONE, metric=Metric.NATS_DIFFERENCE)
+    parameters = {way: pick(found, Metric.PARAMETERS, source=way).value for way in FROM_SCRATCH + FROM_PARENT}
+    assert parameters[FROM_PARENT[1]] == 3 * parameters[FROM_PARENT[0]]
+    for name in ("members.json", "members.md"):
+        assert (config.out / name).stat().st_size > 0
+
+    # A second call trains nothing.
+    before = {path: path.stat().st_mtime_ns for path in config.out.rglob("model.safetensors")}
+    again = compare(config, game)
+    assert [m.row() for m in again if m.metric != Metric.STEP_TIME] == [
+        m.row() for m in found if m.metric != Metric.STEP_TIME
+    ]
+    assert before == {path: path.stat().st_mtime_ns for path in config.out.rglob("model.safetensors")}
+    with pytest.raises(ValueError, match=r"holds a run with other \['small_width'\]"):
+        compare(replace(config, small_width=32), game)
+
+
+def test_bad_settings_are_named() -> None:
+    settings = CompareConfig(Path("data"), Path("tokens"))
+    for changes, said in (
+        ({"recipe": "chess"}, "recipe: expected one of"),
+        ({"budget": 0}, "budget: expected a whole"),
+    ):
+        with pytest.raises(ValueError, match=said):
+            replace(settings, **changes)
