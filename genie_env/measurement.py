@@ -117,7 +117,6 @@ class Metric(_Named):
     UNCERTAINTY_RANK = "uncertainty_rank", "wrong tokens ahead: rank correlation of disagreement"
     ENTROPY_RANK = "entropy_rank", "wrong tokens ahead: rank correlation of token entropy"
     PARAMETERS = "parameters"
-    STEP_TIME = "step_time", "a step of one row", "ms"
     IMPORT_TIME = "import_time", "import genie_env", "s"
     START_TIME = "start_time", "gym.make and reset in a fresh process", "s"
     STEP_RATE = "step_rate", "environment steps, one row with pictures", "per second"

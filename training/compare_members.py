@@ -259,7 +259,7 @@ def _measure(found: dict[str, list[_Figures]], updates: dict[str, int]) -> list[
         measured = [
             Measurement.of(Metric.UPDATES, updates[way]),
             Measurement.of(Metric.PARAMETERS, each[0].parameters),
-            Measurement.of(Metric.STEP_TIME, float(np.median([one.milliseconds for one in each]))),
+            Measurement.of(Metric.FRAME_COST, float(np.median([one.milliseconds for one in each]))),
             Measurement.of(Metric.NATS, mean(nats[way])),
             *shown,
             Measurement.of(Metric.ENTROPY_AUROC, departure_auroc(entropies, departures)),

@@ -56,7 +56,8 @@ class HeadsTask(DynamicsTask):
 
     def __init__(self, config: TrainDynamicsConfig) -> None:
         if config.adversarial_weight:
-            raise ValueError("adversarial_weight: expected networks; the dreams of heads are nobody's to judge")
+            raise ValueError("adversarial_weight: expected member_kind networks, each with a discriminator; got heads")
+
         super().__init__(config)
         self._heads = trunks_and_heads(self.model)[1]
         trunk = self._heads[0].trunk

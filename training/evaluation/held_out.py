@@ -233,11 +233,16 @@ def predict(
     beam: int | None = None,
 ) -> torch.Tensor:
     """Predicted tokens int64 [C, H, N] of the frames after the context; arguments as of :func:`dream`."""
-    return dream(world, clips, sampling, forced, actions_CT).tokens_BTN
+    return dream(world, clips, sampling, forced, actions_CT, beam).tokens_BTN
 
 
 def dream(
-    world: World, clips: Clips, sampling: SamplingConfig, forced: bool = False, actions_CT: torch.Tensor | None = None
+    world: World,
+    clips: Clips,
+    sampling: SamplingConfig,
+    forced: bool = False,
+    actions_CT: torch.Tensor | None = None,
+    beam: int | None = None,
 ) -> Rollout:
     """Predictions of the frames after the context, [C, H, …], on the CPU.
 

@@ -157,3 +157,15 @@ def test_first_members_are_the_very_same(kind: str) -> None:
     for count in (0, 4):
         with pytest.raises(ValueError, match=f"members: expected an integer from 1 to 3, got {count}"):
             model.first(count)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_beam_of_one_dreams_what_temperature_zero_does(kind: str) -> None:
+    model, (tokens, actions) = ensemble(kind), clips(2)
+    engine = RolloutEngine(model, None, SamplingConfig(max_changed=8))
+    prompt = tokens[:, :4], actions[:, :3], actions[:, 4:]
+    cold = engine.roll(*prompt, keys_B=torch.arange(2), temperature_B=torch.zeros(2))
+    beams = [engine.roll(*prompt, keys_B=torch.arange(2), beam=beam) for beam in (1, 4)]
+    assert torch.equal(beams[0].tokens_BTN, cold.tokens_BTN)
+    assert beams[0].log_prob_B is not None and beams[1].log_prob_B is not None
+    assert (beams[1].log_prob_B >= beams[0].log_prob_B - 1e-4).all()
