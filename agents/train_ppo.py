@@ -125,7 +125,8 @@ def train(config: TrainAgentConfig) -> Path:
     settings = {k: v for k, v in dataclasses.asdict(config).items() if k not in NOT_PART_OF_THE_RUN}
     spec = make_policy_spec(world.config, _obs_type(config), config.action_type, config.frame_stack)
     policy = policy_config(world.config, config.world, config.algo, config.policy, spec)
-    policy = dataclasses.replace(policy, trained={"env": config.env, "steps": config.steps, "seed": config.seed})
+    trained = {"env": config.env, "steps": config.steps, "seed": config.seed}
+    policy = dataclasses.replace(policy, trained=trained, temperature=config.temperature)
     stop = StopRequest()
     with hold_folder(config.out), on_stop_signal(stop.ask):
         folder = RunFolder(config.out, {k: str(v) if isinstance(v, Path) else v for k, v in settings.items()})

@@ -25,6 +25,7 @@ from genie_env.games.modules import import_games
 from genie_env.measurement import Measurement
 from genie_env.tables import text_table
 from training.data.token_store import TokenStore
+from training.data.tokenize_episodes import frames_per_second
 from training.engine.loop import LoopConfig
 from training.engine.stage import Stage, alone_in
 from training.evaluate import EvaluateConfig, evaluate
@@ -51,6 +52,8 @@ FITTED = ("tokenizer", "latent_action", "dynamics", "outcome")
 """Stages whose number of updates follows from their minutes."""
 NAMING = 0.25
 """Updates that learn the names of latent actions, for each update before."""
+FEWEST_FRAMES = 20_000
+"""Frames that are turned into tokens however long that takes."""
 ENOUGH_EPISODES = 8
 """Held-out episodes that must be as long as the longest horizon, where there are as many."""
 HORIZONS = (1, 5, 10, 20, 50)
@@ -183,7 +186,7 @@ def _plan(config: LearnConfig, data: Path) -> tuple[Plan, tuple[str, ...]]:
         length = "take as long as it asks for" if free else "are as much shorter as the minutes ask for"
         chosen = f"everything as the recipe says; {stages} {length}"
         minutes = divide(config.budget, False, recipe.latent_action is not None)
-        decided = ("recording", *(FITTED if free else ()))
+        decided = ("recording", *(("tokenize", *FITTED) if free else ()))
         return Plan(recipe, minutes, (f"a recipe of {recipe.env}",), (chosen,), True), decided
     # A budget that is too small is refused before the game is played.
     divide(config.budget, learned_tokenizer=False, latent_action=False)
@@ -219,6 +222,8 @@ class _Learning:
                 continue
             if name in FITTED and not (name == "tokenizer" and progress.recipe.tokenizer.kind == "codebook"):
                 progress = self._fit(progress, name)
+            if name == "tokenize":
+                progress = self._fit_tokens(progress)
             progress = self._stage(progress, name)
         if self.config.save_recipe is not None:
             write_recipe(self.config.save_recipe, progress.recipe)
@@ -288,6 +293,22 @@ class _Learning:
                 print(f"chosen: {reason}", flush=True)
             after[0] = progress.but(recipe=recipe, decided=(*progress.decided, stage))
         print(f"{stage}: {loop.n_updates} updates of {seconds:.2f} s fit into {left:.1f} minutes", flush=True)
+        return after[0]
+
+    def _fit_tokens(self, progress: Progress) -> Progress:
+        """Decide how many frames are turned into tokens in the stage's minutes, by the speed of a few; once."""
+        if "tokenize" in progress.decided:
+            return progress
+        with timed(self.folder, progress, "tokenize") as after:
+            settings = self._settings(progress.recipe)["tokenize"][1]
+            left = minutes_for("tokenize", self.config.budget, progress.spent, progress.planned)
+            most = max(FEWEST_FRAMES, int(60 * left * frames_per_second(settings)))
+            recipe = progress.recipe
+            total = sum(entry.length for entry in EpisodeStore(self.data).manifest.episodes)
+            if most < total:
+                recipe = dataclasses.replace(recipe, tokenize={**recipe.tokenize, "max_frames": most})
+                print(f"chosen: tokens of {most:,} of {total:,} frames: more do not fit into {left:.1f} minutes")
+            after[0] = progress.but(recipe=recipe, decided=(*progress.decided, "tokenize"))
         return after[0]
 
     def _follow_recording(self, recipe: Recipe, stage: str) -> Recipe:

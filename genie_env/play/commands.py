@@ -189,6 +189,8 @@ def _make(world: str, options: OptionFlags, watched: Watchable | None) -> gym.En
     flags = dataclasses.asdict(options)
     if watched is not None:
         flags |= {"obs_type": "tokens", "action_type": watched.action_type}
+        if options.temperature is None:
+            flags["temperature"] = watched.temperature
     return gym.make("Genie/World-v0", world=world, render_mode="rgb_array", **flags)
 
 

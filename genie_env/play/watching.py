@@ -25,6 +25,8 @@ class Watchable(NamedTuple):
     """Of the dream, for each of the agent's."""
     make_player: Callable[[np.random.Generator], TokenPlayer]
     """A player of one game, with its random numbers."""
+    temperature: float | None = None
+    """Of the dreams that it knows; None: the world's own."""
 
 
 def find_watchable(world: str, named: tuple[str, ...], options: OptionFlags) -> Watchable:
@@ -58,7 +60,8 @@ def find_watchable(world: str, named: tuple[str, ...], options: OptionFlags) -> 
 def watchable_policy(policy: TokenPolicy) -> Watchable:
     """A policy that draws its actions, as it did while it learned."""
     spec = policy.config.spec
-    return Watchable(spec.action_type, spec.dream_actions, lambda rng: PolicyPlayer(policy, rng))
+    temperature = policy.config.temperature
+    return Watchable(spec.action_type, spec.dream_actions, lambda rng: PolicyPlayer(policy, rng), temperature)
 
 
 def _planner(world: str, name: str, options: OptionFlags) -> Watchable:

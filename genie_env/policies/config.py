@@ -28,6 +28,7 @@ SIZES = {"cnn": ("image_size", (36, 256)), "small_cnn": ("image_size", (20, 256)
 """What each network is built for, from its first layer to a last one that grows with it."""
 NETWORKS = tuple(SIZES)
 LARGEST_SCORE = 1e9
+HOTTEST = 100.0
 
 
 @dataclass(frozen=True)
@@ -73,6 +74,8 @@ class PolicyConfig(JsonConfig):
     """Tokens that there are."""
     trained: dict[str, Any] = field(default_factory=dict)
     """Where, how long and with which settings it learned."""
+    temperature: float | None = None
+    """Temperature of the dreams that it learned in, and is watched in; None: the world's own."""
     score: PolicyScore | None = None
     """Its score in the real game; None where that is not known."""
     sha256: str = ""
@@ -88,6 +91,8 @@ class PolicyConfig(JsonConfig):
         if self.network not in NETWORKS:
             raise ValueError(f"policy: expected one of {list(NETWORKS)}, got {self.network!r}")
         require_texts("world", [self.world], longest=4096)
+        if self.temperature is not None:
+            require_number("temperature", self.temperature, 0.0, HOTTEST)
         # A policy that sees pictures may come from a game of which there is no world.
         require_sizes(self, may_be_zero=("num_tokens", "vocab_size") if self.network != "tokens" else ())
         what, (low, high) = SIZES[self.network]

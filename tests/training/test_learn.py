@@ -11,9 +11,11 @@ import pytest
 
 from genie_env.bundle import read_config
 from genie_env.command import WRONG_INPUT
+from genie_env.data.episodes import EpisodeStore
 from genie_env.files.atomic import hold_folder
 from tests.helpers.tiny_game import ENV_ID
 from training import learn as command
+from training.data.token_store import TokenStore
 from training.evaluate import EvaluateConfig
 from training.learn import LearnConfig, learn
 from training.planning import budget, game_plan, probe, speed
@@ -47,6 +49,20 @@ def settings(folder: Path, **changes: object) -> LearnConfig:
 
 
 @pytest.mark.usefixtures("quick")
+def test_a_slow_tokenizer_reads_as_much_as_fits_and_all_that_is_held_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("training.learn.frames_per_second", lambda _: 1.0)
+    monkeypatch.setattr("training.learn.FEWEST_FRAMES", 900)
+    learn(settings(tmp_path))
+    assert "tokens of 900 of " in capsys.readouterr().out
+    recorded, tokens = EpisodeStore(tmp_path / "data"), TokenStore(tmp_path / "run" / "tokens")
+    lengths = {split: [len(e.tokens_TN) for e in tokens.episodes(split)] for split in ("train", "test")}
+    assert lengths["test"] == [entry.length for entry in recorded.split("test")]
+    assert 0 < sum(lengths["train"]) <= 900 - sum(lengths["test"])
+
+
+@pytest.mark.usefixtures("quick")
 def test_a_game_becomes_a_world_and_the_same_command_changes_nothing(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -66,7 +82,8 @@ def test_a_game_becomes_a_world_and_the_same_command_changes_nothing(
     ):
         assert text in printed
     kept = json.loads((tmp_path / "run" / STATE).read_text())
-    assert set(kept["decided"]) == {"recording", "dynamics", "outcome"}
+    assert set(kept["decided"]) == {"recording", "tokenize", "dynamics", "outcome"}
+    assert kept["recipe"]["tokenize"] == {}, "the whole recording fits"
     assert {"record", "tokenizer", "tokenize", "dynamics", "outcome", "evaluate"} <= set(kept["spent"])
     with pytest.raises(ValueError, match="exists already"):
         learn(settings(tmp_path))

@@ -6,7 +6,9 @@ Dynamics training then reads a few hundred bytes a frame from memory and is neve
 from __future__ import annotations
 
 import hashlib
+import time
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -50,6 +52,13 @@ class TokenizeConfig(JsonConfig):
     """Take the effects of the recorded actions instead of inferred ones. They hold what no picture shows: a key held
     while the paddle is at a wall. A latent action model beside them must have learned with labels, so that it numbers
     its codes alike."""
+    max_frames: int | None = None
+    """Frames at most, where a learned tokenizer would take too long: all held-out episodes, and training episodes from
+    everywhere in the recording until there are so many. None: all."""
+
+    def __post_init__(self) -> None:
+        if self.max_frames is not None and self.max_frames < 1:
+            raise ValueError(f"max_frames: expected a whole number >= 1, got {self.max_frames}")
 
 
 def tokenize(config: TokenizeConfig) -> TokenStore:
@@ -72,7 +81,7 @@ def tokenize(config: TokenizeConfig) -> TokenStore:
     with alone_in(partial_folder(config.out)):
         writer = TokenWriter(config.out, manifest, settings_of(config))
         shards: dict[int, list[EpisodeEntry]] = defaultdict(list)
-        for entry in store.manifest.episodes:
+        for entry in kept_episodes(store.manifest.episodes, config.max_frames):
             shards[entry.shard].append(entry)
         missing = {shard: entries for shard, entries in shards.items() if not writer.has_shard(shard)}
         count = sum(len(entries) for entries in missing.values())
@@ -84,6 +93,41 @@ def tokenize(config: TokenizeConfig) -> TokenStore:
                     bar.update()
                 writer.write_shard(shard, episodes)
         return writer.finish()
+
+
+def kept_episodes(episodes: Sequence[EpisodeEntry], max_frames: int | None) -> list[EpisodeEntry]:
+    """The episodes that ``max_frames`` leaves, in their order: players follow each other in a recording, so training
+    episodes are taken from everywhere in it, at least one of them.
+    """
+    if max_frames is None:
+        return list(episodes)
+    total = sum(e.length for e in episodes if e.split == "train")
+    wanted = max_frames - sum(e.length for e in episodes if e.split != "train")
+    share = min(1.0, max(0, wanted) / max(1, total))
+    kept, seen, taken = [], 0, 0
+    for entry in episodes:
+        if entry.split == "train":
+            seen += entry.length
+            # Whenever less than the share of what was seen so far is taken, and once in any case.
+            if taken + entry.length > share * seen and (taken or seen < total):
+                continue
+            taken += entry.length
+        kept.append(entry)
+    return kept
+
+
+def frames_per_second(config: TokenizeConfig, num_frames: int = 256) -> float:
+    """How many frames are tokenized in a second, measured on some of the recording's first ones."""
+    store = EpisodeStore(config.data)
+    tokenizer, _ = load_network(config.video_tokenizer_path, "tokenizer")
+    lam = None
+    if config.lam_path is not None and not config.recorded_actions:
+        lam, _ = load_network(config.lam_path, "latent_action")
+    frames = torch.from_numpy(np.array(store.array("frames", store.manifest.episodes[0])[:num_frames]))
+    _encoded(frames[:16], tokenizer, lam)
+    began = time.perf_counter()
+    _encoded(frames, tokenizer, lam)
+    return len(frames) / (time.perf_counter() - began)
 
 
 def tokenize_once(config: TokenizeConfig) -> TokenStore:
@@ -113,7 +157,8 @@ def _manifest(
     lam_path = None if config.recorded_actions else config.lam_path
     lam_sha256 = "" if lam_path is None else checksum(lam_path / WEIGHTS)
     entries = [
-        TokenEntry.from_json({"shard": e.shard, "length": e.length, "split": e.split}) for e in store.manifest.episodes
+        TokenEntry.from_json({"shard": e.shard, "length": e.length, "split": e.split})
+        for e in kept_episodes(store.manifest.episodes, config.max_frames)
     ]
     recorded = read_bytes(config.data / "manifest.json", MANIFEST_BYTES)
     return TokenManifest(
@@ -131,19 +176,26 @@ def _manifest(
     )
 
 
-@torch.no_grad()
 def _tokenized(
     store: EpisodeStore, entry: EpisodeEntry, tokenizer: VideoTokenizer, lam: LatentActionModel | None
 ) -> TokenEpisode:
-    frames = torch.from_numpy(np.array(store.array("frames", entry)))
-    tokens = torch.cat([tokenizer.encode(part) for part in frames.split(1024)])
+    tokens, actions = _encoded(torch.from_numpy(np.array(store.array("frames", entry))), tokenizer, lam)
     real = store.array("actions", entry)
-    if lam is None:
+    if actions is None:
         actions = merged_effects(store.manifest.source)[np.array(real[:-1])]
-    else:
-        actions = lam.infer(frames[None])[0].numpy() if len(frames) > 1 else np.zeros(0)
     rewards, terminated = store.array("rewards", entry), store.array("terminated", entry)
-    return TokenEpisode(tokens.numpy(), np.append(actions, NO_ACTION), real, rewards, terminated)
+    return TokenEpisode(tokens, np.append(actions, NO_ACTION), real, rewards, terminated)
+
+
+@torch.no_grad()
+def _encoded(
+    frames_THWC: torch.Tensor, tokenizer: VideoTokenizer, lam: LatentActionModel | None
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """Tokens [T, N] of an episode's frames, and the latent actions [T-1] between them if a model infers them."""
+    tokens_TN = torch.cat([tokenizer.encode(part) for part in frames_THWC.split(1024)]).numpy()
+    if lam is None:
+        return tokens_TN, None
+    return tokens_TN, lam.infer(frames_THWC[None])[0].numpy() if len(frames_THWC) > 1 else np.zeros(0)
 
 
 STAGE = Stage(

@@ -61,6 +61,8 @@ class Recipe(JsonConfig):
     """Share of transitions whose real action the latent action model may learn from."""
     recorded_actions: bool = False
     """Let the dynamics learn from recorded actions instead of inferred ones; needs labels, which number the codes."""
+    tokenize: dict[str, Any] = field(default_factory=dict)
+    """Fields of ``TokenizeConfig`` that differ."""
     dynamics: dict[str, Any] = field(default_factory=dict)
     """Fields of :class:`DynamicsConfig` that differ, its kind among them; sizes follow from the tokenizer."""
     dynamics_training: dict[str, Any] = field(default_factory=dict)
@@ -151,7 +153,7 @@ class Recipe(JsonConfig):
                 "label_fraction": self.label_fraction,
                 **self.latent_action_training,
             },
-            "tokenize": {"recorded_actions": self.recorded_actions},
+            "tokenize": {"recorded_actions": self.recorded_actions, **self.tokenize},
             "dynamics": {"model": self._dynamics(), "loop": self.dynamics_loop, **self.dynamics_training},
             "outcome": {
                 "model": self.outcome_config(),
@@ -202,9 +204,10 @@ def _updated(base: Recipe, tables: dict[str, dict[str, Any]], without_latent_act
         changes |= _of_network(name, tables.get(name, {}), base)
     if without_latent_action:
         changes["latent_action"] = None
-    tokenize = {"recorded_actions": base.recorded_actions} | tables.get("tokenize", {})
+    tokenize = {"recorded_actions": base.recorded_actions} | base.tokenize | tables.get("tokenize", {})
     changes["recorded_actions"] = tokenize.pop("recorded_actions")
-    _require_none("tokenize", tokenize)
+    _require_none("tokenize", {name: value for name, value in tokenize.items() if name != "max_frames"})
+    changes["tokenize"] = tokenize
     changes["sampling"] = SamplingConfig.from_json({**base.sampling.to_json(), **tables.get("sampling", {})})
     if "game" in tables:
         changes["game"] = SourceConfig.from_json({"env_id": changes.get("env", base.env), **tables["game"]})

@@ -29,7 +29,7 @@ def recipe_tables(recipe: Recipe) -> dict[str, Any]:
     tables: dict[str, Any] = {
         "record": {"env": plain["env"], "steps": plain["steps"], "env_kwargs": env_kwargs, **plain["record"]},
         "tokenizer": {**plain["tokenizer"], **plain["tokenizer_loop"], **plain["tokenizer_training"]},
-        "tokenize": {"recorded_actions": plain["recorded_actions"]},
+        "tokenize": {"recorded_actions": plain["recorded_actions"], **plain["tokenize"]},
         "dynamics": {**plain["dynamics"], **plain["dynamics_loop"], **plain["dynamics_training"]},
         "outcome": {**plain["outcome"], **plain["outcome_loop"], **plain["outcome_training"]},
         "export": plain["export"],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +16,7 @@ from PIL import Image
 from genie_env.bundle import read_config
 from genie_env.bundled_policy import put_policy
 from genie_env.cli import main
+from genie_env.envs.options import OptionFlags
 from genie_env.play import commands
 from genie_env.play.real_game import RealGameBeside
 from genie_env.play.session import PlaySession
@@ -74,6 +76,18 @@ def test_agent_plays_until_a_key_of_the_game_and_again_after_g(endless_world: Pa
     assert watched.ticks(2) == [NOOP] * 2
     watched.press(pygame.K_g, "g")
     assert watched.ticks(2) == [DOWN] * 2 and watched.session.hud(15).player == "agent"
+
+
+def test_policy_is_watched_at_the_temperature_it_learned_at_unless_another_is_asked_for(
+    endless_world: Path, tmp_path: Path
+) -> None:
+    policy = load_token_policy(make_token_policy(tmp_path / "policy", read_config(endless_world), str(endless_world)))
+    warm = dataclasses.replace(policy, config=dataclasses.replace(policy.config, temperature=0.5))
+    for asked, found in ((None, 0.5), (0.2, 0.2)):
+        env = commands._make(str(endless_world), OptionFlags(temperature=asked), watchable_policy(warm))
+        game: Any = env.unwrapped
+        assert game.temperature == found
+        env.close()
 
 
 def test_bar_says_how_to_take_over_and_how_to_give_back(endless_world: Path, tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from genie_env.config import TokenSpace
+from genie_env.data.episodes import EpisodeEntry
 from genie_env.files.errors import FileError
 from tests.helpers.worlds import TinyWorld
 from training.data import tokenize_episodes
@@ -22,7 +23,7 @@ from training.data.token_store import (
     array_path,
     write_made_up,
 )
-from training.data.tokenize_episodes import TokenizeConfig, tokenize
+from training.data.tokenize_episodes import TokenizeConfig, kept_episodes, tokenize
 from training.engine.stamp import fingerprint
 
 TOKENS = TokenSpace(vocab_size=2**16, side=2)
@@ -185,6 +186,24 @@ def test_tokens_of_other_settings_are_not_mixed(
     other = TokenizeConfig(**{**vars(config(tiny_world, tmp_path / "tokens")), "recorded_actions": True})
     with pytest.raises(ValueError, match="actions"):
         tokenize(other)
+
+
+@pytest.mark.parametrize("most", [None, 10, 400, 1000, 5000])
+def test_kept_episodes_come_from_everywhere_and_those_held_out_stay(most: int | None) -> None:
+    rng = np.random.default_rng(0)
+    episodes = [
+        EpisodeEntry(k // 5, k, int(rng.integers(10, 90)), "sticky", "train" if k % 9 else "test", True)
+        for k in range(60)
+    ]
+    kept = kept_episodes(episodes, most)
+    train, test = ([e for e in kept if e.split == split] for split in ("train", "test"))
+    assert test == [e for e in episodes if e.split == "test"] and train
+    assert kept == [e for e in episodes if e in kept], "in their order"
+    if most is None or most >= sum(e.length for e in episodes):
+        assert kept == episodes
+    elif most > 500:
+        assert sum(e.length for e in kept) <= most
+        assert len({e.shard for e in train}) > 8, "players follow each other in a recording"
 
 
 def test_vocabulary_beyond_two_bytes_is_refused() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import pytest
@@ -182,3 +183,8 @@ def test_recipe_of_ones_own_is_found_by_its_name(monkeypatch: pytest.MonkeyPatch
 def test_a_written_recipe_reads_back_as_itself(name: str, tmp_path: Path) -> None:
     write_recipe(tmp_path / "my.toml", RECIPES[name])
     assert read_recipe(tmp_path / "my.toml", RECIPES).to_json() == RECIPES[name].to_json()
+
+
+def test_how_many_frames_become_tokens_is_part_of_a_written_recipe(tmp_path: Path) -> None:
+    write_recipe(tmp_path / "my.toml", dataclasses.replace(RECIPES["pong"], tokenize={"max_frames": 1000}))
+    assert read_recipe(tmp_path / "my.toml", RECIPES).tokenize == {"max_frames": 1000}
