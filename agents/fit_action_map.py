@@ -22,6 +22,7 @@ from genie_env.bundle import CARD, find_own_world, load_world, save_world
 from genie_env.bundled_policy import policy_folder_of
 from genie_env.command import run
 from genie_env.config import ActionMapConfig, WorldConfig
+from genie_env.data.checks import require_spaces_of
 from genie_env.data.clips import draw_clips
 from genie_env.data.episodes import EpisodeStore
 from genie_env.data.fit_action_map import fit_action_map, infer_effects
@@ -100,9 +101,11 @@ def recorded_labels(world: World, data: Path, split: str, count: int, seed: int)
     """Transitions drawn evenly from a split of a recording.
 
     Raises:
-        ValueError: if the recording cannot be read, or no episode is long enough.
+        ValueError: if the recording cannot be read, is of a game with other frames or actions, or no episode is long
+            enough.
     """
     store, rng = EpisodeStore(data), np.random.default_rng(seed)
+    require_spaces_of(world.config, store.manifest.source, data)
     lead = _lead(world)
     clips, real, before = [], [], []
     for entry, first in draw_clips(store, split, rng, count, lead + 1):

@@ -22,6 +22,7 @@ from agents.sb3.vec_env import GenieVecEnv
 from genie_env.action_map import latent_tables, to_real
 from genie_env.cluster.make_rows import make_rows
 from genie_env.config import ActionMapConfig
+from genie_env.data.checks import require_spaces_of
 from genie_env.data.clips import draw_clips
 from genie_env.data.episodes import EpisodeStore
 from genie_env.envs.dream_batch import observation_space
@@ -214,9 +215,11 @@ def recorded_starts(world: World, data: Path, count: int, length: int = 8, seed:
         seed: of the draw.
 
     Raises:
-        ValueError: if the recording cannot be read, or no episode is that long.
+        ValueError: if the recording cannot be read, is of a game with other frames or actions, or no episode is that
+            long.
     """
     store, rng = EpisodeStore(data), np.random.default_rng(seed)
+    require_spaces_of(world.config, store.manifest.source, data)
     tokens, actions = [], []
     # One frame more than is taken: an episode's last frame begins nothing.
     for entry, first in draw_clips(store, "train", rng, count, length + 1):

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from genie_env.config import SourceConfig
+from genie_env.config import SourceConfig, WorldConfig
 from genie_env.data.manifest import NO_ACTION, EpisodeEntry
 from genie_env.files.errors import FileError
 
@@ -65,3 +65,28 @@ def outcomes_problem(rewards_T: np.ndarray, ends: bool, source: SourceConfig) ->
     if source.has_outcomes or not (ends or rewards_T.any()):
         return ""
     return "expected rewards of 0 and no end, for none is known; got others"
+
+
+def require_spaces_of(world: WorldConfig, source: SourceConfig, folder: Path) -> None:
+    """Refuse a recording whose frames or actions a world cannot read, before any of it is read.
+
+    Actions are compared where both name them: a world of films has none, and may be measured on play that has.
+
+    Args:
+        world: the world that is to read the recording.
+        source: the game that was recorded.
+        folder: of the recording, for the error.
+
+    Raises:
+        ValueError: if frames are of another size, or the game has other actions.
+    """
+    size, actions = world.tokenizer.image_size, world.source.action_meanings
+    if source.image_size != size:
+        raise ValueError(
+            f"{folder}: frames are {source.image_size} pixels wide; the world {world.name!r} reads frames of {size}"
+        )
+    if actions and source.action_meanings and actions != source.action_meanings:
+        raise ValueError(
+            f"{folder}: its game has the actions {list(source.action_meanings)}; those of the world {world.name!r} are "
+            f"{list(actions)}"
+        )

@@ -18,6 +18,7 @@ class HubError(ValueError):
 
     def __init__(self, address: HubAddress | str, problem: str) -> None:
         super().__init__(f"{address}: {problem}")
+        self.problem = problem
 
 
 class HubAddress(NamedTuple):

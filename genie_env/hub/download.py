@@ -72,7 +72,7 @@ def fetch(address: HubAddress, contents: Contents) -> Snapshot:
         known = known or _read_reference(address)
         if known is not None and is_whole(snapshot_folder(address.repo, known), contents):
             return Snapshot(snapshot_folder(address.repo, known), HubAddress(address.repo, known))
-        raise HubUnreachableError(str(error), "and it is not in the cache") from None
+        raise HubUnreachableError(address, f"{error.problem}, and it is not in the cache") from None
     if not address.is_commit:
         # A cache that may only be read still serves.
         with suppress(OSError):

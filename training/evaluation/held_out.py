@@ -15,6 +15,7 @@ import torch
 from tqdm import tqdm
 
 from genie_env.config import SamplingConfig
+from genie_env.data.checks import require_spaces_of
 from genie_env.data.episodes import EpisodeEntry, EpisodeStore
 from genie_env.games.registry import Game
 from genie_env.games.sprites import find_sprites
@@ -140,8 +141,10 @@ def read_held_out(
     """Read held-out episodes, no more than about ``max_frames`` frames in all.
 
     Raises:
-        ValueError: if there is no held-out episode, or ``tokens`` are of other frames or another tokenizer.
+        ValueError: if the recording is of a game with other frames or actions, there is no held-out episode, or
+            ``tokens`` are of other frames or another tokenizer.
     """
+    require_spaces_of(world.config, store.manifest.source, store.folder)
     episodes: list[HeldOutEpisode] = []
     outcome = copy.deepcopy(world.outcome).cpu() if isinstance(world.outcome, OutcomeHead) else None
     stored = None if tokens is None else _stored_tokens(world, store, tokens)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import shutil
@@ -12,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from genie_env.data.checks import require_spaces_of
 from genie_env.data.episodes import Episode, EpisodeStore, EpisodeWriter
 from genie_env.data.manifest import ARRAYS, MANIFEST
 from genie_env.files.errors import FileError
@@ -235,3 +237,24 @@ def test_what_is_no_file_is_refused(folder: Path) -> None:
             (folder / name).rmdir() if (folder / name).is_dir() else (folder / name).unlink()
             (folder / name).write_bytes(kept)
     assert json.loads((folder / MANIFEST).read_text())["num_shards"] == 2
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"action_meanings": ("NOOP", "LEFT", "RIGHT"), "keys": {}}, r"has the actions \['NOOP', 'LEFT', 'RIGHT'\]"),
+        ({"action_meanings": (*"ABCDEF",), "effects": (), "keys": {}}, "those of the world 'random' are"),
+        ({"image_size": 32}, "frames are 32 pixels wide; the world 'random' reads frames of 64"),
+    ],
+)
+def test_play_of_a_game_with_other_frames_or_actions_is_refused(change: dict[str, Any], message: str) -> None:
+    world = random_config()
+    with pytest.raises(ValueError, match=f"^data: .*{message}"):
+        require_spaces_of(world, dataclasses.replace(world.source, **change), Path("data"))
+
+
+def test_play_with_the_same_spaces_is_taken_and_so_is_a_film() -> None:
+    world = random_config()
+    film = dataclasses.replace(world.source, action_meanings=(), effects=(), keys={}, has_actions=False)
+    for source in (world.source, dataclasses.replace(world.source, env_id="Another-v1"), film):
+        require_spaces_of(world, source, Path("data"))
