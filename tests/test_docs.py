@@ -169,7 +169,7 @@ def test_names_beside_a_file_in_the_tables_of_the_architecture_are_defined_in_it
 
 @pytest.mark.parametrize("package", PACKAGES)
 def test_the_tree_in_the_architecture_has_a_line_for_every_room(package: str) -> None:
-    tree = re.search(r"```\n(genie_env/\n.*?)```", (ROOT / "docs" / "architecture.md").read_text(), re.DOTALL)
+    tree = re.search(r"```text\n(genie_env/\n.*?)```", (ROOT / "docs" / "architecture.md").read_text(), re.DOTALL)
     assert tree
     part = re.split(rf"^{package}/\n", tree[1], flags=re.MULTILINE)[1]
     part = re.split(r"^\w", part, flags=re.MULTILINE)[0]

@@ -14,8 +14,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
+
+if TYPE_CHECKING:
+    import pytest
 
 LARGE = ".safetensors", ".gif"
 """Endings of the files that are kept as large ones."""
@@ -190,6 +194,18 @@ def serving() -> Iterator[HubServer]:
         server.shutdown()
         thread.join()
         server.server_close()
+
+
+def listen(hub: HubServer, cache: Path, patch: pytest.MonkeyPatch) -> None:
+    """Let huggingface_hub speak with a stand-in, and keep what it downloads in ``cache``."""
+    from huggingface_hub import constants
+
+    patch.setattr(constants, "ENDPOINT", hub.url)
+    patch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", hub.url + "/{repo_id}/resolve/{revision}/{filename}")
+    patch.setattr(constants, "HF_HUB_CACHE", str(cache))
+    # The stand-in takes large files as Git LFS does.
+    patch.setattr(constants, "HF_HUB_DISABLE_XET", True)
+    patch.setenv("HF_TOKEN", "hf_of_a_test")
 
 
 def _json(content: Any, status: int = 200) -> Answer:

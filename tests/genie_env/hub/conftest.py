@@ -6,9 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from huggingface_hub import constants
 
-from tests.helpers.hub_server import HubServer, serving
+from tests.helpers.hub_server import HubServer, listen, serving
 
 REPO = "somebody/noise"
 
@@ -22,14 +21,7 @@ def cache(tmp_path: Path) -> Path:
 def server(cache: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[HubServer]:
     """A Hub that huggingface_hub speaks with; everything it downloads lies in ``cache``."""
     with serving() as hub:
-        monkeypatch.setattr(constants, "ENDPOINT", hub.url)
-        monkeypatch.setattr(
-            constants, "HUGGINGFACE_CO_URL_TEMPLATE", hub.url + "/{repo_id}/resolve/{revision}/{filename}"
-        )
-        monkeypatch.setattr(constants, "HF_HUB_CACHE", str(cache))
-        # The stand-in takes large files as Git LFS does.
-        monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
-        monkeypatch.setenv("HF_TOKEN", "hf_of_a_test")
+        listen(hub, cache, monkeypatch)
         # Noise is slow to write as a GIF.
         monkeypatch.setattr("genie_env.publish.GIF_STEPS", 8)
         yield hub
