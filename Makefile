@@ -34,8 +34,7 @@ lint: $(VENV)/.stamp-dev ## check rules and formatting
 type: $(VENV)/.stamp-dev ## check types (pyright fetches Node.js where there is none)
 	$(VENV)/bin/pyright
 
-site: $(VENV)/.stamp-venv $(PINS) ## build the documents as a site in build/site
-	$(INSTALL) -q -e '.[site]'
+site: $(VENV)/.stamp-site ## build the documents and the pages of the bundled worlds as a site in build/site
 	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build --strict
 
 format: $(VENV)/.stamp-dev ## format and apply the safe fixes
@@ -70,10 +69,14 @@ $(VENV)/.stamp-onnx: $(VENV)/.stamp-venv $(PINS)
 	$(INSTALL) -e '.[onnx]'
 	@touch $@
 
-# dev includes the others, so a later `make demo` or `make web` has nothing left to install.
+$(VENV)/.stamp-site: $(VENV)/.stamp-venv $(PINS)
+	$(INSTALL) -e '.[site,onnx]'
+	@touch $(VENV)/.stamp-onnx $@
+
+# dev includes the others, so a later `make demo`, `make web` or `make site` has nothing left to install.
 $(VENV)/.stamp-dev: $(VENV)/.stamp-venv $(PINS)
 	$(INSTALL) -e '.[dev]'
-	@touch $(VENV)/.stamp-demo $(VENV)/.stamp-onnx $@
+	@touch $(VENV)/.stamp-demo $(VENV)/.stamp-onnx $(VENV)/.stamp-site $@
 
 # A browser and the page's runtime, for the tests of the page; without them those tests are skipped and say why.
 $(VENV)/.stamp-browser: $(VENV)/.stamp-dev

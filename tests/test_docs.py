@@ -212,3 +212,21 @@ def test_glossary_explains_each_word_once_in_one_sentence() -> None:
     words = [word for word, _ in rows]
     assert 15 <= len(words) == len(set(words)) <= 30
     assert [word for word, meaning in rows if not re.fullmatch(r"[A-Z][^.]*(\.\w[^.]*)*\.", meaning.strip())] == []
+
+
+@cache
+def messages() -> list[str]:
+    """Every text in the code that is long enough to be known again; of one with gaps, what stands between them."""
+    nodes = (node for package in PACKAGES for path in (ROOT / package).rglob("*.py") for node in _nodes(path))
+    texts = [node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)]
+    return [text for text in texts if len(text) >= 12]
+
+
+def _nodes(path: Path) -> Iterator[ast.AST]:
+    return ast.walk(ast.parse(path.read_text()))
+
+
+def test_errors_in_the_faq_are_what_the_code_prints() -> None:
+    errors = re.findall(r"^\| `([^`]+)` \|", (ROOT / "docs" / "faq.md").read_text(), re.MULTILINE)
+    assert len(errors) > 25
+    assert not [error for error in errors if not any(text in error or error in text for text in messages())]

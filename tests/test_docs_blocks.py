@@ -114,6 +114,10 @@ def _portable(stage: Stage) -> None:
     shutil.copy(Path(genie_env.__file__).parent / "worlds" / "pong" / "starts.safetensors", ".")
 
 
+def _tutorial(stage: Stage) -> None:
+    shutil.copytree(stage.world, "worlds/rollout")
+
+
 def _architecture(stage: Stage) -> None:
     stage.patch.setattr("genie_env.games.registry._GAMES", {})
 
@@ -124,6 +128,7 @@ PREPARED: dict[str, Callable[[Stage], None]] = {
     "docs/cluster.md": _cluster,
     "docs/portable.md": _portable,
     "docs/architecture.md": _architecture,
+    "docs/tutorial.md": _tutorial,
 }
 
 
