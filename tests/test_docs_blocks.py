@@ -27,6 +27,7 @@ import genie_env
 import genie_env.cli
 from tests.helpers.hub_server import listen, serving
 from tests.helpers.paths import ROOT
+from tests.helpers.worlds import ensemble_config, make_random_world
 from tests.test_docs import DOCUMENTS, name_of
 from training.recipes import find_recipe
 
@@ -118,6 +119,10 @@ def _tutorial(stage: Stage) -> None:
     shutil.copytree(stage.world, "worlds/rollout")
 
 
+def _ensemble(stage: Stage) -> None:
+    make_random_world(Path("worlds/pong"), dynamics=ensemble_config())
+
+
 def _architecture(stage: Stage) -> None:
     stage.patch.setattr("genie_env.games.registry._GAMES", {})
 
@@ -129,6 +134,7 @@ PREPARED: dict[str, Callable[[Stage], None]] = {
     "docs/portable.md": _portable,
     "docs/architecture.md": _architecture,
     "docs/tutorial.md": _tutorial,
+    "docs/beam_ensemble_adversarial.md": _ensemble,
 }
 
 
