@@ -141,12 +141,12 @@ class DreamBatch:
             beam: dreams kept of each row (:mod:`genie_env.rollout.beam`); nothing is drawn.
 
         Raises:
-            ValueError: if so many cannot be kept, or the dreams run in onnxruntime.
+            ValueError: if so many cannot be kept, the dreams run in onnxruntime, or disagreement is to cost something.
         """
         if self.options.runtime != "torch":
-            raise ValueError(
-                f"beam: expected runtime 'torch', got {self.options.runtime!r}, which steps one dream a row"
-            )
+            raise ValueError(f"beam: expected runtime 'torch', got {self.options.runtime!r}")
+        if self.options.max_uncertainty is not None or self.options.uncertainty_penalty:
+            raise ValueError("beam: expected no max_uncertainty and no uncertainty_penalty, which it does not look at")
         return self._opened.engine.roll(self.state, np.asarray(actions_BT, dtype=np.int64), self._diversity_B, beam)
 
     def observations(self, rows: np.ndarray | None = None) -> np.ndarray:
