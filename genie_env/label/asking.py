@@ -15,7 +15,7 @@ from genie_env.window.hud import Hud
 from genie_env.window.key_presses import CLOSED, key_presses
 from genie_env.window.renderer import Renderer
 
-ASKED_IN_WINDOW = "which key was that? Press it   Return none   Backspace cannot tell   Esc later"
+ASKED_IN_WINDOW = "which key was that?   Return none   Backspace unsure   Esc later"
 ASKED = "which key was that? (up, left, space, x …; nothing: none; ?: cannot tell; quit: later)"
 NOT_LETTERS = {"return": NOTHING, "backspace": UNKNOWN}
 """Keys of the window that are answers and no keys of a game."""
@@ -84,7 +84,7 @@ class WindowAsker:
         clock, shown, message, urgent = FrameClock(self._fps), 0, ASKED_IN_WINDOW, False
         while True:
             step = min(shown % (len(frames_THWC) + PAUSE), len(frames_THWC) - 1)
-            hud = Hud(step=step, player=f"clip {number} of {total}", message=message, urgent=urgent)
+            hud = Hud(step=step, message=f"clip {number} of {total}: {message}", urgent=urgent)
             self._renderer.draw(frames_THWC[step], hud)
             for name in key_presses():
                 if name in ("escape", CLOSED):

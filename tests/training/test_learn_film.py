@@ -8,7 +8,10 @@ from pathlib import Path
 import pytest
 
 from genie_env.bundle import read_config
+from genie_env.cli import main
 from genie_env.data.episodes import EpisodeStore
+from genie_env.envs.env import GenieEnv
+from genie_env.label.clips import codes_of
 from tests.helpers.films import scene, write_film
 from training import learn as command
 from training.evaluate import EvaluateConfig
@@ -30,7 +33,9 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("quick")
-def test_a_film_becomes_a_world_with_latent_actions_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_film_becomes_a_world_with_latent_actions_alone(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     film = write_film(tmp_path / "a.mp4", scene(1050, size=64))
     places = {name: tmp_path / name for name in ("out", "run", "data")}
     config = read_config(learn(LearnConfig(str(film), 0.4, **places)))
@@ -47,6 +52,24 @@ def test_a_film_becomes_a_world_with_latent_actions_alone(tmp_path: Path, capsys
         "tokens",
         "dynamics",
     }
+    _is_played_and_labelled(tmp_path / "out", monkeypatch)
+
+
+def _is_played_and_labelled(world: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each key says what it does; a person's answers become the actions."""
+    env = GenieEnv(world=world)
+    assert env.options.action_type == "latent" and len(env.action_effects) == 4
+    held = {keys for effect in env.action_effects for keys in effect.keys.split()}
+    assert len(held) >= 4 and all(effect.keys and effect.name for effect in env.action_effects)
+    assert set(env.get_keys_to_action().values()) == {0, 1, 2, 3}
+    env.close()
+    said = (("left", "right", "up", "down")[code] for code in codes_of(8, 4, 0))
+    monkeypatch.setattr("builtins.input", lambda prompt: next(said))
+    assert main(["label", str(world), "--clips", "8", "--steps", "2", "--scale", "1"]) == 0
+    labelled = GenieEnv(world=world)
+    assert labelled.options.action_type == "real"
+    assert labelled.get_action_meanings() == ["DOWN", "LEFT", "RIGHT", "UP"]
+    labelled.close()
 
 
 def test_what_cannot_be_a_film_is_refused_before_anything_is_written(tmp_path: Path) -> None:

@@ -83,6 +83,14 @@ def _config(recording: Path, out: Path, n_updates: int) -> TrainLatentActionConf
     )
 
 
+def poisoned(recording: Path, out: Path) -> Path:
+    """The same pictures with other actions."""
+    shutil.copytree(recording, out)
+    actions = np.load(out / "00000.actions.npy")
+    np.save(out / "00000.actions.npy", np.where(actions >= 0, (actions * 7 + 1) % 3, actions).astype(np.int16))
+    return out
+
+
 def test_actions_are_found_without_labels_and_mean_the_same_everywhere(recording: Path, tmp_path: Path) -> None:
     config = _config(recording, tmp_path / "lam", 700)
     model = train(config)
@@ -120,11 +128,7 @@ def test_a_number_that_is_found_needs_names_and_no_labels(recording: Path, tmp_p
 
 
 def test_without_labels_no_recorded_action_is_read(recording: Path, tmp_path: Path) -> None:
-    poisoned = tmp_path / "poisoned"
-    shutil.copytree(recording, poisoned)
-    actions = np.load(poisoned / "00000.actions.npy")
-    np.save(poisoned / "00000.actions.npy", np.where(actions >= 0, (actions * 7 + 1) % 3, actions).astype(np.int16))
-    for data, out in ((recording, tmp_path / "a"), (poisoned, tmp_path / "b")):
+    for data, out in ((recording, tmp_path / "a"), (poisoned(recording, tmp_path / "poisoned"), tmp_path / "b")):
         train(_config(data, out, 30))
         store, model = EpisodeStore(data), load_network(out, "latent_action")[0]
         frames = torch.from_numpy(np.array(store.array("frames", store.split("test")[0])))[None]
@@ -133,9 +137,9 @@ def test_without_labels_no_recorded_action_is_read(recording: Path, tmp_path: Pa
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes(), name
 
 
-def test_labels_say_which_code_is_which_effect(recording: Path, tmp_path: Path) -> None:
-    config = replace(_config(recording, tmp_path / "lam", 200), label_fraction=0.3, labels=recording)
-    model = train(config)
+def test_labels_of_another_recording_say_which_code_is_which_effect(recording: Path, tmp_path: Path) -> None:
+    config = _config(poisoned(recording, tmp_path / "poisoned"), tmp_path / "lam", 200)
+    model = train(replace(config, label_fraction=0.3, labels=recording))
     data = FrameDataset(EpisodeStore(recording), "test")
     batch = data.at(np.arange(len(data)), 2)
     codes = model.logits(to_float(batch.frames_BTHWC)).argmax(-1)
