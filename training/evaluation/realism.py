@@ -1,8 +1,9 @@
 """Whether a small network can tell dreamed clips from real ones (a classifier two-sample test, arXiv 1610.06545).
 
 The real game is played by the policy of free play, which looks at nothing. Each row's first frames are the prompt of a
-dream that gets the very actions the game got. The network learns on some rows and is asked about others: 0.5 is a
-dream that it cannot tell from the game, 1 one that it always can.
+dream that gets the very actions the game got. A game that is over begins again; a dream that says so begins again with
+the first frames of a new real one. The network learns on some rows and is asked about others: 0.5 is a dream that it
+cannot tell from the game, 1 one that it always can.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import nn
+from tqdm import tqdm
 
 from genie_env.action_map import latent_tables
 from genie_env.config import SamplingConfig
@@ -44,7 +46,7 @@ class Rows(NamedTuple):
 
     tokens_BTN: torch.Tensor
     cut_BT: np.ndarray
-    """Frames that do not follow from the one before: another game begins, or the dream says that it is over."""
+    """Frames that do not follow from the one before, since another game begins."""
 
     def whole(self, begins_K: np.ndarray) -> np.ndarray:
         """bool [B, K]: whether the clip that begins at a frame is play of one piece."""
@@ -83,17 +85,48 @@ def play_pairs(world: World, rows: int, steps: int, seed: int, sampling: Samplin
         parts.append((world.encode(play.frames_BTHWC), _latent_actions(world, play), play.cut_BT))
     tokens_BTN, actions_BT = (torch.cat(column) for column in zip(*(part[:2] for part in parts), strict=True))
     cut_BT = np.concatenate([part[2] for part in parts])
-    dream = world.engine(sampling).roll(
-        tokens_BTN[:, :PROMPT],
-        actions_BT[:, : PROMPT - 1],
-        actions_BT[:, PROMPT - 1 :],
-        keys_B=torch.arange(rows) + seed,
-    )
-    ends_BT = np.zeros((rows, steps), bool) if dream.ends_BT is None else dream.ends_BT.cpu().numpy()
-    over_BT = np.logical_or.accumulate(ends_BT, 1)
-    over_BT = np.concatenate([np.zeros((rows, 1), bool), over_BT[:, :-1]], 1)
-    real = Rows(tokens_BTN[:, PROMPT:].cpu(), cut_BT[:, PROMPT - 1 :])
-    return Pairs(real, Rows(dream.tokens_BTN.cpu(), over_BT))
+    dreamed = _dream(world, tokens_BTN, actions_BT, cut_BT, seed, sampling)
+    return Pairs(Rows(tokens_BTN[:, PROMPT:].cpu(), cut_BT[:, PROMPT - 1 :]), dreamed)
+
+
+@torch.inference_mode()
+def _dream(
+    world: World,
+    tokens_BTN: torch.Tensor,
+    actions_BT: torch.Tensor,
+    cut_BT: np.ndarray,
+    seed: int,
+    sampling: SamplingConfig | None,
+) -> Rows:
+    """Dreams from the first frames of real rows, with all of their actions; see the module."""
+    engine, count = world.engine(sampling), len(tokens_BTN)
+    keys_B = torch.arange(count, device=world.device) + seed
+    state = engine.start(tokens_BTN[:, :PROMPT], actions_BT[:, : PROMPT - 1], keys_B)
+    begins_B = _beginnings(cut_BT)
+    anew_BP = torch.from_numpy(begins_B[:, None] + np.arange(PROMPT)).to(world.device)
+    rows_B1 = torch.arange(count, device=world.device)[:, None]
+    anew_BPN, anew_actions_BP = tokens_BTN[rows_B1, anew_BP], actions_BT[rows_B1, anew_BP[:, :-1]]
+    frames, cuts = [], []
+    for t in tqdm(range(PROMPT - 1, actions_BT.shape[1]), desc="the same dreamed", unit="step"):
+        step = engine.step(state, actions_BT[:, t])
+        over_B = step.terminated_B
+        frames.append(torch.where(over_B[:, None], anew_BPN[:, -1], step.tokens_BN))
+        cuts.append(over_B)
+        over_R = over_B.nonzero()[:, 0]
+        if len(over_R):
+            # Another key: the new dream draws other numbers than the first.
+            engine.reset_rows(state, over_R, anew_BPN[over_R], anew_actions_BP[over_R], keys_B[over_R] + t * count)
+    return Rows(torch.stack(frames, 1).cpu(), torch.stack(cuts, 1).cpu().numpy())
+
+
+def _beginnings(cut_BT: np.ndarray) -> np.ndarray:
+    """Frame int [B] where a row's second game begins, if its first frames make a prompt; else that of its first, 0."""
+    begins_B = np.zeros(len(cut_BT), np.int64)
+    for row, cut_T in enumerate(cut_BT):
+        # Step t leads to frame t + 1.
+        whole = [t for t in np.flatnonzero(cut_T) if t + PROMPT < len(cut_T) and not cut_T[t + 1 : t + PROMPT].any()]
+        begins_B[row] = whole[0] + 1 if whole else 0
+    return begins_B
 
 
 def _latent_actions(world: World, play: FreePlay) -> torch.Tensor:
@@ -102,8 +135,9 @@ def _latent_actions(world: World, play: FreePlay) -> torch.Tensor:
     if mapped is None:
         return world.infer_actions(play.frames_BTHWC)
     assert play.effects_BT is not None
-    # Before the first action none is known: the last row of the tables.
-    before_BT = np.pad(play.effects_BT[:, :-1], ((0, 0), (1, 0)), constant_values=-1)
+    # Before the first action of a game none is known: the last row of the tables.
+    before_BT = np.where(play.cut_BT, -1, play.effects_BT)[:, :-1]
+    before_BT = np.pad(before_BT, ((0, 0), (1, 0)), constant_values=-1)
     return torch.from_numpy(latent_tables(mapped)[before_BT, play.effects_BT]).to(world.device)
 
 

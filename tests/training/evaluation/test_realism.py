@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 import torch
 
+from genie_env.models.outcome import UnknownOutcome
 from genie_env.world import World
-from tests.helpers.held_out import TableDynamics, know_all
+from tests.helpers.held_out import TableDynamics, TableEngine, know_all
 from training.evaluation import realism
 from training.evaluation.free_play import FreePlay, play_real
 from training.evaluation.realism import CLIP, CLIPS, PROMPT, Pairs, Rows, play_pairs, steps_needed, tell_apart
@@ -80,6 +81,44 @@ def test_steps_end_with_the_last_clip(horizons: tuple[int, ...]) -> None:
     assert steps_needed(horizons) == horizons[-1] - 1 + CLIP * CLIPS
 
 
+class EndlessEngine(TableEngine):
+    """No step ends a dream."""
+
+    def __init__(self, dynamics: TableDynamics) -> None:
+        super().__init__(dynamics)
+        self.outcome = UnknownOutcome()
+
+
+@pytest.mark.parametrize("begins_again", [False, True])
+def test_a_dream_that_is_over_begins_again_with_real_frames(
+    world: World, monkeypatch: pytest.MonkeyPatch, begins_again: bool
+) -> None:
+    """With those of the row's next real game, or where there is none with its first ones."""
+    cut_at, over_at, steps, made = 25, 9, 40, []
+
+    def play(*arguments: Any) -> FreePlay:
+        game = play_real(*arguments)
+        game.cut_BT[:] = False
+        game.cut_BT[0, cut_at] = begins_again
+        made.append(game)
+        return game
+
+    def predict(recent_BCN: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        calls.append(0)
+        over_B = torch.tensor([len(calls) == over_at, False])
+        return torch.zeros(2), over_B
+
+    calls: list[int] = []
+    monkeypatch.setattr(realism, "play_real", play)
+    monkeypatch.setattr(world.outcome, "predict", predict)
+    pairs = play_pairs(world, 2, steps, 0)
+    tokens_BTN = world.encode(made[0].frames_BTHWC)
+    begin = cut_at + 1 if begins_again else 0
+    assert torch.equal(pairs.dreamed.tokens_BTN[0, over_at - 1], tokens_BTN[0, begin + PROMPT - 1])
+    assert np.argwhere(pairs.dreamed.cut_BT).tolist() == [[0, over_at - 1]]
+    assert np.argwhere(pairs.real.cut_BT).tolist() == ([[0, cut_at - PROMPT + 1]] if begins_again else [])
+
+
 def test_dreams_get_the_prompts_and_the_actions_of_the_game(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """A dynamics that knows what followed each frame and action of those very games dreams them frame by frame."""
     games: list[FreePlay] = []
@@ -103,7 +142,7 @@ def test_dreams_get_the_prompts_and_the_actions_of_the_game(world: World, monkey
         for tokens_TN, actions_T in zip(tokens_BTN, actions_BT, strict=True)
     ]
     wise = copy.copy(world)
-    know_all(wise, TableDynamics(world.config.dynamics, known))  # type: ignore[arg-type]
+    know_all(wise, TableDynamics(world.config.dynamics, known), EndlessEngine)  # type: ignore[arg-type]
     real, dreamed = play_pairs(wise, 3, steps, seed)
     assert torch.equal(real.tokens_BTN, tokens_BTN[:, PROMPT:]) and torch.equal(real.tokens_BTN, first.real.tokens_BTN)
     # A serve is random: what comes after a point cannot be known.
