@@ -17,7 +17,7 @@ from genie_env.rollout.best_frames import Frames, best_frames, best_sums
 from genie_env.rollout.engine import RolloutEngine
 from genie_env.rollout.state import Rollout
 from genie_env.world import World
-from tests.helpers.worlds import NUM_ACTIONS, VOCAB, random_world
+from tests.helpers.worlds import NUM_ACTIONS, VOCAB, ensemble_config, random_world
 
 ROWS, TOKENS, STEPS = 4, 64, 6
 
@@ -116,6 +116,20 @@ def test_beam_of_one_is_greedy(world: World, decode_steps: int) -> None:
     for ours, theirs in zip(searched[:4], greedy[:4], strict=True):
         assert ours is not None and theirs is not None and torch.equal(ours, theirs)
     assert greedy.log_prob_B is None and searched.log_prob_B is not None and bool((searched.log_prob_B < 0).all())
+
+
+@pytest.mark.parametrize("kind", ["networks", "heads"])
+def test_ensemble_is_searched_as_any_dynamics(kind: str) -> None:
+    """Greedy at a beam of 1; with more passes, features of several trunks stay with their rows."""
+    world = random_world(dynamics=ensemble_config(member_kind=kind))
+    tokens, acts, moves, keys = prompt(2)
+    engine = world.engine(SamplingConfig(decode_steps=2, max_changed=16))
+    greedy = engine.roll(tokens, acts, moves, keys_B=keys, temperature_B=torch.zeros(2))
+    assert torch.equal(engine.roll(tokens, acts, moves, keys_B=keys, beam=1).tokens_BTN, greedy.tokens_BTN)
+    together = engine.roll(tokens, acts, moves, keys_B=keys, beam=3)
+    alone = engine.roll(tokens[1:], acts[1:], moves[1:], keys_B=keys[1:], beam=3)
+    assert torch.equal(alone.tokens_BTN[0], together.tokens_BTN[1])
+    torch.testing.assert_close(log_probs(alone)[0], log_probs(together)[1], rtol=0, atol=1e-4)
 
 
 @pytest.mark.parametrize(("vocab", "max_changed", "decode_steps"), [(2, 4, 1), (2, 4, 2), (2, 4, 3), (3, 2, 1)])
