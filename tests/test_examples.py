@@ -13,8 +13,8 @@ import pytest
 from tests.helpers.paths import ROOT
 
 EXAMPLES = ROOT / "examples"
-NEEDS = {"cluster_dream.py": "ray", "torchrl_ppo.py": "torchrl"}
-"""Packages of examples that ``make test`` does not install."""
+NEEDS = {"cluster_dream.py": "ray", "torchrl_ppo.py": "torchrl", "tianshou_ppo.py": "tianshou"}
+"""Packages of examples that do not belong to this project."""
 NOT_RUN = {"rllib_ppo.py"}
 """Examples that nothing can run beside this project's Gymnasium; they say so themselves."""
 SHORT = {
@@ -26,6 +26,7 @@ SHORT = {
     # The loop of 2,000 steps without a warning that the environment promises to serve.
     "train_ppo.py": ["--steps", "128", "--rows", "8"],
     "torchrl_ppo.py": ["--steps", "2048"],
+    "tianshou_ppo.py": ["--steps", "256", "--rows", "4", "--epochs", "1"],
     "cleanrl_ppo.py": ["--steps", "2048", "--rows", "16", "--epochs", "1"],
 }
 

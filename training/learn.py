@@ -104,7 +104,7 @@ def learn(config: LearnConfig) -> Path:
         Interrupted: on Ctrl-C, SIGTERM or SIGHUP, after what was done is kept.
     """
     import_games(config.module)
-    name = "".join(c if c.isalnum() else "_" for c in Path(config.source).name.split("-v")[0]).lower()
+    name = name_of(config.source)
     folder, out = config.run or Path("runs") / name, config.out or Path("worlds") / name
     data = Path(config.source) if is_recording(config.source) else config.data or Path("data") / name
     if config.dry_run:
@@ -125,6 +125,13 @@ def learn(config: LearnConfig) -> Path:
             progress = Progress(config.source, config.budget, plan.recipe, plan.minutes, {}, decided, flags)
             write_progress(folder, progress)
         return _Learning(config, folder, data, out).go_on(progress)
+
+
+def name_of(source: str) -> str:
+    """A world's name: ``freeway`` for ``ALE/Freeway-v5``, ``run`` for the film ``run.mp4``."""
+    path = Path(source)
+    shown = path.stem if path.is_file() else path.name.split("-v")[0]
+    return "".join(c if c.isalnum() else "_" for c in shown).lower()
 
 
 def read_run(config: LearnConfig, folder: Path) -> Progress | None:

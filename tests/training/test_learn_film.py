@@ -15,7 +15,7 @@ from genie_env.label.clips import codes_of
 from tests.helpers.films import scene, write_film
 from training import learn as command
 from training.evaluate import EvaluateConfig
-from training.learn import LearnConfig, learn
+from training.learn import LearnConfig, learn, name_of
 from training.planning import budget
 from training.planning.budget import divide
 
@@ -88,3 +88,11 @@ def test_minutes_of_an_outcome_head_that_is_not_needed_go_to_the_dynamics() -> N
     whole, without = divide(60, True, True), divide(60, True, True, outcome=False)
     assert without["outcome"] == 0 and without["dynamics"] == pytest.approx(whole["dynamics"] + whole["outcome"])
     assert sum(without.values()) == pytest.approx(60)
+
+
+def test_a_world_is_named_after_its_game_or_its_file_without_the_ending(tmp_path: Path) -> None:
+    film = tmp_path / "My Run.mp4"
+    film.touch()
+    (tmp_path / "films.v2").mkdir()
+    sources = ("ALE/Freeway-v5", "MinAtar/Breakout-v1", "minari:a/b-v0", str(film), str(tmp_path / "films.v2"))
+    assert [name_of(source) for source in sources] == ["freeway", "breakout", "b", "my_run", "films_v2"]
