@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import socket
 from typing import Any
 
 try:
@@ -14,6 +15,7 @@ try:
 except ImportError as error:
     raise ImportError(f"several machines need the package ray: pip install 'genie-env[ray]' ({error})") from error
 
+CONNECT_SECONDS = 10.0
 LOCAL = "local"
 """Address of a cluster that is started on this machine and ends with this process."""
 
@@ -33,6 +35,7 @@ def join_cluster(address: str, workers: int) -> Any:
     """
     if ray.is_initialized():
         return ray
+    _require_answer(address)
     # Ray warns unless it is told whether GPUs are hidden from processes that ask for none.
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     own: dict[str, Any] = {"num_cpus": workers, "include_dashboard": False} if address == LOCAL else {}
@@ -41,3 +44,14 @@ def join_cluster(address: str, workers: int) -> Any:
     except (ConnectionError, ValueError, RuntimeError) as error:
         raise ValueError(f"ray: no cluster at {address!r} ({' '.join(str(error).split())[:200]})") from None
     return ray
+
+
+def _require_answer(address: str) -> None:
+    """Refuse a host and port at which nothing answers; Ray itself tries for many minutes, with a page of warnings."""
+    host, _, port = address.rpartition(":")
+    if not (host and port.isdecimal()):
+        return
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), CONNECT_SECONDS).close()
+    except (OSError, OverflowError) as error:
+        raise ValueError(f"ray: no cluster at {address!r} ({error})") from None
