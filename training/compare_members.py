@@ -19,7 +19,7 @@ import torch
 
 from genie_env.bundle import load_world
 from genie_env.command import run
-from genie_env.config import NETWORKS, DynamicsConfig, EnsembleConfig
+from genie_env.config import DynamicsConfig, EnsembleConfig, WorldConfig
 from genie_env.data.episodes import EpisodeStore
 from genie_env.files.atomic import claim_folder, read_json, write_json, write_text
 from genie_env.files.tensors import weights_of
@@ -124,7 +124,9 @@ def compare(config: CompareConfig, game: Game | None = None) -> list[Measurement
     world = load_world(config.world, config.device)
     trainings = {way: _training(config, way, tokens) for way in config.ways}
     updates = _equal_updates(config, trainings)
-    world = world.replace(config=replace(world.config, recorded_actions=tokens.recorded_actions))
+    if tokens.recorded_actions:
+        # Without a latent action model: what was played is known, and to infer it from pictures takes minutes.
+        world = _rebuilt(world, replace(world.config, recorded_actions=True, latent_action=None))
     play = read_held_out(world, store, game or game_for(store.manifest.source.env_id), MAX_FRAMES, tokens)
     clips = play.clips(config.num_clips, world.config.dynamics.window, max(config.horizons), 0)
     found: dict[str, list[_Figures]] = {way: [] for way in config.ways}
@@ -201,11 +203,17 @@ def _cost(training: TrainDynamicsConfig) -> float:
 def _with_dynamics(world: World, folder: Path) -> World:
     """A world with the dynamics in ``folder`` and another one's other networks."""
     dynamics, size = load_network(folder, "dynamics")
-    other = World(replace(world.config, dynamics=size), world.starts)
-    for network in NETWORKS:
-        if network != "dynamics" and network in world.config.networks:
-            getattr(other, network).load_state_dict(getattr(world, network).state_dict())
+    other = _rebuilt(world, replace(world.config, dynamics=size))
     other.dynamics.load_state_dict(dynamics.state_dict())
+    return other
+
+
+def _rebuilt(world: World, config: WorldConfig) -> World:
+    """A world of another configuration with those networks of ``world`` that are of the same size in it."""
+    other = World(config, world.starts)
+    for network in config.networks:
+        if getattr(config, network) == getattr(world.config, network):
+            getattr(other, network).load_state_dict(getattr(world, network).state_dict())
     return other.to(world.device)
 
 
