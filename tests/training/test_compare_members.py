@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from dataclasses import replace
 from pathlib import Path
 
+import gymnasium as gym
+import numpy as np
 import pytest
 
 from genie_env.bundle import load_world
+from genie_env.config import DynamicsShape, EnsembleShape
 from genie_env.games.registry import Game
 from genie_env.measurement import Metric, Subset, pick, select
 from tests.helpers.held_out import COLOURS
 from tests.helpers.worlds import TINY_RECIPE, TinyWorld
 from training import compare_members
 from training.compare_members import FROM_PARENT, FROM_SCRATCH, ONE, CompareConfig, compare
+from training.dynamics.task import TrainDynamicsConfig, train
+from training.engine.stage import load_network
+from training.export import ExportConfig, export
 from training.recipes import RECIPES
 
 
@@ -75,6 +82,26 @@ def test_all_ways_are_trained_at_equal_cost_and_measured_alike(config: CompareCo
     assert before == {path: path.stat().st_mtime_ns for path in config.out.rglob("model.safetensors")}
     with pytest.raises(ValueError, match=r"holds a run with other \['small_width'\]"):
         compare(replace(config, small_width=32), game)
+
+
+@pytest.mark.parametrize("kind", ["networks", "heads"])
+def test_members_that_go_on_from_one_dynamics_are_exported_and_played(
+    kind: str, tiny_world: TinyWorld, tmp_path: Path
+) -> None:
+    loop = replace(TINY_RECIPE.dynamics_loop, n_updates=2, warmup=1)
+    size = load_network(tiny_world.run / "dynamics", "dynamics")[1]
+    chosen = {field.name: getattr(size, field.name) for field in dataclasses.fields(DynamicsShape)}
+    members = EnsembleShape.from_json({**chosen, "kind": "ensemble", "members": 3, "member_kind": kind})
+    clip_length, start = TINY_RECIPE.dynamics_training["clip_length"], tiny_world.run / "dynamics"
+    tokens = tiny_world.run / "tokens"
+    settings = TrainDynamicsConfig(tokens, tmp_path / "dynamics", members, loop, clip_length, start_from=start)
+    train(replace(settings, device="cpu"))
+    export(ExportConfig(tiny_world.data, tmp_path / "world", tiny_world.run, dynamics_path=settings.out))
+    assert f"3 {kind}, each of" in (tmp_path / "world" / "README.md").read_text()
+    env = gym.make("Genie/World-v0", world=str(tmp_path / "world"))
+    env.reset(seed=0)
+    uncertainties = [env.step(1)[-1]["uncertainty"] for _ in range(5)]
+    assert all(0 <= value < 64 * np.log(3) for value in uncertainties) and max(uncertainties) > 0
 
 
 def test_bad_settings_are_named() -> None:
