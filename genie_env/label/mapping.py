@@ -23,10 +23,8 @@ def with_map(config: WorldConfig, answers: tuple[Answer, ...]) -> WorldConfig:
     said = [answer for answer in answers if answer.key != UNKNOWN]
     if not said:
         raise ValueError(f"expected a clip of which a key was said, got {len(answers)} of which none was")
-    # Nothing first, as games have it; it can always be pressed, whether or not a clip showed it.
-    keys = [NOTHING, *sorted({answer.key for answer in said} - {NOTHING})]
-    if not any(answer.key == NOTHING for answer in said):
-        keys = keys[1:]
+    # To press nothing comes first, as in most games: its name is empty.
+    keys = sorted({answer.key for answer in said})
     latent_M = np.array([answer.code for answer in said])
     real_M = np.array([keys.index(answer.key) for answer in said])
     num_latent = config.dynamics.num_actions

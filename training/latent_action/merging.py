@@ -26,6 +26,8 @@ from training.latent_action.pictures import moving_weights
 
 WORTH = 1.0
 """Decibels that all further codes together must be worth to be kept."""
+LEAST = 2.0
+"""Decibels that all codes together must be worth, or their number cannot be told and all are kept."""
 CHUNK = 256
 
 Groups = tuple[tuple[int, ...], ...]
@@ -81,7 +83,9 @@ def merge_steps(prototypes_AF: torch.Tensor, counts_A: torch.Tensor) -> list[Gro
 
 
 def fewest(worth: dict[int, float]) -> int:
-    """The least number of codes, at least two, that is worth almost what the most is."""
+    """The least number of codes, at least two, that is worth almost what the most is; all where none is worth much."""
+    if max(worth.values()) < LEAST:
+        return max(worth)
     return min(number for number, value in worth.items() if number >= 2 and value >= max(worth.values()) - WORTH)
 
 

@@ -32,7 +32,7 @@ from training.latent_action.alignment import (
     soft_names,
 )
 from training.latent_action.effects import VIEWS, Effects, effects
-from training.latent_action.merging import merge, with_fewer_codes
+from training.latent_action.merging import LEAST, merge, with_fewer_codes
 from training.latent_action.named_task import Labels, NamedTask, Names
 
 CHUNK = 256
@@ -169,6 +169,8 @@ def merge_codes(
     kept = len(merged.groups)
     shown = ", ".join(f"{number}: {value:g}" for number, value in worth.items())
     print(f"codes: {kept} of {count} are kept; dB that so many draw better than one: {shown}", flush=True)
+    if max(merged.worth.values()) < LEAST:
+        print(f"codes: their number cannot be told; expected to be worth {LEAST:g} dB. Train longer.", flush=True)
     write_json(folder / NUMBER, {"begun_with": count, "kept": kept, "worth_db": worth})
     if kept == count:
         return model, view

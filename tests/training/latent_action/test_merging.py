@@ -29,7 +29,8 @@ def test_a_code_that_nobody_uses_is_merged_first_whatever_it_draws() -> None:
     [
         ({1: 0.0, 2: 6.2, 3: 8.1, 4: 8.3, 5: 8.3}, 3),
         ({1: 0.0, 2: 6.2, 3: 8.1, 4: 9.6}, 4),
-        ({1: 0.0, 2: 0.1, 3: 0.2}, 2),
+        ({1: 0.0, 2: 2.6, 3: 3.1}, 2),
+        ({1: 0.0, 2: 0.5, 3: 0.8, 4: 1.2}, 4),
     ],
 )
 def test_fewest_codes_are_kept_after_which_more_are_worth_less_than_a_decibel(
