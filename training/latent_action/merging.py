@@ -10,13 +10,13 @@ more are worth less than :data:`WORTH`. Knows no labels.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from scipy.optimize import linear_sum_assignment
 
-from genie_env.config import LatentActionConfig
 from genie_env.frames import to_float
 from genie_env.models.latent_action import LatentActionModel
 from training.data.dataset import FrameDataset
@@ -102,7 +102,7 @@ def with_fewer_codes(model: LatentActionModel, groups: Groups, orders_MA: torch.
         codes, counts = np.unique(orders_MA[:, list(group)].numpy(), return_counts=True)
         often_KA[number, codes] = counts
     kept_K = linear_sum_assignment(often_KA, maximize=True)[1]
-    fewer = LatentActionModel(LatentActionConfig.from_json({**model.config.to_json(), "num_actions": len(groups)}))
+    fewer = LatentActionModel(replace(model.config, num_actions=len(groups), prototypes=()))
     weights = model.state_dict()
     weights["quantizer.codes_KD"] = weights["quantizer.codes_KD"][torch.from_numpy(kept_K)]
     fewer.load_state_dict(weights)
