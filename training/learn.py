@@ -14,30 +14,25 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import tyro
 from tyro.conf import OmitArgPrefixes
 
 from genie_env.command import run
-from genie_env.data.episodes import EpisodeEntry, EpisodeStore
+from genie_env.data.episodes import EpisodeStore
 from genie_env.files.atomic import refuse_existing, require_writable
 from genie_env.games.modules import import_games
 from genie_env.measurement import Measurement
 from genie_env.tables import text_table
-from training.data.token_store import TokenStore
-from training.data.tokenize_episodes import frames_per_second
-from training.engine.loop import LoopConfig
 from training.engine.stage import Stage, alone_in
 from training.evaluate import EvaluateConfig, evaluate
-from training.planning.budget import divide, minutes_for, updates_for
+from training.planning.budget import divide, minutes_for
 from training.planning.choices import NONE, Choices
-from training.planning.dynamics_choice import choose_drawing, choose_schedule, token_facts
+from training.planning.fitting import FITTED, Fitting, measuring
 from training.planning.game_plan import plan_game
 from training.planning.gameplay import import_gameplay, plan_gameplay
 from training.planning.plan import Plan, refine, use_recording
 from training.planning.probe import probe_game
 from training.planning.progress import Progress, read_progress, timed, write_progress
-from training.planning.speed import seconds_per_update
 from training.planning.summary import summary
 from training.recipes import RECIPES, Recipe, find_recipe, write_recipe
 from training.sources.choice import is_foreign
@@ -46,17 +41,6 @@ from training.train import PIPELINE, is_finished, stage_configs
 
 BYTES_PER_FRAME = 3 * 1.1
 """Bytes of a recorded pixel, with what belongs to it."""
-DREAMS_PER_MINUTE, LEAST_DREAMS = 25, 200
-"""Dreamed clips that the outcome head learns from, for each minute of the budget."""
-FITTED = ("tokenizer", "latent_action", "dynamics", "outcome")
-"""Stages whose number of updates follows from their minutes."""
-NAMING = 0.25
-"""Updates that learn the names of latent actions, for each update before."""
-FEWEST_FRAMES = 20_000
-"""Frames that are turned into tokens however long that takes."""
-ENOUGH_EPISODES = 8
-"""Held-out episodes that must be as long as the longest horizon, where there are as many."""
-HORIZONS = (1, 5, 10, 20, 50)
 
 
 @dataclass(frozen=True)
@@ -219,6 +203,8 @@ class _Learning:
 
     def __init__(self, config: LearnConfig, folder: Path, data: Path, out: Path) -> None:
         self.config, self.folder, self.data, self.out = config, folder, data, out
+        given = is_recipe(config.source)
+        self._fitting = Fitting(self._configured, config.budget, given, config.choices.updates, config.seed)
 
     def go_on(self, progress: Progress) -> Path:
         """Run what is not done yet."""
@@ -227,10 +213,9 @@ class _Learning:
                 progress = self._look_at_recording(progress)
             if name not in self._settings(progress.recipe):
                 continue
-            if name in FITTED and not (name == "tokenizer" and progress.recipe.tokenizer.kind == "codebook"):
+            is_codebook = name == "tokenizer" and progress.recipe.tokenizer.kind == "codebook"
+            if name in (*FITTED, "tokenize") and not is_codebook:
                 progress = self._fit(progress, name)
-            if name == "tokenize":
-                progress = self._fit_tokens(progress)
             progress = self._stage(progress, name)
         if self.config.save_recipe is not None:
             write_recipe(self.config.save_recipe, progress.recipe)
@@ -269,102 +254,41 @@ class _Learning:
             import_gameplay(progress.source, _wanted(self.config), self.data)
         return after[0]
 
+    def _configured(self, recipe: Recipe) -> dict[str, Any]:
+        return {name: config for name, (_, config) in self._settings(recipe).items()}
+
     def _settings(self, recipe: Recipe) -> dict[str, tuple[Stage, Any]]:
         return {one.name: (one, config) for one, config in stage_configs(recipe, self.data, self.folder, self.out)}
 
     def _fit(self, progress: Progress, stage: str) -> Progress:
-        """Decide how many updates fit into a stage's minutes, by the speed of a few of them; decided once."""
+        """Make a stage fit into its minutes; decided once."""
         if stage in progress.decided:
             return progress
         with timed(self.folder, progress, stage) as after:
-            recipe, given = progress.recipe, is_recipe(self.config.source)
-            if not given:
-                recipe = self._follow_recording(recipe, stage)
-            seconds = seconds_per_update(stage, self._settings(recipe)[stage][1])
-            left = minutes_for(stage, self.config.budget, progress.spent, progress.planned, bounded=not given)
-            if stage == "latent_action":
-                left /= 1 + NAMING
-            updates = (self.config.choices.updates if stage == "dynamics" else None) or updates_for(left, seconds)
-            loop: LoopConfig = getattr(recipe, f"{stage}_loop")
-            shorter = not given or updates < loop.n_updates
-            if given:
-                loop = dataclasses.replace(loop, n_updates=min(updates, loop.n_updates))
+            bounded = not self._fitting.given
+            left = minutes_for(stage, self.config.budget, progress.spent, progress.planned, bounded=bounded)
+            if stage == "tokenize":
+                recipe, said = self._fitting.fit_tokens(progress.recipe, EpisodeStore(self.data), left)
             else:
-                loop = dataclasses.replace(loop, n_updates=updates, seed=self.config.seed)
-            recipe = dataclasses.replace(recipe, **{f"{stage}_loop": loop})
-            if stage == "latent_action" and shorter:
-                naming = {"round_updates": max(1, int(NAMING * loop.n_updates))}
-                recipe = dataclasses.replace(recipe, latent_action_training={**recipe.latent_action_training, **naming})
-            if stage == "dynamics" and not given:
-                recipe, reason = choose_schedule(recipe, loop.n_updates)
-                print(f"chosen: {reason}", flush=True)
+                recipe, said = self._fitting.fit(progress.recipe, stage, left)
             after[0] = progress.but(recipe=recipe, decided=(*progress.decided, stage))
-        print(f"{stage}: {loop.n_updates} updates of {seconds:.2f} s fit into {left:.1f} minutes", flush=True)
+        print(*said, sep="\n", end="\n" if said else "", flush=True)
         return after[0]
-
-    def _fit_tokens(self, progress: Progress) -> Progress:
-        """Decide how many frames are turned into tokens in the stage's minutes, by the speed of a few; once."""
-        if "tokenize" in progress.decided:
-            return progress
-        with timed(self.folder, progress, "tokenize") as after:
-            settings = self._settings(progress.recipe)["tokenize"][1]
-            left = minutes_for("tokenize", self.config.budget, progress.spent, progress.planned)
-            most = max(FEWEST_FRAMES, int(60 * left * frames_per_second(settings)))
-            recipe = progress.recipe
-            total = sum(entry.length for entry in EpisodeStore(self.data).manifest.episodes)
-            if most < total:
-                recipe = dataclasses.replace(recipe, tokenize={**recipe.tokenize, "max_frames": most})
-                print(f"chosen: tokens of {most:,} of {total:,} frames: more do not fit into {left:.1f} minutes")
-            after[0] = progress.but(recipe=recipe, decided=(*progress.decided, "tokenize"))
-        return after[0]
-
-    def _follow_recording(self, recipe: Recipe, stage: str) -> Recipe:
-        """Let dreams draw as much as changes in the recording, and the outcome head learn from as many as there is
-        time for.
-        """
-        if stage == "outcome":
-            dreams = {"dreams": max(LEAST_DREAMS, int(DREAMS_PER_MINUTE * self.config.budget))}
-            return dataclasses.replace(recipe, outcome_training={**recipe.outcome_training, **dreams})
-        if stage != "dynamics":
-            return recipe
-        store = TokenStore(self._settings(recipe)["tokenize"][1].out)
-        recipe, reason = choose_drawing(recipe, token_facts(store), store.manifest.tokens.num_tokens)
-        print(f"chosen: {reason}", flush=True)
-        return recipe
 
     def _evaluate(self, progress: Progress) -> list[Measurement]:
         left = minutes_for("evaluate", self.config.budget, progress.spent, progress.planned)
-        small = left < 6
-        max_frames = 4000 if small else 20_000
-        episodes = _first(EpisodeStore(self.data).split("test"), max_frames)
-        # As long as enough episodes are: of the longest one alone no figure would say anything.
-        longest = sorted((entry.length for entry in episodes), reverse=True)[:ENOUGH_EPISODES][-1]
-        context = max(1, min(16, longest // 3))
         return evaluate(
             EvaluateConfig(
                 world=str(self.out),
                 data=self.data,
                 out=self.out.parent / f"{self.out.name}_report",
-                num_clips=32 if small else 128,
-                context=context,
-                horizons=tuple(h for h in HORIZONS if context + h <= longest) or (1,),
-                num_moments=16 if small else 40,
-                num_dreams=4 if small else 16,
-                dream_steps=200 if small else 1000,
-                realism_rows=0,
                 sweeps=False,
-                max_frames=max_frames,
                 seed=self.config.seed,
                 write_metrics=True,
                 module=self.config.module,
+                **measuring(EpisodeStore(self.data).split("test"), left),
             )
         )
-
-
-def _first(episodes: list[EpisodeEntry], max_frames: int) -> list[EpisodeEntry]:
-    """The episodes that the measuring reads: those that begin within ``max_frames`` frames."""
-    begins = np.cumsum([0, *(entry.length for entry in episodes)])[:-1]
-    return [entry for entry, begin in zip(episodes, begins, strict=True) if begin < max_frames]
 
 
 def _described(plan: Plan, minutes: float) -> str:

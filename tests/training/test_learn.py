@@ -52,8 +52,8 @@ def settings(folder: Path, **changes: object) -> LearnConfig:
 def test_a_slow_tokenizer_reads_as_much_as_fits_and_all_that_is_held_out(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("training.learn.frames_per_second", lambda _: 1.0)
-    monkeypatch.setattr("training.learn.FEWEST_FRAMES", 900)
+    monkeypatch.setattr("training.planning.fitting.frames_per_second", lambda _: 1.0)
+    monkeypatch.setattr("training.planning.fitting.FEWEST_FRAMES", 900)
     learn(settings(tmp_path))
     assert "tokens of 900 of " in capsys.readouterr().out
     recorded, tokens = EpisodeStore(tmp_path / "data"), TokenStore(tmp_path / "run" / "tokens")
@@ -176,7 +176,7 @@ def test_a_folder_in_the_world_s_place_is_refused_before_the_work(tmp_path: Path
 def test_a_recipe_is_shortened_by_minutes_that_are_given_and_never_made_longer(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, minutes: float | None, shorter: bool
 ) -> None:
-    monkeypatch.setattr(command, "seconds_per_update", lambda stage, config: 0.5)
+    monkeypatch.setattr("training.planning.fitting.seconds_per_update", lambda stage, config: 0.5)
     config = settings(tmp_path, source="pong_unlabelled", minutes=minutes, module="")
     own = RECIPES["pong_unlabelled"]
     plan, decided = command._first_plan(config, tmp_path / "data")
