@@ -98,7 +98,7 @@ def flags(*command: str) -> frozenset[str]:
             runpy.run_module(module, run_name="__main__", alter_sys=True)
     # Help for an unknown subcommand is that of the whole program.
     assert not stopped.value.code and out.getvalue().split()[: len(command) + 1] == ["usage:", *command], argv
-    return frozenset(re.findall(r"--[a-z][\w-]*", out.getvalue()))
+    return frozenset(re.findall(r"--[a-z][\w-]*(?:\.[a-z][\w-]*)*", out.getvalue()))
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=name_of)

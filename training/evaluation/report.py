@@ -69,7 +69,7 @@ EXPERIMENTS = {
         "histogram counts each token at each place; a real row is compared with the other real rows.",
     ),
     "realism": (
-        "told from the real game",
+        "recognised dreams",
         "The game is played by that policy; dreams get the same first frames and the same actions. A small network "
         "that learned on half of the rows says of clips of 16 frames of the other half, beginning h steps after the "
         "last real frame, whether they are dreamed: 0.5 is a guess. Second column: real rows against other real rows.",
