@@ -23,7 +23,9 @@ from training.dynamics.members import HeadsTask, member_folder, owners
 from training.dynamics.scheduled_sampling import ScheduledSamplingConfig
 from training.dynamics.task import STAGE, DynamicsTask, TrainDynamicsConfig, train
 from training.engine.stage import changed_settings, load_network
+from training.recipes import Recipe
 from training.train import TrainConfig, stage_configs
+from training.train import main as make
 from training.train_dynamics import Flags
 
 SIZE = {"width": 16, "num_layers": 1, "num_heads": 1, "token_dim": 8, "window": 4}
@@ -196,3 +198,13 @@ def test_a_recipe_with_members_knows_its_finished_stage(config: Flags, tmp_path:
     assert changed_settings(settings.out, settings) == []
     fewer = replace(settings, model=replace(settings.model, members=3))
     assert [change.name for change in changed_settings(settings.out, fewer)] == ["members"]
+
+
+def test_flags_of_the_whole_training_reach_the_recipe(monkeypatch: pytest.MonkeyPatch) -> None:
+    recipes: list[Recipe] = []
+    monkeypatch.setattr("training.train.make_world", lambda recipe, *rest: recipes.append(recipe))
+    make(TrainConfig(recipe="pong"))
+    make(TrainConfig(recipe="pong", members=4, member_kind="heads"))
+    alone, together = (recipe.dynamics_config() for recipe in recipes)
+    assert isinstance(together, EnsembleConfig) and together.member == alone
+    assert (together.members, together.member_kind) == (4, "heads")
