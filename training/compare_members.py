@@ -9,42 +9,38 @@ later.
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
-
-import numpy as np
-import torch
 
 from genie_env.bundle import load_world
 from genie_env.command import run
 from genie_env.config import DynamicsConfig, EnsembleConfig, WorldConfig
 from genie_env.data.episodes import EpisodeStore
 from genie_env.files.atomic import claim_folder, read_json, write_json, write_text
-from genie_env.files.tensors import weights_of
 from genie_env.games.registry import Game, game_for
-from genie_env.measurement import Measurement, Metric, Subset, with_fields
-from genie_env.statistics import difference, mean
+from genie_env.measurement import Measurement
 from genie_env.world import World
 from training.data.token_store import TokenStore, sized
 from training.dynamics.members import HeadsTask, member_settings
 from training.dynamics.scheduled_sampling import ScheduledSamplingConfig
 from training.dynamics.task import STAGE, DynamicsTask, TrainDynamicsConfig, train
 from training.engine.clocked_task import seconds_per_update
+from training.engine.loop_config import LoopConfig
 from training.engine.stage import load_network
-from training.evaluation.diagnosis_inputs import parallel_pass
-from training.evaluation.dreams import HorizonScores
-from training.evaluation.foresight import Departures, ahead_correlation, departure_auroc
-from training.evaluation.held_out import Clips, HeldOutPlay, dream, read_held_out
+from training.evaluation.held_out import read_held_out
+from training.evaluation.member_figures import DreamFigures, measure_ways
 from training.evaluation.report import comparison_table
 from training.recipes import RECIPES
 
 ONE, NETWORKS_WAY, HEADS = "one network", "several networks", "one trunk, several heads"
-TUNED, TUNED_MEMBERS = "one fine-tune", "several fine-tunes"
+PARENT, TUNED, TUNED_MEMBERS = "the parent", "one fine-tune", "several fine-tunes"
 FROM_SCRATCH, FROM_PARENT = (ONE, NETWORKS_WAY, HEADS), (TUNED, TUNED_MEMBERS)
-SHOWN = {(Metric.CHANGED_TOKEN_ACCURACY, Subset.BEFORE_SERVE), (Metric.NEAR, "")}
-TIMED_UPDATES, TIMED_ROUNDS, TIMED_STEPS = 8, 3, 200
+TUNED_RATE, TUNED_WARMUP = 0.1, 10
+"""A fine-tune's share of the recipe's learning rates, which would first undo what the parent learned."""
+COMPARED = {NETWORKS_WAY: ONE, HEADS: ONE, TUNED_MEMBERS: TUNED}
+"""Ways of several members, and the single network of the same cost."""
+TIMED_UPDATES, TIMED_ROUNDS = 8, 3
 MAX_FRAMES = 40_000
 REPORT, SETTINGS = "members.md", "run.json"
 SETTLED = ("recipe", "tokens", "parent", "budget", "tune_budget", "members", "width", "num_heads", "small_width")
@@ -104,7 +100,7 @@ class CompareConfig:
 
     @property
     def ways(self) -> tuple[str, ...]:
-        """What is compared."""
+        """What is trained and compared; the parent itself is measured beside its fine-tunes."""
         return FROM_SCRATCH + (FROM_PARENT if self.parent is not None else ())
 
 
@@ -129,7 +125,9 @@ def compare(config: CompareConfig, game: Game | None = None) -> list[Measurement
         world = _rebuilt(world, replace(world.config, recorded_actions=True, latent_action=None))
     play = read_held_out(world, store, game or game_for(store.manifest.source.env_id), MAX_FRAMES, tokens)
     clips = play.clips(config.num_clips, world.config.dynamics.window, max(config.horizons), 0)
-    found: dict[str, list[_Figures]] = {way: [] for way in config.ways}
+    found: dict[str, list[DreamFigures]] = {way: [] for way in config.ways}
+    if config.parent is not None:
+        found[PARENT] = [DreamFigures.of(_with_dynamics(world, config.parent), play, clips, config.horizons)]
     measurements: list[Measurement] = []
     for seed in config.seeds:  # all ways under one seed first: a table that is complete early
         for way in config.ways:
@@ -137,8 +135,8 @@ def compare(config: CompareConfig, game: Game | None = None) -> list[Measurement
             if not STAGE.is_done(folder):
                 loop = replace(trainings[way].loop, n_updates=updates[way], seed=seed)
                 train(replace(trainings[way], out=folder, loop=loop))
-            found[way].append(_figures(_with_dynamics(world, folder), play, clips, config.horizons))
-        measurements = _measure(found, updates)
+            found[way].append(DreamFigures.of(_with_dynamics(world, folder), play, clips, config.horizons))
+        measurements = measure_ways(found, updates, COMPARED)
         _write(config, measurements, len(clips.tokens_CTN), seed)
     return measurements
 
@@ -157,6 +155,7 @@ def _training(config: CompareConfig, way: str, tokens: TokenStore) -> TrainDynam
     if parent is not None:
         chosen |= {TUNED: parent, TUNED_MEMBERS: {**parent, **many}}
     facts = {name: getattr(tokens.manifest, name) for name in ("vocab_size", "side", "num_actions")}
+    loop = replace(recipe.dynamics_loop, eval_every=10**9)
     model = DynamicsConfig.from_json({**recipe.dynamics, **facts, **chosen[way]})
     return TrainDynamicsConfig.from_json(
         {
@@ -164,8 +163,7 @@ def _training(config: CompareConfig, way: str, tokens: TokenStore) -> TrainDynam
             "tokens": config.tokens,
             "out": config.out,
             "model": sized(model, DynamicsConfig, tokens),
-            # Rates are those of the recipe: a fine-tune warms up and comes down within its few updates.
-            "loop": replace(recipe.dynamics_loop, eval_every=10**9),
+            "loop": _tuned(loop) if way in FROM_PARENT else loop,
             "clip_length": config.clip_length,
             # Dreams in training help well-trained networks only (docs/experiments.md), and cost as much again.
             "scheduled_sampling": ScheduledSamplingConfig(method="none"),
@@ -173,6 +171,11 @@ def _training(config: CompareConfig, way: str, tokens: TokenStore) -> TrainDynam
             "device": config.device,
         }
     )
+
+
+def _tuned(loop: LoopConfig) -> LoopConfig:
+    rates = {name: TUNED_RATE * getattr(loop, name) for name in ("learning_rate", "muon_rate")}
+    return replace(loop, warmup=TUNED_WARMUP, **rates)
 
 
 def _equal_updates(config: CompareConfig, trainings: dict[str, TrainDynamicsConfig]) -> dict[str, int]:
@@ -215,72 +218,6 @@ def _rebuilt(world: World, config: WorldConfig) -> World:
         if getattr(config, network) == getattr(world.config, network):
             getattr(other, network).load_state_dict(getattr(world, network).state_dict())
     return other.to(world.device)
-
-
-@dataclass(frozen=True)
-class _Figures:
-    """What was found of one training."""
-
-    scores: HorizonScores
-    nats_C: np.ndarray
-    departures: Departures
-    entropy_CH: np.ndarray
-    uncertainty_CH: np.ndarray | None
-    parameters: int
-    milliseconds: float
-
-
-def _figures(world: World, play: HeldOutPlay, clips: Clips, horizons: tuple[int, ...]) -> _Figures:
-    dreamed = dream(world, clips, world.config.sampling)
-    uncertainty = dreamed.uncertainty_BT
-    return _Figures(
-        HorizonScores.of(replace(play, world=world), clips, horizons, dreamed.tokens_BTN),
-        parallel_pass(world.dynamics, clips).nats_C,
-        Departures.of(clips, dreamed.tokens_BTN),
-        dreamed.entropy_BT.numpy(),
-        None if uncertainty is None else uncertainty.numpy(),
-        sum(tensor.numel() for tensor in weights_of(world.dynamics).values()),
-        _milliseconds(world),
-    )
-
-
-def _milliseconds(world: World) -> float:
-    """Processor time of a step of one row, the median of many."""
-    engine, times = world.engine(), []
-    state = engine.start(world.starts.tokens_SPN[:1], world.starts.actions_SP[:1], torch.zeros(1, dtype=torch.long))
-    actions_B = torch.zeros(1, dtype=torch.long, device=world.device)
-    for _ in range(TIMED_STEPS):
-        begin = time.process_time()
-        engine.step(state, actions_B)
-        times.append(time.process_time() - begin)
-    return 1000 * float(np.median(times))
-
-
-def _measure(found: dict[str, list[_Figures]], updates: dict[str, int]) -> list[Measurement]:
-    """Values over all seeds; intervals draw clips."""
-    nats = {way: np.stack([one.nats_C for one in each], axis=1) for way, each in found.items()}
-    whole, measurements = np.ones_like(nats[ONE]), []
-    for way, each in found.items():
-        scores, departures = HorizonScores.repeated([one.scores for one in each]), [one.departures for one in each]
-        shown = [m for m in scores.measure() if (m.metric, m.subset) in SHOWN and m.sprite in ("", scores.tracked)]
-        entropies = [one.entropy_CH for one in each]
-        measured = [
-            Measurement.of(Metric.UPDATES, updates[way]),
-            Measurement.of(Metric.PARAMETERS, each[0].parameters),
-            Measurement.of(Metric.FRAME_COST, float(np.median([one.milliseconds for one in each]))),
-            Measurement.of(Metric.NATS, mean(nats[way])),
-            *shown,
-            Measurement.of(Metric.ENTROPY_AUROC, departure_auroc(entropies, departures)),
-            Measurement.of(Metric.ENTROPY_RANK, ahead_correlation(entropies, departures)),
-        ]
-        if way != ONE:
-            measured.append(Measurement.of(Metric.NATS_DIFFERENCE, difference(nats[way], whole, nats[ONE], whole)))
-        signals = [one.uncertainty_CH for one in each if one.uncertainty_CH is not None]
-        if signals:
-            measured.append(Measurement.of(Metric.UNCERTAINTY_AUROC, departure_auroc(signals, departures)))
-            measured.append(Measurement.of(Metric.UNCERTAINTY_RANK, ahead_correlation(signals, departures)))
-        measurements += with_fields(measured, source=way)
-    return measurements
 
 
 def _write(config: CompareConfig, found: list[Measurement], num_clips: int, last_seed: int) -> None:

@@ -52,12 +52,18 @@ def departure_auroc(signals: list[np.ndarray], departures: list[Departures]) -> 
         signals: float [C, H] of each repetition, as by models of several seeds.
         departures: of the same dreams.
     """
-    return _over_clips(auroc, signals, departures, "leaves")
+    return bootstrap(_over_clips(auroc, signals, departures, "leaves"), len(signals[0]))
+
+
+def auroc_gain(signals: list[np.ndarray], others: list[np.ndarray], departures: list[Departures]) -> Interval:
+    """How much better one signal does that than another of the same dreams, paired; arguments as above."""
+    one, other = (_over_clips(auroc, each, departures, "leaves") for each in (signals, others))
+    return bootstrap(lambda rows: one(rows) - other(rows), len(signals[0]))
 
 
 def ahead_correlation(signals: list[np.ndarray], departures: list[Departures]) -> Interval:
     """Rank correlation of a signal with the wrong tokens some steps ahead; arguments as above."""
-    return _over_clips(rank_correlation, signals, departures, "wrong_ahead")
+    return bootstrap(_over_clips(rank_correlation, signals, departures, "wrong_ahead"), len(signals[0]))
 
 
 def _over_clips(
@@ -65,8 +71,8 @@ def _over_clips(
     signals: list[np.ndarray],
     departures: list[Departures],
     name: str,
-) -> Interval:
-    """A statistic of each repetition's frames, averaged; another model's signal has another scale."""
+) -> Callable[[np.ndarray], float]:
+    """A statistic of each repetition's frames, averaged, of the clips that are asked for: every model has its scale."""
     parts = []
     for signal_CH, found in zip(signals, departures, strict=True):
         values_CH = getattr(found, name)
@@ -76,4 +82,4 @@ def _over_clips(
         each = [statistic(s[rows][c[rows]], v[rows][c[rows]]) for s, v, c in parts]
         return float(np.mean(each))
 
-    return bootstrap(of_rows, len(signals[0]))
+    return of_rows

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from training.evaluation.foresight import WITHIN, Departures, ahead_correlation, departure_auroc
+from training.evaluation.foresight import WITHIN, Departures, ahead_correlation, auroc_gain, departure_auroc
 from training.evaluation.held_out import Clips
 
 CLIPS, STEPS, CONTEXT = 40, 12, 3
@@ -55,5 +55,8 @@ def test_a_signal_that_knows_separates_all_and_one_that_does_not_none() -> None:
     guesses = [rng.random((CLIPS, STEPS)) for _ in range(2)]
     guessed = departure_auroc(guesses, [found, found])
     assert guessed.low < 0.5 < guessed.high and guessed.count == CLIPS
+    gained = auroc_gain([knows, knows], guesses, [found, found])
+    assert gained.value == pytest.approx(1.0 - guessed.value) and gained.low > 0.2
+    assert auroc_gain(guesses, guesses, [found, found]).high == 0.0
     # Each repetition is judged on its own scale.
     assert departure_auroc([knows, 100 + knows], [found, found]).value == 1.0
