@@ -18,7 +18,7 @@ from genie_env.data.episodes import EpisodeStore
 from genie_env.games.registry import Game
 from genie_env.games.sprites import SpriteColours
 from genie_env.models.tokenizer import PatchCodebook, to_patches, unique_rows
-from genie_env.rollout.engine import RolloutEngine
+from genie_env.rollout.engine import DrawnFrame, RolloutEngine
 from genie_env.world import World
 from tests.helpers import tiny_game
 from tests.helpers.tiny_game import DOWN, ENV_ID, UP
@@ -120,13 +120,11 @@ class TableEngine(RolloutEngine):
         """A state that remembers two frames."""
         return SimpleNamespace(recent_BCN=tokens_BTN[:, -2:].clone(), given=tokens_BTN.shape[1], step_B=0)
 
-    def advance(
-        self, state: Any, actions_B: torch.Tensor, temperature_B: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor]:
+    def advance(self, state: Any, actions_B: torch.Tensor, temperature_B: torch.Tensor) -> DrawnFrame:
         """Look the next frame up."""
         drawn = self.draw(state, actions_B)
         state.recent_BCN, state.step_B = torch.stack([state.recent_BCN[:, -1], drawn], dim=1), state.step_B + 1
-        return drawn, temperature_B
+        return DrawnFrame(drawn, temperature_B, None)
 
     def draw(self, state: Any, actions_B: torch.Tensor) -> torch.Tensor:
         """Tokens of the next frames."""

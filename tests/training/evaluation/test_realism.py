@@ -141,7 +141,7 @@ def test_dreams_get_the_prompts_and_the_actions_of_the_game(world: World, monkey
         SimpleNamespace(tokens_TN=tokens_TN, dynamics_actions_T=actions_T)
         for tokens_TN, actions_T in zip(tokens_BTN, actions_BT, strict=True)
     ]
-    wise = copy.copy(world)
+    wise = copy.deepcopy(world)
     know_all(wise, TableDynamics(world.config.dynamics, known), EndlessEngine)  # type: ignore[arg-type]
     real, dreamed = play_pairs(wise, 3, steps, seed)
     assert torch.equal(real.tokens_BTN, tokens_BTN[:, PROMPT:]) and torch.equal(real.tokens_BTN, first.real.tokens_BTN)
