@@ -115,10 +115,10 @@ def compare(config: CompareConfig, game: Game | None = None) -> list[Measurement
         ValueError: if an input cannot be read, or the folder holds a comparison with other settings.
         Interrupted: on Ctrl-C or SIGTERM during training, after a checkpoint.
     """
-    claim_folder(config.out / SETTINGS, {name: str(getattr(config, name)) for name in SETTLED})
     store, tokens = EpisodeStore(config.data), TokenStore(config.tokens)
     world = load_world(config.world, config.device)
     trainings = {way: _training(config, way, tokens) for way in config.ways}
+    claim_folder(config.out / SETTINGS, {name: str(getattr(config, name)) for name in SETTLED})
     updates = _equal_updates(config, trainings)
     if tokens.recorded_actions:
         # Without a latent action model: what was played is known, and to infer it from pictures takes minutes.

@@ -36,6 +36,8 @@ WRONG: dict[str, str] = {
     "training.evaluate": "missing --data missing --out new",
     "training.diagnose": "missing --data missing --out new",
     "training.ablation": "--data missing --run missing --out new",
+    "training.compare_members": "--data missing --tokens missing --out new",
+    "training.compare_decoding": "missing --data missing --out new",
     "training.score_latent_actions": "--data missing --codes missing.npz",
     "training.verify": "missing",
     "training.bench": "--compare missing.json",
@@ -48,6 +50,7 @@ WRONG: dict[str, str] = {
     "agents.fit_action_map": "missing",
     "agents.push_policy": "missing user/repo",
     "agents.ship_policy": "missing",
+    "agents.score_planner": "--world missing --out new",
     "agents.score_seeds": "missing absent --name new",
 }
 
