@@ -7,9 +7,8 @@ after a stop, or with more games to play only those that are missing.
 
 from __future__ import annotations
 
-import re
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -23,6 +22,7 @@ from genie_env.bundle import load_world, pin_world
 from genie_env.command import run
 from genie_env.envs.options import ActionType, EnvOptions, Runtime
 from genie_env.files.atomic import hold_folder, write_json
+from genie_env.files.names import require_file_name
 from genie_env.files.reading import read_json
 from genie_env.planners.imagination import open_imagination
 from genie_env.planners.player import PlanningPlayer, find_planner
@@ -64,8 +64,8 @@ class ScorePlannerConfig:
     def __post_init__(self) -> None:
         if self.games < 1 or (self.steps is not None and self.steps < 1):
             raise ValueError(f"games, steps: expected whole numbers >= 1, got {self.games} and {self.steps}")
-        if self.name is not None and not re.fullmatch(r"\w[\w.-]*", self.name):
-            raise ValueError(f"name: expected letters, digits, '_', '-' and '.', got {self.name!r}")
+        if self.name is not None:
+            require_file_name(self.name)
 
 
 def score_planner(config: ScorePlannerConfig) -> dict[str, Any]:
@@ -75,10 +75,11 @@ def score_planner(config: ScorePlannerConfig) -> dict[str, Any]:
         ValueError: if the world has no rewards, action map or game, or the file is of other settings.
         ImportError: if the game is not installed.
     """
-    world = load_world(str(pin_world(config.world)), "cpu")
+    world_name = str(pin_world(config.world))
+    world = load_world(world_name, "cpu")
     planner = find_planner(config.planner, **config.settings.to_json())
-    # Opened once now, so that what cannot be played is refused before a folder is made.
-    open_imagination(config.world, planner.rows, config.action_type, config.temperature, config.runtime)
+    # Before a folder is made, so that nothing is left where the world cannot be dreamed in.
+    imagination = open_imagination(world_name, planner.rows, config.action_type, config.temperature, config.runtime)
     action_type = EnvOptions(action_type=config.action_type).resolved(world.config).action_type
     spec = make_policy_spec(world.config, "tokens", action_type, frame_stack=1)
     config.out.mkdir(parents=True, exist_ok=True)
@@ -88,7 +89,8 @@ def score_planner(config: ScorePlannerConfig) -> dict[str, Any]:
         content = _earlier(path, _settings(config, world.config.name))
         games = make_real_games(world, spec, 1)
         for index in tqdm(range(len(content["games"]), config.games), desc="play", unit="game", disable=None):
-            player = _sit_down(config, spec, action_type, index)
+            rng = np.random.default_rng((config.seed, index))
+            player = PlanningPlayer(planner, imagination, spec.dream_actions, rng)
             began = time.perf_counter()
             limit = {"games": 1} if config.steps is None else {"steps": config.steps}
             scores = evaluate_policy(_chooser(player, spec), games, seed=config.seed + index, **limit)
@@ -123,7 +125,7 @@ def markdown(content: dict[str, Any]) -> str:
 def _settings(config: ScorePlannerConfig, world: str) -> dict[str, Any]:
     """What decides how games go, plain JSON."""
     kept = {name: getattr(config, name) for name in ("planner", "temperature", "action_type", "steps", "seed")}
-    return {"world": world, **kept, **asdict(config.settings)}
+    return {"world": world, **kept, **config.settings.to_json()}
 
 
 def _earlier(path: Path, settings: dict[str, Any]) -> dict[str, Any]:
@@ -141,13 +143,6 @@ def _earlier(path: Path, settings: dict[str, Any]) -> dict[str, Any]:
             f"{path}: expected {CONTENT} with the settings {settings}, found {found}; choose another --name"
         )
     return content
-
-
-def _sit_down(config: ScorePlannerConfig, spec: PolicySpec, action_type: ActionType, index: int) -> PlanningPlayer:
-    planner = find_planner(config.planner, **config.settings.to_json())
-    imagination = open_imagination(config.world, planner.rows, action_type, config.temperature, config.runtime)
-    rng = np.random.default_rng((config.seed, index))
-    return PlanningPlayer(planner, imagination, spec.dream_actions, rng)
 
 
 def _chooser(player: PlanningPlayer, spec: PolicySpec) -> Chooser:

@@ -7,7 +7,6 @@ a stop: what ``agents.transfer`` wrote beside a policy is not played again.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +23,7 @@ from genie_env.bundle import read_config
 from genie_env.command import run
 from genie_env.files.atomic import write_json, write_text
 from genie_env.files.errors import FileError
+from genie_env.files.names import require_file_name
 from genie_env.files.reading import read_json
 from genie_env.policies.config import JSON, PolicyScore, read_policy_config
 from genie_env.statistics import Interval, interquartile_mean, mean
@@ -53,8 +53,7 @@ class ScoreSeedsConfig:
     def __post_init__(self) -> None:
         if len(self.runs) < 2 or self.games < 2:
             raise ValueError(f"expected at least 2 runs and 2 games, got {len(self.runs)} and {self.games}")
-        if not re.fullmatch(r"\w[\w.-]*", self.name):
-            raise ValueError(f"name: expected letters, digits, '_', '-' and '.', got {self.name!r}")
+        require_file_name(self.name)
 
 
 class Run(NamedTuple):

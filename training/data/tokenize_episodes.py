@@ -77,11 +77,12 @@ def tokenize(config: TokenizeConfig) -> TokenStore:
     lam = None
     if config.lam_path is not None:
         lam, _ = load_network(config.lam_path, "latent_action")
-    manifest = _manifest(config, store, tokenizer, lam)
+    kept = kept_episodes(store.manifest.episodes, config.max_frames)
+    manifest = _manifest(config, store, kept, tokenizer, lam)
     with alone_in(partial_folder(config.out)):
         writer = TokenWriter(config.out, manifest, settings_of(config))
         shards: dict[int, list[EpisodeEntry]] = defaultdict(list)
-        for entry in kept_episodes(store.manifest.episodes, config.max_frames):
+        for entry in kept:
             shards[entry.shard].append(entry)
         missing = {shard: entries for shard, entries in shards.items() if not writer.has_shard(shard)}
         count = sum(len(entries) for entries in missing.values())
@@ -145,7 +146,11 @@ def tokenize_once(config: TokenizeConfig) -> TokenStore:
 
 
 def _manifest(
-    config: TokenizeConfig, store: EpisodeStore, tokenizer: VideoTokenizer, lam: LatentActionModel | None
+    config: TokenizeConfig,
+    store: EpisodeStore,
+    kept: Sequence[EpisodeEntry],
+    tokenizer: VideoTokenizer,
+    lam: LatentActionModel | None,
 ) -> TokenManifest:
     effects = merged_effects(store.manifest.source)
     num_actions = int(effects.max(initial=0)) + 1 if lam is None else lam.config.num_actions
@@ -156,10 +161,7 @@ def _manifest(
         )
     lam_path = None if config.recorded_actions else config.lam_path
     lam_sha256 = "" if lam_path is None else checksum(lam_path / WEIGHTS)
-    entries = [
-        TokenEntry.from_json({"shard": e.shard, "length": e.length, "split": e.split})
-        for e in kept_episodes(store.manifest.episodes, config.max_frames)
-    ]
+    entries = [TokenEntry.from_json({"shard": e.shard, "length": e.length, "split": e.split}) for e in kept]
     recorded = read_bytes(config.data / "manifest.json", MANIFEST_BYTES)
     return TokenManifest(
         vocab_size=tokenizer.config.vocab_size,
