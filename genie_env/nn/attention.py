@@ -44,7 +44,7 @@ class SpatialAttention(_Attention):
         """See the class."""
         qk, v = self._qk_v(x_MGD)
         q, k = qk.transpose(1, 3).unbind(2)
-        mixed = F.scaled_dot_product_attention(q, k, v.transpose(1, 2), scale=self.scale)
+        mixed = attend(q, k, v.transpose(1, 2), self.scale)
         return self.out(mixed.transpose(1, 2).flatten(2))
 
     def weights(self, x_MGD: torch.Tensor) -> torch.Tensor:
@@ -81,7 +81,7 @@ class TemporalAttention(_Attention):
         steps, groups = x_BTGD.shape[1:3]
         q, k, v = self._over_time(x_BTGD)
         mask = sliding_window_mask(steps, self.window, x_BTGD.device)
-        mixed = F.scaled_dot_product_attention(q, k, v, scale=self.scale, attn_mask=mask)
+        mixed = attend(q, k, v, self.scale, mask)
         mixed = mixed.unflatten(1, (groups, -1)).permute(0, 3, 1, 2, 4).flatten(3)
         return self.out(mixed), torch.stack([k, v])
 
@@ -122,6 +122,19 @@ class TemporalAttention(_Attention):
         times_T = torch.arange(x_BTGD.shape[1], device=x_BTGD.device) % len(self.phases)
         q, k = rotate(qk, self.phases[times_T][:, None, None, None]).unbind(3)
         return q.flatten(2, 3).transpose(1, 2), k.flatten(2, 3).transpose(1, 2), v.flatten(2, 3).transpose(1, 2)
+
+
+def attend(
+    q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, scale: float, mask: torch.Tensor | None = None
+) -> torch.Tensor:
+    """Attention of queries [..., T, E] to keys and values [..., S, E]; ``mask``, bool [T, S], says who sees what."""
+    if torch.is_grad_enabled() and q.device.type == "cpu":
+        # The gradient of the fused kernel takes several times as long as that of products (docs/performance.md).
+        scores = (q * scale) @ k.transpose(-1, -2)
+        if mask is not None:
+            scores = scores.masked_fill(~mask, -torch.inf)
+        return scores.softmax(-1) @ v
+    return F.scaled_dot_product_attention(q, k, v, scale=scale, attn_mask=mask)
 
 
 def sliding_window_mask(steps: int, window: int, device: torch.device | None = None) -> torch.Tensor:

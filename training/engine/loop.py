@@ -34,6 +34,7 @@ from training.engine.logger import Logger
 from training.engine.loop_config import LoopConfig
 from training.engine.optimization import (
     autocast,
+    compute_in,
     device_of,
     make_optimizers,
     opponent_optimizer,
@@ -133,6 +134,7 @@ class _Run:
             raise ValueError(f"{self.folder}: not all processes see the same checkpoint; use a folder that they share")
         # What was measured once is kept: the other precision would not give the weights of an undisturbed run.
         state.precision = state.precision or pick_precision(config.precision, self.device, self.group)
+        compute_in(state.precision, state.optimizers)
 
     def update(self) -> dict[str, Any]:
         """Learn from one batch; returns figures to log.

@@ -83,6 +83,13 @@ def pick_precision(asked: Precision, device: torch.device, group: Processes) -> 
     return "bfloat16" if 2 * votes > group.count else "float32"
 
 
+def compute_in(precision: str, optimizers: list[torch.optim.Optimizer]) -> None:
+    """Let optimisers multiply matrices in ``precision``, ``float32`` or ``bfloat16``, where they multiply any."""
+    for optimizer in optimizers:
+        if isinstance(optimizer, Muon):
+            optimizer.precision = torch.float32 if precision == "float32" else torch.bfloat16
+
+
 def autocast(precision: str, device: torch.device) -> contextlib.AbstractContextManager[Any]:
     """Computes losses in ``precision``, ``float32`` or ``bfloat16``."""
     if precision == "float32":
