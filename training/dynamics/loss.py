@@ -1,14 +1,16 @@
-"""Losses of the training stages, each a plain function of tensors."""
+"""The loss of the dynamics and what it counts, plain functions of tensors."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 
-from genie_env.models.dynamics import Dynamics
+from genie_env.models.dynamics import Dynamics, head_outputs
 from genie_env.models.ensemble import DynamicsEnsemble
+from training.data.dataset import ClipBatch
 
 
 class TokenLoss(NamedTuple):
@@ -62,3 +64,32 @@ def token_loss(
     count = max(1, len(chosen))
     loss = ((gate_nll * weight).sum() + (change_nll_M * weight.flatten()[chosen]).sum()) / count
     return TokenLoss(loss, hit_M.float().sum() / count, count)
+
+
+Forward = Callable[[Dynamics | DynamicsEnsemble, torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
+
+
+def next_frame_loss(
+    model: Dynamics | DynamicsEnsemble,
+    clip: ClipBatch,
+    context_BTN: torch.Tensor,
+    decided_BTN: torch.Tensor,
+    changed_weight: float,
+    forward: Forward = head_outputs,
+) -> TokenLoss:
+    """Loss on the undecided tokens of every frame of ``clip`` but the first, read from ``context_BTN``."""
+    head_out = forward(model, context_BTN, clip.actions_BT, decided_BTN)
+    return token_loss(
+        model, head_out, context_BTN, clip.tokens_BTN[:, 1:], decided_BTN == model.mask_token, changed_weight
+    )
+
+
+def mask_targets(
+    target_BTN: torch.Tensor, parallel_share: float, mask_token: int, generator: torch.Generator
+) -> torch.Tensor:
+    """Tokens of the next frame as the head sees them: wholly masked, or masked at a rate drawn per frame."""
+    rows, steps, _ = target_BTN.shape
+    parallel = torch.rand(rows, steps, 1, generator=generator) < parallel_share
+    rate = torch.rand(rows, steps, 1, generator=generator)
+    masked = parallel | (torch.rand(target_BTN.shape, generator=generator) < rate)
+    return torch.where(masked.to(target_BTN.device), mask_token, target_BTN)

@@ -8,8 +8,9 @@ them to it, both without gradients through what was drawn:
 * ``two_pass``: every frame is predicted once from real ones, and predictions replace single frames of the context
   (Mihaylova and Martins 2019, arXiv 1906.07651). Cheaper, but errors never build on errors.
 
-The coin is tossed per row. Rows whose dream has left the recording (a serve in another direction) are dropped: their
-targets would be wrong, not hard.
+The coin is tossed per row. Once a dream has left the recording (a serve in another direction) its targets would be
+wrong, not hard. Either such a row is dropped, or it counts up to the frame in which it left: of long dreams, which
+nearly all leave in the end, only the second leaves anything to learn from.
 """
 
 from __future__ import annotations
@@ -44,7 +45,10 @@ class ScheduledSamplingConfig(JsonConfig):
     curriculum: bool = True
     """Let the longest dream grow from 1 frame to ``max_frames`` as the ratio falls; else it is there at once."""
     tolerance: int = 3
-    """A row has left the recording when more tokens of its last frame than this are wrong."""
+    """A dream has left the recording where more tokens of a frame than this are wrong."""
+    validity: Literal["row", "frame"] = "row"
+    """What is dropped: ``row``: all that a row dreamed, if it has left by the last frame; ``frame``: what a row has to
+    learn from the frame on in which it left."""
     sampling: SamplingConfig = SamplingConfig(max_changed=16)
     """How dreams are drawn."""
 
@@ -54,6 +58,8 @@ class ScheduledSamplingConfig(JsonConfig):
                 raise ValueError(f"{name}: expected a number in [{low}, {high}], got {value!r}")
         if self.max_frames < 1:
             raise ValueError(f"max_frames: expected an integer >= 1, got {self.max_frames!r}")
+        if self.tolerance < 0:
+            raise ValueError(f"tolerance: expected an integer >= 0, got {self.tolerance!r}")
 
     def teacher_forcing_ratio(self, progress: float) -> float:
         """Share of rows with real context, at ``progress`` 0 .. 1 of the training."""
@@ -101,6 +107,8 @@ class DreamedContext(NamedTuple):
     figures: dict[str, float]
     dreamed: Dreamed | None = None
     """All that was dreamed; None if nothing was."""
+    valid_BT: torch.Tensor | None = None
+    """bool, frames after which the recording's next frame is the right one; None: all."""
 
 
 def dream_context(
@@ -133,16 +141,30 @@ def dream_context(
     dream = dream_last_frames if config.method == "self_rollout" else _predict_once
     with torch.no_grad():
         dreamed_RTN = dream(model, tokens_BTN[index], actions_BT[index], frames, config.sampling, keys_B[index])
-    kept = ~has_left(dreamed_RTN, tokens_BTN[index], config.tolerance)
+    real_RTN, valid_BT = tokens_BTN[index], None
+    if config.validity == "row":
+        kept = ~has_left(dreamed_RTN, real_RTN, config.tolerance)
+    else:
+        valid_RT = has_followed(dreamed_RTN, real_RTN, config.tolerance)
+        figures["dropped_frames"] = 1.0 - float(valid_RT[:, -frames:].float().mean())
+        # Where not even one dreamed frame is valid, the whole real row teaches more than its beginning.
+        kept = valid_RT[:, -frames]
+        valid_BT = torch.ones_like(tokens_BTN[..., 0], dtype=torch.bool).index_copy(0, index[kept], valid_RT[kept])
     figures["dropped_rows"] = 1.0 - float(kept.float().mean())
     all_of_it = Dreamed(dreamed_RTN, index, frames)
     result = tokens_BTN.index_copy(0, index[kept], dreamed_RTN[kept])
-    return DreamedContext(result, torch.zeros_like(chosen).index_fill(0, index[kept], True), figures, all_of_it)
+    dreamed_B = torch.zeros_like(chosen).index_fill(0, index[kept], True)
+    return DreamedContext(result, dreamed_B, figures, all_of_it, valid_BT)
 
 
 def has_left(dreamed_BTN: torch.Tensor, real_BTN: torch.Tensor, tolerance: int) -> torch.Tensor:
     """bool [B]: whether a row's dream has left the recording, with more than ``tolerance`` wrong last tokens."""
     return (dreamed_BTN[:, -1] != real_BTN[:, -1]).sum(-1) > tolerance
+
+
+def has_followed(dreamed_BTN: torch.Tensor, real_BTN: torch.Tensor, tolerance: int) -> torch.Tensor:
+    """bool [B, T]: whether neither this frame nor one before it has more than ``tolerance`` wrong tokens."""
+    return ((dreamed_BTN != real_BTN).sum(-1) > tolerance).cumsum(1) == 0
 
 
 def dream_last_frames(

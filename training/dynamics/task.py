@@ -29,7 +29,7 @@ from training.data.token_store import TokenStore, sized
 from training.data.tokenize_episodes import TokenizeConfig, tokenize_once
 from training.dynamics.corruption import corrupt_context
 from training.dynamics.discriminator import ClipDiscriminator, judge_dreams
-from training.dynamics.loss import TokenLoss, token_loss
+from training.dynamics.loss import Forward, TokenLoss, mask_targets, next_frame_loss
 from training.dynamics.scheduled_sampling import ScheduledSamplingConfig, dream_context, dream_last_frames
 from training.engine.adversarial import AdversarialConfig, adversarial_loss
 from training.engine.distributed import training_device
@@ -127,12 +127,16 @@ class DynamicsTask:
         clip = self._train.take(picks_B2, config.clip_length + 1).to(self._device)
         real_BTN = clip.tokens_BTN[:, :-1]
         context_BTN = corrupt_context(real_BTN, config.corruption, self.model.config.vocab_size, generator)
-        progress, figures, dreamed = step / config.loop.n_updates, {}, None
+        progress, figures, dreamed, valid_BT = step / config.loop.n_updates, {}, None, None
         if config.scheduled_sampling.teacher_forcing_ratio(progress) < 1:
             dream = dream_context(self.model, real_BTN, clip.actions_BT, config.scheduled_sampling, progress, generator)
             context_BTN = torch.where(dream.dreamed_B[:, None, None], dream.tokens_BTN, context_BTN)
-            figures, dreamed = dream.figures, dream.dreamed
-        decided_BTN = mask_targets(clip.tokens_BTN[:, 1:], config.parallel_share, self.model.mask_token, generator)
+            figures, dreamed, valid_BT = dream.figures, dream.dreamed, dream.valid_BT
+        target_BTN = clip.tokens_BTN[:, 1:]
+        decided_BTN = mask_targets(target_BTN, config.parallel_share, self.model.mask_token, generator)
+        if valid_BT is not None:
+            # What is wholly decided is not learned.
+            decided_BTN = torch.where(valid_BT[..., None], decided_BTN, target_BTN)
         result = self.frame_loss(picks_B2, clip, context_BTN, decided_BTN)
         loss = result.loss
         figures = {"changed_accuracy": result.changed_accuracy, "count": result.num_changed, **figures}
@@ -203,35 +207,6 @@ def begin_from(model: Dynamics | DynamicsEnsemble, folder: Path, size: DynamicsC
             member.load_state_dict(earlier.state_dict())
     else:
         raise ValueError(f"start_from: expected a dynamics of the size {size}, found {found} in {folder}")
-
-
-def mask_targets(
-    target_BTN: torch.Tensor, parallel_share: float, mask_token: int, generator: torch.Generator
-) -> torch.Tensor:
-    """Tokens of the next frame as the head sees them: wholly masked, or masked at a rate drawn per frame."""
-    rows, steps, _ = target_BTN.shape
-    parallel = torch.rand(rows, steps, 1, generator=generator) < parallel_share
-    rate = torch.rand(rows, steps, 1, generator=generator)
-    masked = parallel | (torch.rand(target_BTN.shape, generator=generator) < rate)
-    return torch.where(masked.to(target_BTN.device), mask_token, target_BTN)
-
-
-Forward = Callable[[Dynamics | DynamicsEnsemble, torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
-
-
-def next_frame_loss(
-    model: Dynamics | DynamicsEnsemble,
-    clip: ClipBatch,
-    context_BTN: torch.Tensor,
-    decided_BTN: torch.Tensor,
-    changed_weight: float,
-    forward: Forward = head_outputs,
-) -> TokenLoss:
-    """Loss on the undecided tokens of every frame of ``clip`` but the first, read from ``context_BTN``."""
-    head_out = forward(model, context_BTN, clip.actions_BT, decided_BTN)
-    return token_loss(
-        model, head_out, context_BTN, clip.tokens_BTN[:, 1:], decided_BTN == model.mask_token, changed_weight
-    )
 
 
 def train_transformer(config: TrainDynamicsConfig, store: TokenStore) -> nn.Module:

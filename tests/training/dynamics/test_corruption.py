@@ -9,7 +9,7 @@ from genie_env.config import DynamicsConfig
 from genie_env.models.dynamics import Dynamics
 from training.data.dataset import ClipBatch
 from training.dynamics.corruption import corrupt_context
-from training.dynamics.task import next_frame_loss
+from training.dynamics.loss import next_frame_loss
 
 
 def generator(seed: int = 0) -> torch.Generator:

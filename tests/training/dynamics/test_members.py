@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +12,12 @@ import torch
 from safetensors.torch import load_file
 
 from genie_env.command import Interrupted
-from genie_env.config import DynamicsConfig, EnsembleConfig, EnsembleShape, TokenizerConfig, TokenSpace
+from genie_env.config import DynamicsConfig, EnsembleConfig, EnsembleShape, TokenizerConfig
 from genie_env.models.dynamics import Dynamics
 from genie_env.models.ensemble import DynamicsEnsemble, trunks_and_heads
 from tests.helpers.worlds import TINY_RECIPE
 from training.data.dataset import TokenDataset
-from training.data.token_store import TokenEpisode, TokenStore, sized, write_made_up
+from training.data.token_store import TokenStore, sized
 from training.dynamics.members import HeadsTask, member_folder, owners
 from training.dynamics.scheduled_sampling import ScheduledSamplingConfig
 from training.dynamics.task import STAGE, DynamicsTask, TrainDynamicsConfig, train
@@ -30,20 +29,6 @@ from training.train_dynamics import Flags
 
 SIZE = {"width": 16, "num_layers": 1, "num_heads": 1, "token_dim": 8, "window": 4}
 PICKS = np.stack(np.meshgrid(np.arange(20), np.arange(0, 4000, 100)), -1).reshape(-1, 2)
-
-
-@pytest.fixture(scope="module")
-def tokens(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Tokens of which some change from frame to frame, at random."""
-    rng, episodes = np.random.default_rng(0), []
-    for _ in range(4):
-        tokens_TN = rng.integers(32, size=(600, 64)).astype(np.uint16)
-        for before_N, tokens_N in pairwise(tokens_TN):
-            tokens_N[:] = np.where(rng.random(64) < 0.1, tokens_N, before_N)
-        nothing_T = np.zeros(600, np.int16)
-        episodes.append(TokenEpisode(tokens_TN, rng.integers(3, size=600), nothing_T, nothing_T, nothing_T))
-    folder = tmp_path_factory.mktemp("members") / "tokens"
-    return write_made_up(folder, {"train": episodes, "test": episodes[:1]}, TokenSpace(32, 8), 3).folder
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import torch
 
 from genie_env.config import DynamicsConfig, SamplingConfig
 from genie_env.models.dynamics import Dynamics
-from training.dynamics.scheduled_sampling import ScheduledSamplingConfig, dream_context
+from training.dynamics.scheduled_sampling import ScheduledSamplingConfig, dream_context, has_followed
 
 ROWS, STEPS, VOCAB = 6, 10, 30
 SCHEDULES = ("linear", "delayed_linear", "inverse_sigmoid", "constant")
@@ -105,6 +105,41 @@ def test_rows_that_left_the_recording_are_dropped_and_counted() -> None:
     assert dream_context(model, tokens, actions, config(), 1.0, generator(3)).figures["dropped_rows"] == 0.0
 
 
+def test_once_a_dream_has_left_it_does_not_follow_again() -> None:
+    real = torch.zeros(2, 5, 4, dtype=torch.long)
+    dreamed = real.clone()
+    dreamed[0, 1, :2] = dreamed[0, 2, :3] = dreamed[1, 4] = 1
+    expected = [[True, True, False, False, False], [True, True, True, True, False]]
+    assert has_followed(dreamed, real, tolerance=2).tolist() == expected
+
+
+def test_judged_by_frames_a_row_counts_until_its_dream_leaves() -> None:
+    """Long dreams too: 32 frames of 64, which all leave before the last, and would all be dropped as rows."""
+    model, rows = dynamics(), 24
+    tokens = torch.randint(VOCAB, (rows, 1, 64), generator=generator(1)).repeat(1, 64, 1)
+    actions, tolerance = torch.zeros(rows, 64, dtype=torch.long), 4
+    long = config(max_frames=32, curriculum=False, tolerance=tolerance, end_ratio=0.3, validity="frame")
+    as_rows = dream_context(model, tokens, actions, dataclasses.replace(long, validity="row"), 1.0, generator(4))
+    dream = dream_context(model, tokens, actions, long, 1.0, generator(4))
+    assert as_rows.valid_BT is None and as_rows.figures["dropped_rows"] == 1.0
+    assert dream.dreamed is not None and dream.valid_BT is not None
+    frames = dream.dreamed.frames
+    assert 16 < frames <= 32, "longer than any before"
+    valid_counts = []
+    for row, dreamed in zip(dream.dreamed.rows_R.tolist(), dream.dreamed.tokens_RTN, strict=True):
+        wrong = (dreamed != tokens[row]).sum(-1).tolist()
+        left = next(t for t, count in enumerate(wrong) if count > tolerance)
+        kept = left > 64 - frames
+        assert bool(dream.dreamed_B[row]) == kept
+        assert torch.equal(dream.tokens_BTN[row], dreamed if kept else tokens[row])
+        assert dream.valid_BT[row].tolist() == [t < left or not kept for t in range(64)]
+        valid_counts.append(left - (64 - frames))
+    assert min(valid_counts) == 0 < max(valid_counts) < frames, "some rows leave at once, some later"
+    assert dream.figures["dropped_frames"] == pytest.approx(1 - sum(valid_counts) / len(valid_counts) / frames)
+    untouched = torch.ones(rows, dtype=torch.bool).index_fill(0, dream.dreamed.rows_R, False)
+    assert bool(untouched.any()) and bool(dream.valid_BT[untouched].all())
+
+
 def test_dream_depends_on_its_generator_alone_and_carries_no_gradient() -> None:
     model, (tokens, actions) = dynamics(), clip()
     torch.manual_seed(1)
@@ -115,7 +150,9 @@ def test_dream_depends_on_its_generator_alone_and_carries_no_gradient() -> None:
     assert all(p.grad is None for p in model.parameters())
 
 
-@pytest.mark.parametrize(("field", "value"), [("begin", 1.5), ("end_ratio", -0.1), ("max_frames", 0)])
-def test_impossible_settings_are_refused_by_name(field: str, value: float) -> None:
+@pytest.mark.parametrize(
+    ("field", "value"), [("begin", 1.5), ("end_ratio", -0.1), ("max_frames", 0), ("tolerance", -1)]
+)
+def test_impossible_settings_are_refused_by_name(field: str, value: Any) -> None:
     with pytest.raises(ValueError, match=field):
         ScheduledSamplingConfig(**{field: value})

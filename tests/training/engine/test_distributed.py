@@ -25,7 +25,8 @@ from genie_env.config import DynamicsConfig, DynamicsShape
 from genie_env.models.dynamics import Dynamics
 from training.data.dataset import ClipBatch, TokenDataset
 from training.data.token_store import TokenEpisode, TokenStore, write_made_up
-from training.dynamics.task import DynamicsTask, TrainDynamicsConfig, next_frame_loss
+from training.dynamics.loss import next_frame_loss
+from training.dynamics.task import DynamicsTask, TrainDynamicsConfig
 from training.engine import distributed as processes
 from training.engine import loop
 from training.engine.checkpoint import TrainingState
