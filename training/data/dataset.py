@@ -1,4 +1,4 @@
-"""Batches from recordings. Every batch is a function of (seed, step) alone: that is what makes a resume exact.
+"""Batches from recordings, each a function of the generator that it is drawn with: that makes a resume exact.
 
 Frames and tokens are read from memory-mapped shards.
 """

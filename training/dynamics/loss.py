@@ -18,8 +18,10 @@ class TokenLoss(NamedTuple):
 
     loss: torch.Tensor
     changed_accuracy: torch.Tensor
-    num_changed: int
-    """Changed tokens, by which both were divided."""
+    num_changed: float
+    """Changed tokens, by which both were divided; each is as many as its importance."""
+    nats: torch.Tensor
+    """Negative log-likelihood of every token by itself, without gradient; 0 of those that do not count."""
 
 
 def token_loss(
@@ -29,6 +31,7 @@ def token_loss(
     target: torch.Tensor,
     open_: torch.Tensor,
     changed_weight: float,
+    importance: torch.Tensor | None = None,
 ) -> TokenLoss:
     """Negative log-likelihood of the next tokens, which looks hardest where something may change.
 
@@ -46,11 +49,14 @@ def token_loss(
         target: int64 [...], the next tokens.
         open_: bool [...], tokens that count: those the head did not see decided.
         changed_weight: how much more a token counts that the model is sure will change.
+        importance: float, broadcast over [...]: how much each counts, for clips that were not drawn evenly; None: 1.
     """
     stay = model.stay_logits(head_out)
     changes = target != context
     with torch.no_grad():
         weight = open_ * (1.0 + (changed_weight - 1.0) * (-stay).sigmoid())
+        if importance is not None:
+            weight = weight * importance
     gate_nll = F.softplus(torch.where(changes, stay, -stay))
     chosen = (changes & open_).flatten().nonzero()[:, 0]
     log_probs_MV = model.change_log_probs(head_out.flatten(0, -2)[chosen], context.flatten()[chosen])
@@ -60,10 +66,14 @@ def token_loss(
         best_M, value_M = log_probs_MV.max(-1)
         # What the token most likely becomes must also beat its staying.
         hit_M = (value_M == target_M) & (best_M + F.logsigmoid(-stay_M) > F.logsigmoid(stay_M))
+        nats = (gate_nll * open_).float().flatten().index_add(0, chosen, change_nll_M.float()).view_as(open_)
     # Normalising by the number of changed tokens keeps the scale of the loss the same for all games.
-    count = max(1, len(chosen))
+    count, hits = max(1, len(chosen)), hit_M.float()
+    if importance is not None:
+        importance_M = importance.expand(open_.shape).flatten()[chosen]
+        count, hits = max(1e-6, float(importance_M.sum())), hits * importance_M
     loss = ((gate_nll * weight).sum() + (change_nll_M * weight.flatten()[chosen]).sum()) / count
-    return TokenLoss(loss, hit_M.float().sum() / count, count)
+    return TokenLoss(loss, hits.sum() / count, count, nats)
 
 
 Forward = Callable[[Dynamics | DynamicsEnsemble, torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
@@ -76,12 +86,12 @@ def next_frame_loss(
     decided_BTN: torch.Tensor,
     changed_weight: float,
     forward: Forward = head_outputs,
+    importance_B: torch.Tensor | None = None,
 ) -> TokenLoss:
     """Loss on the undecided tokens of every frame of ``clip`` but the first, read from ``context_BTN``."""
-    head_out = forward(model, context_BTN, clip.actions_BT, decided_BTN)
-    return token_loss(
-        model, head_out, context_BTN, clip.tokens_BTN[:, 1:], decided_BTN == model.mask_token, changed_weight
-    )
+    head_out, is_open = forward(model, context_BTN, clip.actions_BT, decided_BTN), decided_BTN == model.mask_token
+    importance = None if importance_B is None else importance_B[:, None, None]
+    return token_loss(model, head_out, context_BTN, clip.tokens_BTN[:, 1:], is_open, changed_weight, importance)
 
 
 def mask_targets(

@@ -17,6 +17,7 @@ from genie_env.config import EnsembleConfig
 from genie_env.models.ensemble import DynamicsEnsemble, trunks_and_heads
 from training.data.dataset import ClipBatch
 from training.dynamics.loss import TokenLoss, token_loss
+from training.dynamics.loss_draws import Draw
 from training.dynamics.task import DynamicsTask, TrainDynamicsConfig, train
 from training.engine.loop import fit
 
@@ -65,12 +66,12 @@ class HeadsTask(DynamicsTask):
         self._trunk = torch.compile(trunk, dynamic=False) if config.compile else trunk
 
     def frame_loss(
-        self, picks_B2: np.ndarray, clip: ClipBatch, context_BTN: torch.Tensor, decided_BTN: torch.Tensor
+        self, draw: Draw, clip: ClipBatch, context_BTN: torch.Tensor, decided_BTN: torch.Tensor
     ) -> TokenLoss:
         """Loss of all heads, each on its own clips, by the number of tokens that changed there."""
-        owned_BK = torch.from_numpy(owners(picks_B2, len(self._heads)))
+        owned_BK = torch.from_numpy(owners(draw.picks_B2, len(self._heads)))
         features = self._trunk(context_BTN, clip.actions_BT)
-        parts = []
+        parts, nats_BTN = [], torch.zeros_like(context_BTN, dtype=torch.float32)
         for head, owned_B in zip(self._heads, owned_BK.T, strict=True):
             rows_R = owned_B.nonzero()[:, 0].to(features.device)
             if not len(rows_R):
@@ -78,11 +79,18 @@ class HeadsTask(DynamicsTask):
             decided = decided_BTN[rows_R].flatten(0, 1)
             head_out = head.decode(features[rows_R].flatten(0, 1), decided)
             context, target = (x[rows_R].flatten(0, 1) for x in (context_BTN, clip.tokens_BTN[:, 1:]))
-            is_open = decided == head.mask_token
-            parts.append(token_loss(head, head_out, context, target, is_open, self.config.changed_weight))
+            is_open, importance = decided == head.mask_token, None
+            if draw.importance_B is not None:
+                importance_R = draw.importance_B.to(features.device)[rows_R]
+                importance = importance_R.repeat_interleave(context_BTN.shape[1])[:, None]
+            changed_weight = self.config.changed_weight
+            parts.append(token_loss(head, head_out, context, target, is_open, changed_weight, importance))
+            # The mean of the heads that learn from a clip.
+            share_R11 = owned_BK[rows_R.cpu()].sum(1).to(features.device)[:, None, None]
+            nats_BTN.index_add_(0, rows_R, parts[-1].nats.unflatten(0, (len(rows_R), -1)) / share_R11)
         count = sum(part.num_changed for part in parts)
         loss, hits = (sum(getattr(p, x) * p.num_changed for p in parts) / count for x in ("loss", "changed_accuracy"))
-        return TokenLoss(torch.as_tensor(loss), torch.as_tensor(hits), count)
+        return TokenLoss(torch.as_tensor(loss), torch.as_tensor(hits), count, nats_BTN)
 
 
 def owners(picks_B2: np.ndarray, heads: int) -> np.ndarray:

@@ -110,6 +110,13 @@ class DreamedContext(NamedTuple):
     valid_BT: torch.Tensor | None = None
     """bool, frames after which the recording's next frame is the right one; None: all."""
 
+    def is_real(self) -> torch.Tensor:
+        """bool [B, T]: frames that were not dreamed."""
+        real_BT = torch.ones_like(self.tokens_BTN[..., 0], dtype=torch.bool)
+        if self.dreamed is not None:
+            real_BT[:, -self.dreamed.frames :] = ~self.dreamed_B[:, None]
+        return real_BT
+
 
 def dream_context(
     model: Dynamics | DynamicsEnsemble,

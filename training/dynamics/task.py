@@ -18,8 +18,6 @@ from torch import nn
 from tyro.conf import OmitArgPrefixes
 
 from genie_env.config import DynamicsConfig, DynamicsShape, EnsembleConfig
-from genie_env.data.episodes import EpisodeStore
-from genie_env.frames import grid
 from genie_env.models.dynamics import Dynamics, head_outputs, parallel_log_probs
 from genie_env.models.ensemble import DynamicsEnsemble, trunks_and_heads
 from genie_env.models.protocols import VideoTokenizer
@@ -30,7 +28,9 @@ from training.data.tokenize_episodes import TokenizeConfig, tokenize_once
 from training.dynamics.corruption import corrupt_context
 from training.dynamics.discriminator import ClipDiscriminator, judge_dreams
 from training.dynamics.loss import Forward, TokenLoss, mask_targets, next_frame_loss
-from training.dynamics.scheduled_sampling import ScheduledSamplingConfig, dream_context, dream_last_frames
+from training.dynamics.loss_draws import Draw, LossDraws
+from training.dynamics.pictures import dream_strip
+from training.dynamics.scheduled_sampling import DreamedContext, ScheduledSamplingConfig, dream_context
 from training.engine.adversarial import AdversarialConfig, adversarial_loss
 from training.engine.distributed import training_device
 from training.engine.loop import LoopConfig, fit
@@ -56,6 +56,11 @@ class TrainDynamicsConfig(AdversarialConfig):
     """How long and how fast to train."""
     clip_length: int = 24
     """Frames of a clip; longer than the window, so that layers learn to pass on what is older."""
+    loss_share: float = 0.0
+    """Share of each batch's clips that are drawn by the loss they last had, at most eight times as often as evenly; the
+    rest is drawn evenly. 0: all."""
+    loss_correction: bool = False
+    """Let clips that are drawn more often count as much less, so that what is learned in the end is the same."""
     corruption: float = 0.1
     """Highest share of corrupted context tokens (0: none)."""
     changed_weight: float = 2.0
@@ -80,6 +85,10 @@ class TrainDynamicsConfig(AdversarialConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if not 0 <= self.loss_share < 1:
+            raise ValueError(f"loss_share: expected a number from 0 to below 1, got {self.loss_share!r}")
+        if self.loss_correction and not self.loss_share:
+            raise ValueError("loss_correction: expected a loss_share > 0, whose draws are corrected; got 0")
         if not self.adversarial_weight:
             return
         dreams = self.scheduled_sampling
@@ -119,40 +128,61 @@ class DynamicsTask:
             self.opponent = Opponent(discriminator.to(self._device), config.adversarial_rate)
         self._forward: Forward = torch.compile(head_outputs, dynamic=False) if config.compile else head_outputs
         self._train, self._test = TokenDataset(store, "train"), TokenDataset(store, "test")
+        self.memory: LossDraws | None = None
+        if config.loss_share:
+            lengths = [len(episode.tokens_TN) for episode in self._train.episodes]
+            self.memory = LossDraws(lengths, config.clip_length, config.loss_share)
 
     def loss(self, step: int, rng: np.random.Generator, generator: torch.Generator) -> tuple[torch.Tensor, dict]:
         """Negative log-likelihood of every next frame given its past, from a corrupted or dreamed context."""
-        config = self.config
-        picks_B2 = self._train.picks(rng, config.loop.batch_size, config.clip_length + 1)
-        clip = self._train.take(picks_B2, config.clip_length + 1).to(self._device)
-        real_BTN = clip.tokens_BTN[:, :-1]
-        context_BTN = corrupt_context(real_BTN, config.corruption, self.model.config.vocab_size, generator)
-        progress, figures, dreamed, valid_BT = step / config.loop.n_updates, {}, None, None
-        if config.scheduled_sampling.teacher_forcing_ratio(progress) < 1:
-            dream = dream_context(self.model, real_BTN, clip.actions_BT, config.scheduled_sampling, progress, generator)
-            context_BTN = torch.where(dream.dreamed_B[:, None, None], dream.tokens_BTN, context_BTN)
-            figures, dreamed, valid_BT = dream.figures, dream.dreamed, dream.valid_BT
+        config, progress = self.config, step / self.config.loop.n_updates
+        draw = self._draw(rng)
+        clip = self._train.take(draw.picks_B2, config.clip_length + 1).to(self._device)
+        context = self._context(clip, progress, generator)
         target_BTN = clip.tokens_BTN[:, 1:]
         decided_BTN = mask_targets(target_BTN, config.parallel_share, self.model.mask_token, generator)
-        if valid_BT is not None:
+        if context.valid_BT is not None:
             # What is wholly decided is not learned.
-            decided_BTN = torch.where(valid_BT[..., None], decided_BTN, target_BTN)
-        result = self.frame_loss(picks_B2, clip, context_BTN, decided_BTN)
+            decided_BTN = torch.where(context.valid_BT[..., None], decided_BTN, target_BTN)
+        result = self.frame_loss(draw, clip, context.tokens_BTN, decided_BTN)
         loss = result.loss
-        figures = {"changed_accuracy": result.changed_accuracy, "count": result.num_changed, **figures}
-        if dreamed is not None and config.has_discriminator(progress):
+        figures = {"changed_accuracy": result.changed_accuracy, "count": result.num_changed, **context.figures}
+        if self.memory is not None:
+            # What follows a dreamed frame says more of the dream than of the place.
+            counts_BT = (decided_BTN == self.model.mask_token).sum(-1) * context.is_real()
+            figures["noted"] = self.memory.noted(draw.picks_B2, result.nats.sum(-1), counts_BT)
+            figures["known_share"] = self.memory.known_share()
+        if context.dreamed is not None and config.has_discriminator(progress):
             assert isinstance(self.model, Dynamics)
-            model = self.model if config.discriminator_teaches(progress) else None
-            scores = judge_dreams(model, self.opponent.network, real_BTN, clip.actions_BT, dreamed)
+            model, real_BTN = self.model if config.discriminator_teaches(progress) else None, clip.tokens_BTN[:, :-1]
+            scores = judge_dreams(model, self.opponent.network, real_BTN, clip.actions_BT, context.dreamed)
             loss, others = adversarial_loss(loss, scores, self.model.leave.weight, config.adversarial_weight)
             figures |= others
         return loss, figures
 
+    def _draw(self, rng: np.random.Generator) -> Draw:
+        config = self.config
+        if self.memory is None:
+            return Draw(self._train.picks(rng, config.loop.batch_size, config.clip_length + 1))
+        draw = self.memory.draw(rng, config.loop.batch_size)
+        return draw if config.loss_correction else Draw(draw.picks_B2)
+
+    def _context(self, clip: ClipBatch, progress: float, generator: torch.Generator) -> DreamedContext:
+        """Real frames, corrupted in some rows; the others end in dreamed ones."""
+        dreams, real_BTN = self.config.scheduled_sampling, clip.tokens_BTN[:, :-1]
+        tokens_BTN = corrupt_context(real_BTN, self.config.corruption, self.model.config.vocab_size, generator)
+        if dreams.teacher_forcing_ratio(progress) == 1:
+            return DreamedContext(tokens_BTN, torch.zeros(len(tokens_BTN), dtype=torch.bool, device=self._device), {})
+        dream = dream_context(self.model, real_BTN, clip.actions_BT, dreams, progress, generator)
+        return dream._replace(tokens_BTN=torch.where(dream.dreamed_B[:, None, None], dream.tokens_BTN, tokens_BTN))
+
     def frame_loss(
-        self, picks_B2: np.ndarray, clip: ClipBatch, context_BTN: torch.Tensor, decided_BTN: torch.Tensor
+        self, draw: Draw, clip: ClipBatch, context_BTN: torch.Tensor, decided_BTN: torch.Tensor
     ) -> TokenLoss:
-        """Loss of the next frames of clips, of which ``picks_B2`` says (episode, time)."""
-        return next_frame_loss(self.model, clip, context_BTN, decided_BTN, self.config.changed_weight, self._forward)
+        """Loss of the next frames of clips that were drawn so."""
+        importance_B = None if draw.importance_B is None else draw.importance_B.to(self._device)
+        weight, forward = self.config.changed_weight, self._forward
+        return next_frame_loss(self.model, clip, context_BTN, decided_BTN, weight, forward, importance_B)
 
     def evaluate(self, model: nn.Module) -> tuple[dict[str, float], dict[str, np.ndarray]]:
         """Changed-token accuracy of one parallel pass from real context, on held-out episodes."""
@@ -170,27 +200,9 @@ class DynamicsTask:
         figures = {"changed_accuracy": hits / changed, "nats_per_frame": -likely / (32 * self.config.clip_length)}
         if self._tokenizer is None:
             return figures, {}
-        return figures, {"dynamics/real_reconstructed_dreamed": self._strip(model, self._tokenizer)}
-
-    def _strip(
-        self, model: Dynamics | DynamicsEnsemble, tokenizer: VideoTokenizer, num_clips: int = 3, every: int = 2
-    ) -> np.ndarray:
-        """Held-out clips as rows of pictures: real frames, their tokens decoded, and a dream from the first third."""
-        length = self.config.clip_length
-        prompt, sampling = max(1, length // 3), self.config.scheduled_sampling.sampling
-        picks = self._test.picks(np.random.default_rng(1), num_clips, length)
-        clip = self._test.take(picks, length).to(self._device)
-        keys = torch.arange(num_clips, device=self._device)
-        dreamed = dream_last_frames(model, clip.tokens_BTN, clip.actions_BT, length - prompt, sampling, keys)
-        shown = slice(prompt % every, None, every)
-        store = None if self.config.data is None else EpisodeStore(self.config.data)
-        rows = []
-        for index, (episode, start) in enumerate(picks):
-            if store is not None:
-                frames = np.array(store.array("frames", store.split("test")[episode])[start : start + length])
-                rows.append(frames[shown])
-            rows += [tokenizer.decode(x[index, shown].cpu()).numpy() for x in (clip.tokens_BTN, dreamed)]
-        return grid([list(row) for row in rows])
+        length, sampling, data = self.config.clip_length, self.config.scheduled_sampling.sampling, self.config.data
+        strip = dream_strip(model, self._tokenizer, self._test, length, sampling, data)
+        return figures, {"dynamics/real_reconstructed_dreamed": strip}
 
 
 def begin_from(model: Dynamics | DynamicsEnsemble, folder: Path, size: DynamicsConfig) -> None:

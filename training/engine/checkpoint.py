@@ -1,4 +1,4 @@
-"""Where a training stands: weights, averaged weights, optimiser moments and the step; all that a resume needs.
+"""Where a training stands: weights, averages, moments, what the task remembers, the step; all that a resume needs.
 
 Owns the checkpoint's format; knows nothing of losses, batches or schedules. Nothing that is not finite is ever saved.
 """
@@ -43,6 +43,7 @@ class TrainingState:
         step: updates so far.
         precision: in which losses are computed.
         opponent: network that learns against the model, if there is one.
+        memory: what the task remembers of the run, if it does.
     """
 
     def __init__(
@@ -52,9 +53,10 @@ class TrainingState:
         stamp: Stamp,
         precision: str = "float32",
         opponent: nn.Module | None = None,
+        memory: nn.Module | None = None,
     ) -> None:
         self.model, self.optimizers, self.stamp, self.precision = model, optimizers, stamp, precision
-        self.opponent = opponent
+        self.opponent, self.memory = opponent, memory
         self.step = 0
         self.average = copy.deepcopy(model).requires_grad_(False)
 
@@ -109,8 +111,8 @@ class TrainingState:
         return found
 
     def _networks(self) -> dict[str, nn.Module]:
-        opponent = {} if self.opponent is None else {"opponent": self.opponent}
-        return {"model": self.model, "average": self.average, **opponent}
+        others = {"opponent": self.opponent, "memory": self.memory}
+        return {"model": self.model, "average": self.average} | {k: v for k, v in others.items() if v is not None}
 
     def _tensors(self) -> Iterator[tuple[str, torch.Tensor]]:
         for name, network in self._networks().items():

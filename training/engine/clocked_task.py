@@ -14,7 +14,7 @@ from torch import nn
 
 from training.engine.loop import fit
 from training.engine.loop_config import LoopConfig
-from training.engine.task import Task, opponent_of
+from training.engine.task import Task, memory_of, opponent_of
 
 
 class ClockedTask:
@@ -24,7 +24,7 @@ class ClockedTask:
         self.model: nn.Module = task.model
         self.begins: list[float] = []
         self.ends: list[float] = []
-        self.opponent = opponent_of(task)
+        self.opponent, self.memory = opponent_of(task), memory_of(task)
         self._task, self._first_step, self._clock = task, first_step, clock
 
     def loss(self, step: int, rng: np.random.Generator, generator: torch.Generator) -> tuple[torch.Tensor, dict]:

@@ -1,7 +1,7 @@
 """The one training loop. Every stage hands it a task (training/engine/task.py); it knows nothing of what is learned.
 
-Owns progress, interruption and what is kept. A step is a function of the weights, the optimiser state and (seed, step),
-so a run that is killed and resumed gives the same weights as one that was not.
+Owns progress, interruption and what is kept. A step is a function of the weights, the optimiser state, what the task
+remembers and (seed, step), so a run that is killed and resumed gives the same weights as one that was not.
 
 A batch consists of parts, each a function of (seed, step, part): ``accumulate`` of them in each process, one after
 another. Their gradients are averaged as if they were one batch, so that two processes with one part each learn what
@@ -42,7 +42,7 @@ from training.engine.optimization import (
     rate_at,
 )
 from training.engine.stamp import describe, stamp_of
-from training.engine.task import Task, opponent_of
+from training.engine.task import Task, memory_of, opponent_of
 from training.engine.update_times import note_update
 
 CHECKPOINT = "checkpoint.safetensors"
@@ -103,7 +103,8 @@ class _Run:
         if opponent is not None:
             optimizers.append(opponent_optimizer(opponent))
         stamp = stamp_of(settings) | stamp_of(config) | parts
-        self.state = TrainingState(task.model, optimizers, stamp, opponent=self.opponent)
+        self.memory = memory_of(task)
+        self.state = TrainingState(task.model, optimizers, stamp, opponent=self.opponent, memory=self.memory)
         self.device, self.stop = device_of(task.model), _Stop()
 
     @property
@@ -150,6 +151,7 @@ class _Run:
             network.zero_grad(set_to_none=True)
         # Of all parts: losses before they were divided, what they were divided by, and who wants to stop.
         sums_3 = torch.tensor([0.0, 0.0, self.stop.signum is not None], device=self.device)
+        noted: dict[int, torch.Tensor] = {}
         for part in range(group.index * config.accumulate, (group.index + 1) * config.accumulate):
             # A zero at the end changes nothing: the first part is the batch of a run that has no other.
             rng = np.random.default_rng([config.seed, state.step, part])
@@ -157,6 +159,8 @@ class _Run:
             with autocast(state.precision, self.device):
                 loss, figures = task.loss(state.step, rng, generator)
             count = figures.pop("count", 1.0)
+            if self.memory is not None:
+                noted[part] = figures.pop("noted")
             (loss * count).backward()
             sums_3[0] += loss.detach() * count
             sums_3[1] += count
@@ -169,10 +173,20 @@ class _Run:
                     buffer.copy_(before)
                 raise NotFiniteError(f"{what} became {float(value)}")
         self._apply()
+        if self.memory is not None:
+            self.memory.learn(self._of_all_parts(noted))
         note_update()
         self.stop.agreed = self.stop.signum is not None if group.count == 1 else bool(sums_3[2] > 0)
         # Figures other than the loss are those of the last part alone.
         return {"loss": loss, "gradient_norm": norm, **figures}
+
+    def _of_all_parts(self, noted: dict[int, torch.Tensor]) -> torch.Tensor:
+        """What all parts noted, in their order, in every process; each part is a row in one of them, else zero."""
+        rows = self.config.accumulate * self.group.count
+        everything = torch.zeros(rows, *next(iter(noted.values())).shape, dtype=torch.float64)
+        for part, each in noted.items():
+            everything[part] = each
+        return everything if self.group.count == 1 else self.group.total(everything.to(self.device)).cpu()
 
     def _apply(self) -> None:
         for optimizer in self.state.optimizers:

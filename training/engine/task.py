@@ -10,7 +10,9 @@ from torch import nn
 
 
 class Task(Protocol):
-    """What is learned. A task may also have an attribute ``opponent``, see :class:`Opponent`."""
+    """What is learned. A task may also have attributes ``opponent`` and ``memory``: :class:`Opponent`,
+    :class:`Memory`.
+    """
 
     @property
     def model(self) -> nn.Module:
@@ -21,7 +23,7 @@ class Task(Protocol):
         """Loss of one batch, and figures (numbers or scalar tensors) to log. Random only through the arguments.
 
         A figure called ``count`` is not logged: it is what the loss was divided by, and the weight that the batch
-        gets among others (1 where there is none).
+        gets among others (1 where there is none). Nor is ``noted``: it is what the task's memory learns from.
         """
         ...
 
@@ -45,3 +47,20 @@ class Opponent(NamedTuple):
 def opponent_of(task: Task) -> Opponent | None:
     """The opponent of the task's model, where it has one."""
     return getattr(task, "opponent", None)
+
+
+class Memory(nn.Module):
+    """What a task remembers of its run beside weights: buffers on the CPU, which are part of the checkpoint.
+
+    While losses are computed it stays as it is; their figures hold what it may learn from, ``noted``, a float64 tensor
+    of one shape in all batches. It learns after the update, and only if that was finite, the same in every process.
+    """
+
+    def learn(self, noted: torch.Tensor) -> None:
+        """Learn from what all parts of a batch noted, float64 [parts, ...]."""
+        raise NotImplementedError
+
+
+def memory_of(task: Task) -> Memory | None:
+    """What the task remembers, if it does."""
+    return getattr(task, "memory", None)

@@ -34,6 +34,31 @@ def test_decided_tokens_do_not_count() -> None:
     assert before.loss == after.loss and before.changed_accuracy == after.changed_accuracy
 
 
+def test_what_is_twice_as_important_counts_as_if_it_were_there_twice() -> None:
+    model, head_out = small_dynamics(), torch.randn(3, 64, 9, generator=generator())
+    context, target = torch.randint(50, (2, 3, 64), generator=generator(1))
+    open_ = torch.rand(3, 64, generator=generator(2)) < 0.5
+    importance = torch.tensor([1.0, 2.0, 0.0])[:, None]
+    with torch.no_grad():
+        weighed = token_loss(model, head_out, context, target, open_, 3.0, importance)
+        rows = torch.tensor([0, 1, 1])
+        twice = token_loss(model, head_out[rows], context[rows], target[rows], open_[rows], 3.0)
+        plain = token_loss(model, head_out, context, target, open_, 3.0)
+    for ours, theirs in zip(weighed[:3], twice[:3], strict=True):
+        assert float(ours) == pytest.approx(float(theirs), rel=1e-5)
+    assert torch.equal(weighed.nats, plain.nats), "what is noted of a place does not depend on how it was drawn"
+
+
+def test_nats_are_the_likelihood_of_each_token_that_counts() -> None:
+    model, head_out = small_dynamics(), torch.randn(3, 64, 9, generator=generator())
+    context, target = torch.randint(50, (2, 3, 64), generator=generator(1))
+    open_ = torch.rand(3, 64, generator=generator(2)) < 0.5
+    with torch.no_grad():
+        nats = token_loss(model, head_out, context, target, open_, 3.0).nats
+        log_probs = model.log_probs(head_out, context).gather(-1, target[..., None])[..., 0]
+    torch.testing.assert_close(nats, -log_probs * open_, rtol=1e-4, atol=1e-5)
+
+
 def test_weight_of_a_token_does_not_depend_on_what_came() -> None:
     """Weighting by the outcome teaches a model to expect more changes than there are."""
     model = small_dynamics()

@@ -18,6 +18,7 @@ from genie_env.models.ensemble import DynamicsEnsemble, trunks_and_heads
 from tests.helpers.worlds import TINY_RECIPE
 from training.data.dataset import TokenDataset
 from training.data.token_store import TokenStore, sized
+from training.dynamics.loss_draws import Draw
 from training.dynamics.members import HeadsTask, member_folder, owners
 from training.dynamics.scheduled_sampling import ScheduledSamplingConfig
 from training.dynamics.task import STAGE, DynamicsTask, TrainDynamicsConfig, train
@@ -33,13 +34,15 @@ PICKS = np.stack(np.meshgrid(np.arange(20), np.arange(0, 4000, 100)), -1).reshap
 
 @pytest.fixture
 def config(tokens: Path, tmp_path: Path) -> Flags:
-    """A training of a few updates, some of whose contexts are dreamed."""
+    """A training of a few updates, some of whose contexts are dreamed, and some of whose clips are drawn by loss."""
     return Flags(
         tokens=tokens,
         out=tmp_path / "dynamics",
         model=replace(TrainDynamicsConfig().model, **SIZE),
         loop=replace(TINY_RECIPE.dynamics_loop, n_updates=6, batch_size=4, checkpoint_every=2, seed=3),
         clip_length=4,
+        loss_share=0.4,
+        loss_correction=True,
         scheduled_sampling=ScheduledSamplingConfig(begin=0.3, max_frames=2),
         device="cpu",
     )
@@ -119,7 +122,7 @@ def test_each_head_learns_from_its_own_clips_alone(config: Flags) -> None:
     row = next(row for row in range(64) if owned_BK[row].sum() == 1)
     clip = data.take(picks[[row]], 5)
     undecided = torch.full_like(clip.tokens_BTN[:, 1:], task.model.mask_token)
-    task.frame_loss(picks[[row]], clip, clip.tokens_BTN[:, :-1], undecided).loss.backward()
+    task.frame_loss(Draw(picks[[row]]), clip, clip.tokens_BTN[:, :-1], undecided).loss.backward()
     learned = [member.leave.weight.grad is not None for member in members]
     assert learned == owned_BK[row].tolist()
     assert members[0].enter.weight.grad is not None, "the trunk learns from every clip"
@@ -135,16 +138,17 @@ def test_loss_of_heads_is_that_of_each_weighted_by_its_changed_tokens(config: Fl
     picks = data.picks(np.random.default_rng(0), 6, 5)
     clip = data.take(picks, 5)
     undecided = torch.full_like(clip.tokens_BTN[:, 1:], task.model.mask_token)
-    got = task.frame_loss(picks, clip, clip.tokens_BTN[:, :-1], undecided)
+    got = task.frame_loss(Draw(picks), clip, clip.tokens_BTN[:, :-1], undecided)
     repeated = np.repeat(np.arange(6), owners(picks, 3).sum(1))
     clip = data.take(picks[repeated], 5)
     undecided = torch.full_like(clip.tokens_BTN[:, 1:], task.model.mask_token)
     one = replace(settings, model=members[0].config)
     alone = DynamicsTask(one)
     alone.model.load_state_dict(members[0].state_dict())
-    expected = alone.frame_loss(picks[repeated], clip, clip.tokens_BTN[:, :-1], undecided)
+    expected = alone.frame_loss(Draw(picks[repeated]), clip, clip.tokens_BTN[:, :-1], undecided)
     torch.testing.assert_close(got.loss, expected.loss, rtol=1e-4, atol=1e-5)
     assert got.num_changed == expected.num_changed
+    torch.testing.assert_close(got.nats[repeated], expected.nats, rtol=1e-4, atol=1e-5)
 
 
 def test_every_clip_has_a_head_and_each_head_half_of_them() -> None:
