@@ -44,6 +44,7 @@ class TrainingState:
         precision: in which losses are computed.
         opponent: network that learns against the model, if there is one.
         memory: what the task remembers of the run, if it does.
+        usual: settings where nothing is chosen; a checkpoint may lack them.
     """
 
     def __init__(
@@ -54,9 +55,10 @@ class TrainingState:
         precision: str = "float32",
         opponent: nn.Module | None = None,
         memory: nn.Module | None = None,
+        usual: Stamp | None = None,
     ) -> None:
         self.model, self.optimizers, self.stamp, self.precision = model, optimizers, stamp, precision
-        self.opponent, self.memory = opponent, memory
+        self.opponent, self.memory, self.usual = opponent, memory, usual
         self.step = 0
         self.average = copy.deepcopy(model).requires_grad_(False)
 
@@ -98,7 +100,7 @@ class TrainingState:
             ValueError: if the checkpoint was made with other settings, is damaged, or does not fit; names the file.
         """
         metadata = _Metadata(path)
-        found = changes(metadata.stamp, self.stamp)
+        found = changes(metadata.stamp, self.stamp, self.usual)
         refused = [change for change in found if change.name not in may_change]
         if refused:
             raise ValueError(f"{path}: was made with {describe(refused)}; use another --out or remove the old one")

@@ -41,7 +41,7 @@ from training.engine.optimization import (
     pick_precision,
     rate_at,
 )
-from training.engine.stamp import describe, stamp_of
+from training.engine.stamp import describe, stamp_of, usual_of
 from training.engine.task import Task, memory_of, opponent_of
 from training.engine.update_times import note_update
 
@@ -102,9 +102,11 @@ class _Run:
         self.opponent = None if opponent is None else opponent.network
         if opponent is not None:
             optimizers.append(opponent_optimizer(opponent))
-        stamp = stamp_of(settings) | stamp_of(config) | parts
+        stamp, usual = stamp_of(settings) | stamp_of(config) | parts, usual_of(settings) | usual_of(config)
         self.memory = memory_of(task)
-        self.state = TrainingState(task.model, optimizers, stamp, opponent=self.opponent, memory=self.memory)
+        self.state = TrainingState(
+            task.model, optimizers, stamp, opponent=self.opponent, memory=self.memory, usual=usual
+        )
         self.device, self.stop = device_of(task.model), _Stop()
 
     @property

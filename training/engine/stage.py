@@ -21,7 +21,7 @@ from genie_env.files.json_config import JsonConfig
 from genie_env.files.tensors import fill_weights, read_tensors, uninitialised, weights_of, write_tensors
 from genie_env.models.registry import Kind, make_network
 from training.engine.distributed import connect
-from training.engine.stamp import Change, changes, stamp_of
+from training.engine.stamp import Change, changes, stamp_of, usual_of
 
 Trainer = Callable[[Any, Any], nn.Module]
 CONFIG, WEIGHTS, SETTINGS = "config.json", "model.safetensors", "settings.json"
@@ -67,7 +67,7 @@ def changed_settings(folder: Path, config: JsonConfig) -> list[Change]:
     before = read_json(path, "the settings of a stage")
     if not isinstance(before, dict):
         raise FileError(path, f"expected the settings of a stage, got {type(before).__name__}")
-    return changes(before, settings_of(config))
+    return changes(before, settings_of(config), usual_of(config))
 
 
 def settings_of(config: Any) -> dict[str, Any]:

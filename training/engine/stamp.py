@@ -66,10 +66,31 @@ def stamp_of(config: JsonConfig) -> Stamp:
     return {name: value for name, value in _flat(stamp).items() if name not in left_out}
 
 
-def changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[Change]:
-    """Settings that differ, by name."""
-    names = sorted({*before, *now})
-    return [Change(name, before.get(name), now.get(name)) for name in names if before.get(name) != now.get(name)]
+def usual_of(config: JsonConfig) -> Stamp:
+    """What the stamp of such settings says where nothing is chosen; settings that must be chosen are left out."""
+    usual: Stamp = {}
+    for field in dataclasses.fields(config):
+        value = getattr(config, field.name)
+        if isinstance(value, JsonConfig):
+            inner = usual_of(value)
+            usual |= inner if field.name in FLAT else {f"{field.name}.{key}": each for key, each in inner.items()}
+        elif field.default is not dataclasses.MISSING:
+            usual[field.name] = field.default
+    return _flat(usual)
+
+
+def changes(before: Mapping[str, Any], now: Mapping[str, Any], usual: Mapping[str, Any] | None = None) -> list[Change]:
+    """Settings that differ, by name.
+
+    A setting that ``before`` does not know came later, and does by default what was done before: where ``now`` says
+    what ``usual`` says, it is no change.
+    """
+    usual = usual or {}
+    return [
+        Change(name, before.get(name), now.get(name))
+        for name in sorted({*before, *now})
+        if before.get(name, usual.get(name) if name in now else None) != now.get(name)
+    ]
 
 
 def describe(found: list[Change], most: int = 4) -> str:

@@ -146,6 +146,18 @@ def test_settings_of_a_stage_and_what_its_inputs_hold_are_part_of_a_run(tmp_path
     fit(Slope(), LOOP, settings.out, "slope", replace(settings, data=tmp_path / "moved"))
 
 
+def test_run_begun_before_a_setting_existed_goes_on_where_the_setting_changes_nothing(tmp_path: Path) -> None:
+    with pytest.raises(Interrupted):
+        fit(Slope(stop_at=6, how=interrupt(signal.SIGTERM)), LOOP, tmp_path, "slope")
+    stamp = json.loads(read_metadata(tmp_path / CHECKPOINT)["stamp"])
+    assert stamp.pop("muon_rate") == 0.0 and stamp.pop("clip_norm") == 1.0
+    metadata = {**read_metadata(tmp_path / CHECKPOINT), "stamp": json.dumps(stamp)}
+    save_file(load_file(tmp_path / CHECKPOINT), tmp_path / CHECKPOINT, metadata)
+    with pytest.raises(ValueError, match=r"was made with clip_norm nothing, now 2\.0; use another --out"):
+        fit(Slope(), replace(LOOP, clip_norm=2.0), tmp_path, "slope")
+    assert_same_weights(fit(Slope(), LOOP, tmp_path, "slope"), fit(Slope(), LOOP, tmp_path / "whole", "slope"))
+
+
 def test_what_a_run_reports_and_how_long_it_is_may_change(tmp_path: Path) -> None:
     fit(Slope(), LOOP, tmp_path, "slope")
     again = Slope()
