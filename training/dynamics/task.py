@@ -79,7 +79,7 @@ class TrainDynamicsConfig(AdversarialConfig):
     start_from: Path | None = None
     """Finished dynamics of the same size whose weights training begins with."""
     compile: bool = False
-    """``torch.compile`` trunk and head: half a minute at the start, a tenth faster on a CPU."""
+    """``torch.compile`` trunk and head: a minute or two at the start, a tenth (float32) to a third faster on a CPU."""
     device: str = "auto"
     """Torch device; ``auto`` is the process's own GPU where there is one."""
 

@@ -6,6 +6,7 @@ Owns how long each stage becomes. Minutes are divided elsewhere (:mod:`training.
 from __future__ import annotations
 
 import dataclasses
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -31,6 +32,10 @@ FEWEST_FRAMES = 20_000
 """Frames that are turned into tokens however long that takes."""
 ENOUGH_EPISODES = 8
 """Held-out episodes that must be as long as the longest horizon, where there are as many."""
+WORTH_COMPILING = 15.0
+"""Minutes of a training of the dynamics that are worth a minute or two of the compiler."""
+WORTHWHILE = 0.9
+"""Share of the time of an update that a compiled one may take to be chosen."""
 HORIZONS = (1, 5, 10, 20, 50)
 
 
@@ -50,10 +55,13 @@ class Fitting:
 
     def fit(self, recipe: Recipe, stage: str, minutes: float) -> tuple[Recipe, list[str]]:
         """Decide how many updates one of :data:`FITTED` has; returns the recipe and what to say about it."""
-        said = list[str]()
+        said, began = list[str](), time.monotonic()
         if not self.given:
             recipe = self._follow_recording(recipe, stage, said)
         seconds = seconds_per_update(stage, self.configure(recipe)[stage])
+        if stage == "dynamics" and minutes >= WORTH_COMPILING:
+            recipe, seconds = self._compile(recipe, seconds, said)
+        minutes -= (time.monotonic() - began) / 60
         if stage == "latent_action":
             minutes /= 1 + NAMING
         updates = (self.updates if stage == "dynamics" else None) or updates_for(minutes, seconds)
@@ -72,6 +80,23 @@ class Fitting:
             said.append(f"chosen: {reason}")
         said.append(f"{stage}: {loop.n_updates} updates of {seconds:.2f} s fit into {minutes:.1f} minutes")
         return recipe, said
+
+    def _compile(self, recipe: Recipe, seconds: float, said: list[str]) -> tuple[Recipe, float]:
+        """Let the dynamics be compiled where that makes updates faster than ``seconds``; also returns how fast."""
+        training = recipe.dynamics_training
+        if "compile" in training or training.get("adversarial_weight"):
+            return recipe, seconds
+        faster = dataclasses.replace(recipe, dynamics_training={**training, "compile": True})
+        try:
+            compiled = seconds_per_update("dynamics", self.configure(faster)["dynamics"])
+        except (RuntimeError, OSError) as error:  # of the compiler, which may be missing
+            reason = " ".join(str(error).split())[:100]
+            said.append(f"chosen: no torch.compile, which does not work here ({reason})")
+            return recipe, seconds
+        if compiled > WORTHWHILE * seconds:
+            return recipe, seconds
+        said.append(f"chosen: torch.compile, which takes {compiled:.2f} s for an update instead of {seconds:.2f} s")
+        return faster, compiled
 
     def fit_tokens(self, recipe: Recipe, store: EpisodeStore, minutes: float) -> tuple[Recipe, list[str]]:
         """Decide how many frames of a recording are turned into tokens; as :meth:`fit`."""
