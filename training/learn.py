@@ -27,7 +27,7 @@ from training.engine.stage import Stage, alone_in
 from training.evaluate import EvaluateConfig, evaluate
 from training.planning.budget import divide, minutes_for
 from training.planning.choices import NONE, Choices
-from training.planning.fitting import FITTED, Fitting, measuring
+from training.planning.fitting import FITTED, Fitting, for_any_machine, measuring
 from training.planning.game_plan import plan_game
 from training.planning.gameplay import import_gameplay, plan_gameplay
 from training.planning.plan import Plan, refine, use_recording
@@ -218,7 +218,7 @@ class _Learning:
                 progress = self._fit(progress, name)
             progress = self._stage(progress, name)
         if self.config.save_recipe is not None:
-            write_recipe(self.config.save_recipe, progress.recipe)
+            write_recipe(self.config.save_recipe, for_any_machine(progress.recipe))
             print(f"every setting is in {self.config.save_recipe}", flush=True)
         with timed(self.folder, progress, "evaluate") as after:
             found = self._evaluate(progress)

@@ -92,7 +92,7 @@ def stage_configs(recipe: Recipe, data: Path, run: Path, out: Path, compile: boo
     """
     if recipe.game is not None:
         register_game(replace(game_for(recipe.env), source=recipe.game))
-    given = {"dynamics": {"compile": compile}}
+    given = {"dynamics": {"compile": True}} if compile else {}
     without = {"latent_action"} if recipe.latent_action is None else set()
     without |= set() if recipe.has_outcomes else {"outcome"}
     stages = [stage for stage in PIPELINE if stage.network not in without]

@@ -122,6 +122,12 @@ class Fitting:
         return recipe
 
 
+def for_any_machine(recipe: Recipe) -> Recipe:
+    """The recipe without what was chosen for this machine alone."""
+    training = {name: value for name, value in recipe.dynamics_training.items() if name != "compile"}
+    return dataclasses.replace(recipe, dynamics_training=training)
+
+
 def measuring(held_out: list[EpisodeEntry], minutes: float) -> dict[str, Any]:
     """Sizes of an evaluation that takes some minutes: fields of ``EvaluateConfig``.
 

@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 
 from training.planning import fitting
-from training.planning.fitting import WORTH_COMPILING, Fitting
+from training.planning.fitting import WORTH_COMPILING, Fitting, for_any_machine
 from training.recipes import RECIPES, Recipe
 from training.stages import STAGES
+from training.train import stage_configs
 
 OWN = RECIPES["pong_unlabelled"]
 
@@ -30,6 +31,10 @@ def fitted(monkeypatch: pytest.MonkeyPatch, compiled: float | Exception, minutes
 
     monkeypatch.setattr(fitting, "seconds_per_update", seconds)
     recipe, said = Fitting(configure, minutes, given=True).fit(recipe, "dynamics", minutes)
+    folder = Path("run")
+    stages = {stage.name: config for stage, config in stage_configs(recipe, folder / "data", folder, folder / "out")}
+    assert stages["dynamics"].compile == recipe.dynamics_training.get("compile", False), "what is chosen is done"
+    assert "compile" not in for_any_machine(recipe).dynamics_training
     return recipe.dynamics_training.get("compile"), recipe.dynamics_loop.n_updates, "\n".join(said)
 
 
