@@ -1,7 +1,9 @@
 """Why does a world's dream get worse? ``python -m training.diagnose pong --data data/pong`` tests ten theories.
 
 Writes the table of findings, one measured test for each theory, as ``diagnosis.md`` and ``diagnosis.json``, and draws
-how far dreams drift. ``--attention`` draws what the dynamics looks at instead.
+how far dreams drift. Then it finds where dreams leave the recording, at which events, and whether the recording's
+training episodes show what comes there (``leaving.json`` and pictures). ``--attention`` draws what the dynamics looks
+at instead.
 """
 
 from __future__ import annotations
@@ -9,19 +11,27 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from tqdm import tqdm
 
 from genie_env.command import run
+from genie_env.config import SamplingConfig
 from genie_env.files.atomic import write_json, write_text
 from genie_env.games.registry import Game
+from training.data.token_store import TokenStore
 from training.evaluation.array_metrics import count_places
 from training.evaluation.attention_pictures import draw_attention, most_changed_clip
 from training.evaluation.diagnosis_inputs import PASS_FRAMES, DiagnosisInputs
+from training.evaluation.experience import read_experience
 from training.evaluation.findings import RULE, Finding, table
-from training.evaluation.held_out import Clips, HeldOutPlay
+from training.evaluation.held_out import Clips, HeldOutPlay, predict
 from training.evaluation.held_out_config import HeldOutConfig
+from training.evaluation.leaving import find_departures, measure_neighbours
+from training.evaluation.leaving_pictures import draw_strips, plot_causes
+from training.evaluation.leaving_report import CAUSES_PLOT, STRIPS_PLOT, as_json, section
+from training.evaluation.neighbours import Neighbours
 from training.evaluation.plots import plot_curves
 from training.evaluation.theories import THEORIES
 
@@ -32,14 +42,20 @@ DRIFT_PLOT = "drift.png"
 
 @dataclass(frozen=True)
 class DiagnoseConfig(HeldOutConfig):
-    """Test ten theories of why a world's dream gets worse with every step."""
+    """Test ten theories of why a world's dream gets worse with every step, and find where dreams leave the game."""
 
     out: Path = Path("report/diagnosis")
     """Folder for the findings."""
     num_tests: int = 64
     """Held-out clips that every theory is tested on."""
+    theories: bool = True
+    """Test the theories; ``--no-theories`` only finds where dreams leave the recording."""
     test_masking: bool = True
     """Test the first theory, too."""
+    leaving_tests: int = 96
+    """Held-out clips of which it is found where their dreams leave the recording."""
+    training_frames: int = 100_000
+    """Most frames of the training episodes in which it is looked up whether they show what comes there."""
     steps: int = 50
     """Frames dreamed from each clip."""
     dynamics_path: Path | None = None
@@ -50,15 +66,16 @@ class DiagnoseConfig(HeldOutConfig):
     """Most frames read of the held-out episodes, and of the training episodes."""
 
     def __post_init__(self) -> None:
-        self.require_positive("num_tests", "steps", "max_frames")
+        self.require_positive("num_tests", "steps", "leaving_tests", "training_frames", "max_frames")
 
     def sized(self) -> DiagnoseConfig:
         """Return this configuration, with small sizes where ``quick`` asks for them."""
-        return dataclasses.replace(self, num_tests=4, steps=6, max_frames=600) if self.quick else self
+        small = {"num_tests": 4, "steps": 6, "leaving_tests": 8, "training_frames": 600, "max_frames": 600}
+        return dataclasses.replace(self, **small) if self.quick else self
 
 
 def diagnose(config: DiagnoseConfig, game: Game | None = None) -> list[Finding]:
-    """Test all theories and write the findings.
+    """Test all theories, find where dreams leave the recording, and write both down.
 
     Args:
         config: what to test, and on how much of it.
@@ -68,14 +85,20 @@ def diagnose(config: DiagnoseConfig, game: Game | None = None) -> list[Finding]:
         ValueError: if world, recording or checkpoint cannot be read, or the recording is too short.
     """
     config = config.sized()
-    inputs = make_inputs(config.open(game), config)
-    findings = [theory(inputs) for theory in tqdm(THEORIES, desc="theories", unit="theory")]
-    config.out.mkdir(parents=True, exist_ok=True)
-    text = report(inputs.world.config.name, findings, len(inputs.clips.tokens_CTN))
-    write_text(config.out / "diagnosis.md", text)
+    play = config.open(game)
+    findings, parts = [], []
+    if config.theories:
+        inputs = make_inputs(play, config)
+        findings = [theory(inputs) for theory in tqdm(THEORIES, desc="theories", unit="theory")]
+        parts.append(report(inputs.world.config.name, findings, len(inputs.clips.tokens_CTN)))
+    departed, text = find_leaving(play, config)
+    parts.append(text)
+    write_text(config.out / "diagnosis.md", "\n".join(parts))
+    write_json(config.out / "leaving.json", departed)
     write_json(config.out / "diagnosis.json", [finding.row() for finding in findings])
-    curve = [one for finding in findings for one in finding.result.curve]
-    plot_curves(config.out / DRIFT_PLOT, curve, "horizon", "step of the dream")
+    if findings:
+        curve = [one for finding in findings for one in finding.result.curve]
+        plot_curves(config.out / DRIFT_PLOT, curve, "horizon", "step of the dream")
     return findings
 
 
@@ -89,6 +112,23 @@ def attention(config: DiagnoseConfig, game: Game | None = None) -> list[Path]:
     play = dataclasses.replace(config, max_frames=min(config.max_frames, 2000)).open(game)
     clips = play.clips(config.num_tests, play.world.config.dynamics.window, 1, config.seed)
     return draw_attention(config.out, play, clips, most_changed_clip(clips, play.game.colours))
+
+
+def find_leaving(play: HeldOutPlay, config: DiagnoseConfig) -> tuple[dict[str, Any], str]:
+    """Find and draw where dreams leave the recording; return that as plain JSON and as a section of the report."""
+    clips = play.clips(config.leaving_tests, play.world.config.dynamics.window, config.steps, config.seed)
+    tokens = None if config.tokens is None else TokenStore(config.tokens)
+    experience = read_experience(play, config.training_frames, tokens)
+    neighbours, sampling = Neighbours(experience), config.sampling(play.world.config.sampling)
+    dreamed_CHN = predict(play.world, clips, sampling)
+    likely_CHN = predict(play.world, clips, SamplingConfig(temperature=0.0), forced=True)
+    departed = find_departures(play, clips, dreamed_CHN, likely_CHN, experience, neighbours)
+    accuracy = measure_neighbours(clips, dreamed_CHN, likely_CHN, neighbours)
+    config.out.mkdir(parents=True, exist_ok=True)
+    plot_causes(config.out / CAUSES_PLOT, departed)
+    draw_strips(config.out / STRIPS_PLOT, play, clips, dreamed_CHN, departed.found)
+    found = departed, accuracy, len(experience.tokens_FN)
+    return as_json(*found), section(*found)
 
 
 def make_inputs(play: HeldOutPlay, config: DiagnoseConfig) -> DiagnosisInputs:

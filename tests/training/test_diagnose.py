@@ -1,7 +1,8 @@
-"""The diagnosis command: ten findings as Markdown and JSON, and pictures of attention."""
+"""The diagnosis command: ten findings and where dreams leave, as Markdown, JSON and pictures; and attention."""
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -38,8 +39,18 @@ def test_command_writes_ten_findings_as_markdown_and_strict_json(config: Diagnos
     assert stored == json.loads(json.dumps([f.row() for f in findings]))
     text = (config.out / "diagnosis.md").read_text()
     assert all(f"| {f.number} | {f.theory} |" in text and f.verdict in text for f in findings)
-    with Image.open(config.out / "drift.png") as plot:
-        assert plot.size[0] > 300
+    for name in ("drift.png", "leaving.png", "leaving_strips.png"):
+        assert f"]({name})" in text
+        with Image.open(config.out / name) as plot:
+            assert plot.size[0] > 300
+    leaving = json.loads((config.out / "leaving.json").read_text(), parse_constant=refuse)
+    assert len(leaving["leaving"]) <= leaving["clips"] and "## Where dreams leave the recording" in text
+
+
+def test_theories_can_be_left_out(config: DiagnoseConfig, tmp_path: Path) -> None:
+    assert diagnose(dataclasses.replace(config, theories=False, out=tmp_path / "found"), TINY) == []
+    text = (tmp_path / "found" / "diagnosis.md").read_text()
+    assert text.startswith("## Where dreams leave") and not (tmp_path / "found" / "drift.png").exists()
 
 
 def test_flags_are_those_of_the_analysis() -> None:

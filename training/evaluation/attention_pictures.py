@@ -115,7 +115,7 @@ def _draw_space(
         for axes, name, values in zip(row, columns, maps, strict=True):
             _overlay(axes, shade_HW, values.reshape(side, side), values.max())
             if name != columns[0]:
-                _mark(axes, place, side, shade_HW.shape[0])
+                mark(axes, place, side, shade_HW.shape[0])
             if index == 0:
                 axes.set_title(name, fontsize=8)
         block = f"trunk {index + 1}" if index < num_blocks else f"head {index + 1 - num_blocks}"
@@ -131,7 +131,7 @@ def _draw_time(path: Path, shades_THW: np.ndarray, time: list[np.ndarray], place
         maps_TG = weights.mean(1).T
         for age, (axes, shade_HW, values) in enumerate(zip(row, shades_THW, maps_TG, strict=True)):
             _overlay(axes, shade_HW, values.reshape(side, side), maps_TG.max())
-            _mark(axes, place, side, shade_HW.shape[0])
+            mark(axes, place, side, shade_HW.shape[0])
             if index == 0:
                 axes.set_title(f"t - {len(shades_THW) - 1 - age}", fontsize=8)
         row[0].set_ylabel(f"trunk {index + 1}", fontsize=8)
@@ -164,7 +164,8 @@ def _overlay(axes: Axes, shade_HW: np.ndarray, weights_YX: np.ndarray, most: flo
     axes.set_yticks([])
 
 
-def _mark(axes: Axes, place: int, side: int, size: int) -> None:
+def mark(axes: Axes, place: int, side: int, size: int) -> None:
+    """Frame one of ``side``² places of a picture of ``size`` pixels in red."""
     y, x = divmod(place, side)
     edge = size / side
     axes.add_patch(Rectangle((x * edge - 0.5, y * edge - 0.5), edge, edge, fill=False, edgecolor="red", linewidth=1))

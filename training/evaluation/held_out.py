@@ -62,6 +62,10 @@ class Clips(NamedTuple):
     """Whether a point was scored between the context and each predicted frame."""
     served_CH: np.ndarray
     """Whether the tracked sprite was served since the context. A serve is random, so what follows cannot be known."""
+    outcomes_CH: np.ndarray
+    """Whether a point was scored, or the game ended, in the very step to each predicted frame."""
+    truth_CTK: np.ndarray
+    """Ground truth of every frame, columns as the recording's manifest names them; none of a game without."""
 
     @property
     def real_CHN(self) -> torch.Tensor:
@@ -83,6 +87,8 @@ class Clips(NamedTuple):
             self.actions_CT[rows, : length - 1],
             self.scored_CH[rows, :steps],
             self.served_CH[rows, :steps],
+            self.outcomes_CH[rows, :steps],
+            self.truth_CTK[rows, :length],
         )
 
 
@@ -111,7 +117,10 @@ class HeldOutPlay:
             )
         rng = np.random.default_rng(seed)
         picks = [places[i] for i in rng.choice(len(places), min(count, len(places)), replace=False)]
-        points = np.stack([e.rewards_T[t + context - 1 : t + length - 1] != 0 for e, t in picks])
+        points, ends = (
+            np.stack([getattr(e, name)[t + context - 1 : t + length - 1] != 0 for e, t in picks])
+            for name in ("rewards_T", "ended_T")
+        )
         frames_CTHWC = np.stack([self.store.array("frames", e.entry)[t : t + length] for e, t in picks])
         scored_CH = np.logical_or.accumulate(points, axis=1)
         return Clips(
@@ -121,6 +130,8 @@ class HeldOutPlay:
             torch.from_numpy(np.stack([e.dynamics_actions_T[t : t + length - 1] for e, t in picks])),
             scored_CH,
             served_since(frames_CTHWC[:, context - 1 :], scored_CH, self.game),
+            points | ends,
+            np.stack([self.store.array("truth", e.entry)[t : t + length] for e, t in picks]),
         )
 
     def frames(self, count: int, seed: int) -> tuple[np.ndarray, torch.Tensor]:
@@ -156,13 +167,13 @@ def read_held_out(
                 continue
             tokens_TN = world.encode(frames[None])[0].cpu() if stored is None else stored[index][: steps + 1]
             actions_T = arrays["actions"][:steps].astype(np.int64)
-            codes_T = _codes(world, frames, actions_T)
+            codes_T, mapped_T = inferred_actions(world, frames, actions_T), mapped_actions(world, actions_T)
             episodes.append(
                 HeldOutEpisode(
                     entry,
                     tokens_TN,
                     codes_T,
-                    _dynamics_actions(world, codes_T, actions_T),
+                    codes_T if mapped_T is None else mapped_T,
                     effect_labels(store, torch.from_numpy(actions_T)).numpy(),
                     arrays["truth"][:steps],
                     arrays["rewards"][:steps],
@@ -185,12 +196,18 @@ def _outcomes(outcome: OutcomeHead | None, tokens_TN: torch.Tensor) -> tuple[np.
     return rewards_T.numpy(), ended_T.numpy()
 
 
-def _codes(world: World, frames_THWC: np.ndarray, actions_T: np.ndarray) -> np.ndarray:
+def inferred_actions(world: World, frames_THWC: np.ndarray, actions_T: np.ndarray) -> np.ndarray:
     """Latent actions inferred from the frames; a world without a model for that has the recorded actions' own."""
     if world.latent_action is None:
         assert world.config.action_map is not None
         return np.array(world.config.action_map.real_to_latent)[actions_T]
     return world.infer_actions(frames_THWC[None])[0].cpu().numpy()
+
+
+def mapped_actions(world: World, actions_T: np.ndarray) -> np.ndarray | None:
+    """Latent actions of recorded ones, mapped as a player's are; None where the dynamics learned from inferred ones."""
+    mapped = world.config.action_map
+    return np.array(mapped.real_to_latent)[actions_T] if world.config.recorded_actions and mapped is not None else None
 
 
 def _stored_tokens(world: World, store: EpisodeStore, tokens: TokenStore) -> list[torch.Tensor]:
@@ -293,10 +310,3 @@ def dream_log_probs(world: World, clips: Clips, dreamed_CHN: torch.Tensor) -> to
             frames.append(frame_log_prob(dynamics, head_out, history[:, at], history[:, at + 1]))
         parts.append(torch.stack(frames, dim=1).cpu())
     return torch.cat(parts)
-
-
-def _dynamics_actions(world: World, codes_T: np.ndarray, actions_T: np.ndarray) -> np.ndarray:
-    mapped = world.config.action_map
-    if not world.config.recorded_actions or mapped is None:
-        return codes_T
-    return np.array(mapped.real_to_latent)[actions_T]

@@ -18,7 +18,9 @@ def clips(served_at: int | None = None) -> Clips:
     if served_at is not None:
         served_CH[:, served_at:] = True
     nothing = np.zeros((CLIPS, STEPS), bool)
-    return Clips(CONTEXT, np.zeros(0), tokens, torch.zeros(CLIPS, CONTEXT + STEPS - 1), nothing, served_CH)
+    return Clips(
+        CONTEXT, np.zeros(0), tokens, torch.zeros(CLIPS, CONTEXT + STEPS - 1), nothing, served_CH, nothing, np.zeros(0)
+    )
 
 
 def dreamed(leaving_C: np.ndarray, wrong: int = 4) -> torch.Tensor:
