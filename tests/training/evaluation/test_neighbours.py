@@ -91,6 +91,7 @@ def test_of_neighbours_that_differ_elsewhere_the_nearest_count() -> None:
     for decided in range(2):
         answer = neighbours.ask(15, decided_by(decided), 0)
         assert answer.agree and answer.token == 2 + decided
+        assert neighbours.predict(decided_by(decided)[None], np.array([0]))[0, 15] == 2 + decided
 
 
 def test_episodes_do_not_run_into_each_other() -> None:
