@@ -5,7 +5,7 @@ and opponent differ. So every place of the frame has neighbours of its own: the 
 showed exactly the same in the last frames, and the same was done. Of those the nearest count, by how much of the whole
 picture was the same. A place that has none is looked up without the places around it, and else stays as it is.
 
-Found by sorted 64-bit hashes, a number and two indices for each place of each moment: about 100 MB for 100,000 frames
+Found by sorted 64-bit hashes, twice a number and two indices for each place of each moment: 250 MB for 100,000 frames
 of 64 places. Equal hashes of other content are possible, and need never be expected. Knows tokens only.
 """
 
@@ -20,7 +20,7 @@ from training.evaluation.experience import Experience
 FRAMES = 2
 """Frames of a context: two show how things move. With four there are fewer neighbours, which are hardly better."""
 AROUND = 1
-"""Places around a place that are its surroundings: in Pong 5x5 places have an eighth fewer neighbours than 3x3."""
+"""Places around a place that are its surroundings: in Pong 5x5 places have neighbours a tenth less often than 3x3."""
 NEAREST = 5
 """Neighbours that count."""
 _CHUNK = 4096  # moments whose hashes are made together
