@@ -2,64 +2,46 @@
 
 All begin from one parent, by default one that only ever saw real frames, and go on for equal compute: the time of
 ``budget`` updates of plain teacher forcing, by the mean cost of an update of each kind, measured first. Every way is
-trained under several seeds and measured on the same held-out clips. Run the same command again to go on after a stop.
+trained under several seeds and measured on the same held-out clips, and so is the parent. Run the same command again to
+go on after a stop. Other ways: ``training.dynamics.variants``.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-
-from genie_env.bundle import load_world, save_world
+from genie_env.bundle import load_world
 from genie_env.command import run
 from genie_env.data.episodes import EpisodeStore
 from genie_env.files.atomic import claim_folder, read_json, write_json, write_text
 from genie_env.games.registry import Game, game_for
-from genie_env.measurement import Measurement, Metric, Subset, select, with_fields
-from genie_env.world import World
+from genie_env.measurement import Measurement
 from training.data.token_store import TokenStore
-from training.dynamics.scheduled_sampling import ScheduledSamplingConfig
 from training.dynamics.task import STAGE, DynamicsTask, TrainDynamicsConfig, train
+from training.dynamics.variants import FORCED, FROM_FORCED, VARIANTS
 from training.engine.clocked_task import seconds_per_update
 from training.engine.stage import load_network
-from training.evaluation.dreams import DREAM, HorizonScores
-from training.evaluation.free_play import FREE_PLAY, measure_play, play_dream
-from training.evaluation.held_out import predict, read_held_out
+from training.evaluation.dreams import DREAM
+from training.evaluation.held_out import read_held_out
 from training.evaluation.plots import plot_horizons
 from training.evaluation.report import comparison_table
+from training.evaluation.variant_figures import SHOWN, VariantFigures
 from training.recipes import RECIPES
 
-FORCED = "teacher forcing"
-NO_DREAMS = ScheduledSamplingConfig(method="none")
-DREAMS = ScheduledSamplingConfig(begin=0.0, curriculum=False)
-VARIANTS: dict[str, dict[str, Any]] = {
-    FORCED: {"corruption": 0.0, "scheduled_sampling": NO_DREAMS},
-    "+ corruption": {"scheduled_sampling": NO_DREAMS},
-    "+ two-pass": {"scheduled_sampling": replace(DREAMS, method="two_pass")},
-    "+ self-rollout": {"scheduled_sampling": DREAMS},
-    "+ curriculum": {"scheduled_sampling": replace(DREAMS, curriculum=True)},
-}
-"""Fields of ``TrainDynamicsConfig``; the last three are alternatives, all with corruption."""
 TIMED_UPDATES = 24
 MAX_FRAMES = 40_000
 REPORT = "ablation.md"
-SHOWN = {
-    (Metric.CHANGED_TOKEN_ACCURACY, Subset.BEFORE_SERVE),
-    (Metric.POSITION_ERROR, ""),
-    (Metric.NEAR, ""),
-}
-"""Metrics and subsets of dreams that variants are compared by."""
+PARENT = "the parent"
 SETTINGS = "run.json"
-SETTLED = ("recipe", "run", "parent", "parent_updates", "budget")
+SETTLED = ("recipe", "run", "parent", "parent_updates", "budget", "rate", "batch_size")
 """Settings of what is trained; more seeds and variants, or other clips, may be asked for later."""
 
 
 @dataclass(frozen=True)
 class AblationConfig:
-    """Train the dynamics in five ways for equal compute, and compare their dreams."""
+    """Train the dynamics in several ways for equal compute, and compare their dreams."""
 
     recipe: str = "pong"
     """Name of the recipe whose dynamics is trained."""
@@ -79,8 +61,15 @@ class AblationConfig:
     """Further compute of each variant, in updates of teacher forcing."""
     seeds: tuple[int, ...] = (1, 2)
     """Seeds of what follows the parent."""
-    variants: tuple[str, ...] = tuple(VARIANTS)
-    """Variants to train; plain teacher forcing must be among them."""
+    rate: float = 1.0
+    """Learning rates of what follows the parent, as a part of the recipe's: these would first undo much of what a
+    finished parent learned."""
+    batch_size: int = 0
+    """Clips of a batch of what follows the parent; 0: as many as in the recipe."""
+    variants: tuple[str, ...] = FROM_FORCED
+    """Variants to train, of those in ``training.dynamics.variants``."""
+    baseline: str = FORCED
+    """The one of them that the others are compared with, in pairs."""
     num_clips: int = 192
     """Held-out clips that are dreamed from."""
     horizons: tuple[int, ...] = (1, 5, 10, 20, 50)
@@ -96,8 +85,15 @@ class AblationConfig:
         if self.recipe not in RECIPES:
             raise ValueError(f"recipe: expected one of {sorted(RECIPES)}, got {self.recipe!r}")
         unknown = sorted({*self.variants} - {*VARIANTS})
-        if unknown or FORCED not in self.variants:
-            raise ValueError(f"variants: expected {FORCED!r} and some of {sorted(VARIANTS)}, got {self.variants}")
+        if unknown or self.baseline not in self.variants:
+            raise ValueError(
+                f"variants: expected the baseline, {self.baseline!r}, and some of {sorted(VARIANTS)}, got "
+                f"{list(self.variants)}"
+            )
+        if not 0 < self.rate < math.inf:
+            raise ValueError(f"rate: expected a finite number > 0, got {self.rate!r}")
+        if self.batch_size < 0:
+            raise ValueError(f"batch_size: expected an integer >= 0, got {self.batch_size!r}")
         for name in ("parent_updates", "budget", "num_clips", "play_rows", "play_steps"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name}: expected a whole number >= 1, got {getattr(self, name)}")
@@ -123,18 +119,16 @@ def ablate(config: AblationConfig, game: Game | None = None) -> list[Measurement
     world = world.replace(config=replace(world.config, recorded_actions=tokens.recorded_actions))
     play = read_held_out(world, store, game or game_for(store.manifest.source.env_id), MAX_FRAMES, tokens)
     clips = play.clips(config.num_clips, world.config.dynamics.window, max(config.horizons), 0)
-    dreams: dict[str, list[HorizonScores]] = {name: [] for name in config.variants}
-    free: dict[str, list[list[Measurement]]] = {name: [] for name in config.variants}
+    figures = VariantFigures(world, play, clips, config.horizons, (config.play_rows, config.play_steps))
+    assert base.start_from is not None
+    figures.add(PARENT, load_network(base.start_from, "dynamics")[0], config.out / "parent_world")
     found: list[Measurement] = []
     for seed in config.seeds:  # all variants under one seed first: a table that is complete early
         for name in config.variants:
             folder = config.out / f"{_slug(name)}-{seed}"
             train_variant(base, name, folder, updates[name], seed)
-            _put_dynamics(world, folder)
-            dreamed_CHN = predict(world, clips, world.config.sampling)
-            dreams[name].append(HorizonScores.of(play, clips, config.horizons, dreamed_CHN))
-            free[name].append(_play_freely(config, folder, play.game))
-        found = _measure(dreams, free, updates)
+            figures.add(name, load_network(folder, "dynamics")[0], folder / "world")
+        found = figures.measure({PARENT: 0, **updates}, config.baseline)
         _write(config, found, len(clips.tokens_CTN), seed)
     return found
 
@@ -147,35 +141,6 @@ def train_variant(base: TrainDynamicsConfig, name: str, folder: Path, n_updates:
     train(replace(base, out=folder, loop=loop, **VARIANTS[name]))
 
 
-def _put_dynamics(world: World, folder: Path) -> None:
-    """Give the world the dynamics in ``folder``, and leave a bundle there that can be played."""
-    world.dynamics.load_state_dict(load_network(folder, "dynamics")[0].state_dict())
-    save_world(world, folder / "world", replace=True)
-
-
-def _play_freely(config: AblationConfig, folder: Path, game: Game) -> list[Measurement]:
-    free = play_dream(str(folder / "world"), config.play_rows, config.play_steps, 0, None, device=config.device)
-    return with_fields(select(measure_play(free, game, {}), sprite=game.tracked), experiment=FREE_PLAY)
-
-
-def _measure(
-    dreams: dict[str, list[HorizonScores]], free: dict[str, list[list[Measurement]]], updates: dict[str, int]
-) -> list[Measurement]:
-    """Values over all seeds; intervals of dreams draw clips, those of free play are the lowest and highest seed."""
-    forced, found = HorizonScores.repeated(dreams[FORCED]), []
-    for name, parts in dreams.items():
-        scores = HorizonScores.repeated(parts)
-        measured = [m for m in scores.measure() if (m.metric, m.subset) in SHOWN and m.sprite in ("", scores.tracked)]
-        for seeds in zip(*free[name], strict=True):
-            values = [one.value for one in seeds]
-            spread = {"value": float(np.mean(values)), "low": min(values), "high": max(values), "count": len(values)}
-            measured += with_fields(seeds[:1], **spread)
-        if name != FORCED:
-            measured += scores.measure_against(forced)
-        found += with_fields([Measurement.of(Metric.UPDATES, updates[name]), *measured], source=name)
-    return found
-
-
 def _beginning(config: AblationConfig) -> str:
     return f"{config.parent_updates:,} updates of teacher forcing" if config.parent is None else f"`{config.parent}`"
 
@@ -186,11 +151,13 @@ def _tokens(config: AblationConfig) -> Path:
 
 def _base(config: AblationConfig) -> TrainDynamicsConfig:
     recipe, run = RECIPES[config.recipe], config.run or Path("runs") / config.recipe
+    loop = recipe.dynamics_loop
+    rates = {name: config.rate * getattr(loop, name) for name in ("learning_rate", "muon_rate")}
     return TrainDynamicsConfig(
         tokens=_tokens(config),
         out=config.out,
         model=recipe.dynamics_config(),
-        loop=replace(recipe.dynamics_loop, eval_every=10**9),
+        loop=replace(loop, eval_every=10**9, batch_size=config.batch_size or loop.batch_size, **rates),
         video_tokenizer_path=run / "tokenizer",
         start_from=config.parent or config.out / "parent",
         device=config.device,
@@ -200,7 +167,8 @@ def _base(config: AblationConfig) -> TrainDynamicsConfig:
 
 def _warm_up(base: TrainDynamicsConfig, config: AblationConfig) -> None:
     """The parent: the learning rate stays at its peak, since training goes on."""
-    loop = replace(base.loop, n_updates=config.parent_updates, decay_share=0.001)
+    loop = replace(RECIPES[config.recipe].dynamics_loop, n_updates=config.parent_updates, decay_share=0.001)
+    loop = replace(loop, eval_every=10**9)
     train(replace(base, out=config.out / "parent", loop=loop, start_from=None, **VARIANTS[FORCED]))
 
 
@@ -208,7 +176,7 @@ def _equal_updates(base: TrainDynamicsConfig, config: AblationConfig) -> dict[st
     """Updates of each variant that cost as much processor time as the budget; measured once."""
     path = config.out / "cost.json"
     cost: dict[str, float] = read_json(path) if path.exists() else {}
-    for name in config.variants:
+    for name in (FORCED, *config.variants):
         if name not in cost:
             # A training in miniature, whose dreams grow longer as in a real one.
             loop = replace(base.loop, n_updates=TIMED_UPDATES)
@@ -224,7 +192,7 @@ def _write(config: AblationConfig, found: list[Measurement], num_clips: int, las
         f"All begin from {_beginning(config)} and go on for the processor time of {config.budget:,} updates of "
         f"teacher forcing, {num_seeds} seeds each. Dreams of {num_clips} held-out clips with the "
         "actions really taken; nothing counts frames after a new serve. Brackets: 95 % intervals over clips; of free "
-        "play the lowest and highest seed. Differences are paired; their baseline is teacher forcing."
+        f"play the lowest and highest seed. Differences are paired; their baseline is {config.baseline}."
     )
     write_text(config.out / REPORT, f"## ablation\n\n{about}\n\n{comparison_table(found)}")
     curves = [one for one in found if (one.metric, one.subset) in SHOWN and one.experiment == DREAM]
@@ -232,7 +200,7 @@ def _write(config: AblationConfig, found: list[Measurement], num_clips: int, las
 
 
 def _slug(name: str) -> str:
-    return name.removeprefix("+ ").replace(" ", "_").replace("-", "_")
+    return name.removeprefix("+ ").replace(",", "").replace(" ", "_").replace("-", "_")
 
 
 def main(config: AblationConfig) -> None:

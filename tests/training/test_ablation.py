@@ -10,12 +10,16 @@ import pytest
 from safetensors.torch import load_file
 
 from genie_env.bundle import load_world
+from genie_env.files.atomic import read_json
 from genie_env.games.registry import Game
 from genie_env.measurement import Metric, Subset, pick, select
 from tests.helpers.held_out import COLOURS
 from tests.helpers.worlds import TINY_RECIPE, TinyWorld
 from training import ablation
-from training.ablation import FORCED, VARIANTS, AblationConfig, ablate
+from training.ablation import PARENT, AblationConfig, ablate
+from training.dynamics.task import TrainDynamicsConfig
+from training.dynamics.variants import CONTINUED, FORCED, FROM_FORCED, VARIANTS
+from training.engine.stage import SETTINGS
 from training.recipes import RECIPES
 
 
@@ -45,7 +49,10 @@ def config(tiny_world: TinyWorld, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 def test_all_variants_are_trained_from_one_parent_and_measured(config: AblationConfig, tiny_world: TinyWorld) -> None:
     game = Game(load_world(tiny_world.bundle, "cpu").config.source, colours=COLOURS)
     found = ablate(config, game)
-    assert list(dict.fromkeys(one.source for one in found)) == [FORCED, "+ self-rollout"]
+    assert list(dict.fromkeys(one.source for one in found)) == [PARENT, FORCED, "+ self-rollout"]
+    parent = select(found, source=PARENT)
+    assert pick(parent, Metric.UPDATES).value == 0 and pick(parent, Metric.EXACTLY_ONE, sprite="ball").count == 1
+    pick(parent, Metric.POSITION_ERROR_DIFFERENCE, sprite="ball", horizon=3)
     ours = select(found, source="+ self-rollout")
     pick(ours, Metric.CHANGED_TOKEN_ACCURACY, subset=Subset.BEFORE_SERVE, horizon=3)
     pick(ours, Metric.POSITION_ERROR, sprite="ball", horizon=1)
@@ -55,7 +62,8 @@ def test_all_variants_are_trained_from_one_parent_and_measured(config: AblationC
     assert json.loads((config.out / "ablation.json").read_text()) == json.loads(json.dumps([m.row() for m in found]))
     for name in ("ablation.json", "ablation.md", "ablation.png", "cost.json"):
         assert (config.out / name).stat().st_size > 0
-    folders = sorted(path.name for path in config.out.iterdir() if path.is_dir())
+    load_world(config.out / "parent_world", "cpu")
+    folders = sorted(path.parent.name for path in config.out.glob(f"*/{SETTINGS}"))
     assert folders == ["parent", "self_rollout-1", "self_rollout-2", "teacher_forcing-1", "teacher_forcing-2"]
     weights = [load_file(config.out / name / "model.safetensors") for name in folders]
     some = "blocks.0.norm_space.weight" if "blocks.0.norm_space.weight" in weights[0] else next(iter(weights[0]))
@@ -86,18 +94,67 @@ def test_another_parent_is_gone_on_from(config: AblationConfig, tiny_world: Tiny
     assert max(float((ended[name] - begun[name]).abs().max()) for name in begun) < 0.05
 
 
+def test_what_a_finished_parent_goes_on_with_is_compared_with_going_on_as_before(
+    config: AblationConfig, tiny_world: TinyWorld
+) -> None:
+    names = (CONTINUED, "loss-drawn clips, corrected", "self-rollout only")
+    given = replace(
+        config,
+        parent=tiny_world.run / "dynamics",
+        seeds=(1,),
+        budget=2,
+        variants=names,
+        baseline=CONTINUED,
+        rate=0.1,
+        batch_size=3,
+    )
+    found = ablate(given, Game(load_world(tiny_world.bundle, "cpu").config.source, colours=COLOURS))
+    assert list(dict.fromkeys(one.source for one in found)) == [PARENT, *names]
+    for name in (PARENT, *names[1:]):
+        pick(select(found, source=name), Metric.NEAR_DIFFERENCE, sprite="ball", horizon=3)
+    assert not select(found, source=CONTINUED, metric=Metric.NEAR_DIFFERENCE)
+    assert f"their baseline is {CONTINUED}" in (config.out / "ablation.md").read_text(encoding="utf-8")
+    settings = {name: read_json(config.out / f"{ablation._slug(name)}-1" / SETTINGS) for name in names}
+    expected = {
+        "batch_size": 3,
+        "learning_rate": 0.1 * TINY_RECIPE.dynamics_loop.learning_rate,
+        "clip_length": TINY_RECIPE.dynamics_training["clip_length"],
+        "scheduled_sampling.schedule": "constant",
+    }
+    for found_settings in settings.values():
+        assert {name: found_settings[name] for name in expected} == expected
+    corruptions = [settings[name]["corruption"] for name in names]
+    assert corruptions == [TINY_RECIPE.dynamics_training["corruption"]] * 2 + [0]
+    assert [settings[name]["loss_share"] for name in names] == [0, 0.33, 0]
+    cost = read_json(config.out / "cost.json")
+    assert set(cost) == {FORCED, *names}, "the unit of the budget, whatever is trained"
+
+
 def test_variants_differ_in_what_their_names_say() -> None:
-    assert VARIANTS[FORCED]["corruption"] == 0
-    methods = [fields["scheduled_sampling"].method for fields in VARIANTS.values()]
+    assert VARIANTS[FORCED]["corruption"] == 0 and FROM_FORCED[0] == FORCED
+    methods = [VARIANTS[name]["scheduled_sampling"].method for name in FROM_FORCED]
     assert methods == ["none", "none", "two_pass", "self_rollout", "self_rollout"]
-    assert [fields["scheduled_sampling"].curriculum for fields in VARIANTS.values()][-2:] == [False, True]
+    assert [VARIANTS[name]["scheduled_sampling"].curriculum for name in FROM_FORCED][-2:] == [False, True]
+    made = {name: replace(TrainDynamicsConfig(), **fields) for name, fields in VARIANTS.items()}
+    cross = [FORCED, "+ corruption", "self-rollout only", CONTINUED]
+    on = [(made[name].corruption > 0, made[name].scheduled_sampling.method == "self_rollout") for name in cross]
+    assert on == [(False, False), (True, False), (False, True), (True, True)]
+    for name in tuple(VARIANTS)[tuple(VARIANTS).index(CONTINUED) + 1 :]:
+        assert made[name] != made[CONTINUED] and made[name].corruption == made[CONTINUED].corruption
+    long = made["32 dreamed frames"]
+    assert long.scheduled_sampling.max_frames == 32 == long.clip_length / 2
+    assert long.scheduled_sampling.validity == "frame" and made["clips of 64"].clip_length == long.clip_length
+    assert len({ablation._slug(name) for name in VARIANTS}) == len(VARIANTS), "each in a folder of its own"
 
 
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
         ({"recipe": "chess"}, "recipe: expected one of"),
-        ({"variants": ("+ corruption",)}, "variants: expected 'teacher forcing' and some of"),
+        ({"variants": ("+ corruption",)}, "variants: expected the baseline, 'teacher forcing', and some of"),
+        ({"baseline": "parent continued"}, "variants: expected the baseline, 'parent continued', and some of"),
+        ({"rate": 0.0}, "rate: expected a finite number > 0, got 0.0"),
+        ({"batch_size": -1}, "batch_size: expected an integer >= 0, got -1"),
         ({"budget": 0}, "budget: expected a whole number >= 1"),
     ],
 )
