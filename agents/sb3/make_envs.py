@@ -32,6 +32,8 @@ from genie_env.world import Prompts, World
 
 RANDOM_ACTIONS = 30
 """Most random actions that a real game begins with."""
+STARTS_AT_ONCE = 64
+"""Beginnings that a world looks at together; one without a latent action model needs a second for each alone."""
 
 
 class PolicyActions(VecEnvWrapper):
@@ -220,14 +222,15 @@ def recorded_starts(world: World, data: Path, count: int, length: int = 8, seed:
     """
     store, rng = EpisodeStore(data), np.random.default_rng(seed)
     require_spaces_of(world.config, store.manifest.source, data)
-    tokens, actions = [], []
     # One frame more than is taken: an episode's last frame begins nothing.
-    for entry, first in draw_clips(store, "train", rng, count, length + 1):
-        clip_THWC = np.array(store.array("frames", entry)[first : first + length])
-        prompt = world.prompts(clip_THWC[None])
-        tokens.append(prompt.tokens_SPN)
-        actions.append(prompt.actions_SP)
-    return Prompts(torch.cat(tokens), torch.cat(actions))
+    clips_STHWC = np.stack(
+        [
+            np.array(store.array("frames", entry)[first : first + length])
+            for entry, first in draw_clips(store, "train", rng, count, length + 1)
+        ]
+    )
+    prompts = [world.prompts(clips_STHWC[i : i + STARTS_AT_ONCE]) for i in range(0, count, STARTS_AT_ONCE)]
+    return Prompts(torch.cat([p.tokens_SPN for p in prompts]), torch.cat([p.actions_SP for p in prompts]))
 
 
 @torch.inference_mode()
