@@ -223,13 +223,11 @@ def recorded_starts(world: World, data: Path, count: int, length: int = 8, seed:
     store, rng = EpisodeStore(data), np.random.default_rng(seed)
     require_spaces_of(world.config, store.manifest.source, data)
     # One frame more than is taken: an episode's last frame begins nothing.
-    clips_STHWC = np.stack(
-        [
-            np.array(store.array("frames", entry)[first : first + length])
-            for entry, first in draw_clips(store, "train", rng, count, length + 1)
-        ]
-    )
-    prompts = [world.prompts(clips_STHWC[i : i + STARTS_AT_ONCE]) for i in range(0, count, STARTS_AT_ONCE)]
+    drawn, prompts = draw_clips(store, "train", rng, count, length + 1), []
+    for begin in range(0, count, STARTS_AT_ONCE):
+        part = drawn[begin : begin + STARTS_AT_ONCE]
+        clips = [store.array("frames", entry)[first : first + length] for entry, first in part]
+        prompts.append(world.prompts(np.stack(clips)))
     return Prompts(torch.cat([p.tokens_SPN for p in prompts]), torch.cat([p.actions_SP for p in prompts]))
 
 

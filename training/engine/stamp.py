@@ -58,8 +58,7 @@ def stamp_of(config: JsonConfig) -> Stamp:
         if name in FREE:
             continue
         if isinstance(value, JsonConfig):
-            inner = _flat(value.to_json())
-            stamp |= inner if name in FLAT else {f"{name}.{key}": value for key, value in inner.items()}
+            stamp |= _under(name, _flat(value.to_json()))
         else:
             stamp[name] = fingerprint(value) if isinstance(value, Path) else value
     left_out = FREE | (SIZES if hasattr(config, "tokens") else frozenset())
@@ -72,8 +71,7 @@ def usual_of(config: JsonConfig) -> Stamp:
     for field in dataclasses.fields(config):
         value = getattr(config, field.name)
         if isinstance(value, JsonConfig):
-            inner = usual_of(value)
-            usual |= inner if field.name in FLAT else {f"{field.name}.{key}": each for key, each in inner.items()}
+            usual |= _under(field.name, usual_of(value))
         elif field.default is not dataclasses.MISSING:
             usual[field.name] = field.default
     return _flat(usual)
@@ -106,6 +104,11 @@ def fingerprint(folder: Path) -> str:
         return str(folder)
     sums = [f"{path.name} {checksum(path)}" for path in marks]
     return hashlib.sha256("\n".join(sums).encode()).hexdigest()
+
+
+def _under(name: str, inner: Stamp) -> Stamp:
+    """The stamp of settings that are the setting ``name`` of others."""
+    return inner if name in FLAT else {f"{name}.{key}": value for key, value in inner.items()}
 
 
 def _flat(plain: Mapping[str, Any]) -> Stamp:
