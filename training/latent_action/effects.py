@@ -28,6 +28,8 @@ class Effects(NamedTuple):
     """What each code draws."""
     observed_MF: torch.Tensor
     """What the next frame shows."""
+    size_M: torch.Tensor
+    """The largest drawn effect: how clearly the transition tells one code from another."""
 
 
 def around(differences_BKCHW: torch.Tensor, changed_BHW: torch.Tensor) -> torch.Tensor:
@@ -71,4 +73,4 @@ def effects(drawn_BACHW: torch.Tensor, next_BCHW: torch.Tensor, view: str) -> Ef
     both = torch.cat([drawn, (next_BCHW - mean_BCHW)[:, None]], dim=1)
     vectors = VIEWS[view](both, changed_BHW)
     size_B = vectors[:, :-1].norm(dim=-1).amax(1) + 1e-3
-    return Effects(vectors[:, :-1] / size_B[:, None, None], vectors[:, -1] / size_B[:, None])
+    return Effects(vectors[:, :-1] / size_B[:, None, None], vectors[:, -1] / size_B[:, None], size_B)

@@ -1,8 +1,9 @@
 """From a latent action model whose codes mean something else in each context to one whose codes mean the same.
 
 Owns the second part of the training: name transitions by their effects (:mod:`.alignment`), let encoder and decoder
-learn the names, and again while the names explain more. Labels, where there are some, say which name is which effect
-and are learned beside the names.
+learn the names. Then again, by what the named model draws: it knows where all codes but one draw the same, at a wall
+say, and only transitions that tell codes apart are named. Labels, where there are some, say which name is which effect
+and are learned beside the names; one round is then enough.
 """
 
 from __future__ import annotations
@@ -42,6 +43,11 @@ ALIGNED, NAMED, HELD_OUT = 6000, 40_000, 4000
 BLURRED = 0.62
 """Cost of the prototypes above which the codes' effects do not fall apart, and names by them would be worse."""
 
+CLEAR = 0.65
+"""Share of the transitions that later rounds name: those in which the codes' drawings differ most."""
+LOST = 0.95
+"""Share of what the codes before explained that a later round must explain, or its codes fell apart."""
+
 NUMBER = "num_actions.json"
 """File that says how many codes were kept, and what each number of them is worth."""
 
@@ -57,7 +63,9 @@ class View(NamedTuple):
 
 
 class Round(NamedTuple):
-    """A latent action model, and the share of the observed effects on held-out play that its codes explain."""
+    """A latent action model, and the share of the observed effects that its codes explain on the held-out transitions
+    by which the next round is judged.
+    """
 
     model: LatentActionModel
     explained: float
@@ -86,24 +94,28 @@ def align(
     folder: Path,
     settings: NamingSettings,
 ) -> Round:
-    """Name transitions and learn the names, up to ``rounds`` times, while the names explain more on held-out play.
+    """Name transitions and learn the names.
+
+    The first round names all of them by what ``model`` draws, and is kept if its codes explain more of the effects on
+    held-out play. Later rounds name the clear ones by what the round before draws; they are kept unless codes fall
+    apart, for on clear transitions good codes and better ones explain the same.
 
     Args:
         model: learned without names.
         data: transitions to learn from.
         held_out: transitions by which models are compared; no action is read.
-        labels: transitions whose effect is known.
+        labels: transitions whose effect is known; there is one round then.
         loop: how long and how fast each round trains.
         rounds: most rounds.
         folder: for the checkpoint of each round.
         settings: what a checkpoint must share.
 
     Returns:
-        The best of ``model`` and the rounds, always one of the rounds where there are labels or codes were merged.
+        The last round that was kept, or ``model``; always a round where there are labels or codes were merged.
     """
     view = choose_view(model, data, loop.seed)
     indices = np.random.default_rng([loop.seed, 3]).integers(len(held_out), size=min(HELD_OUT, len(held_out)))
-    # The effects by which all rounds are compared are those that the first model sees.
+    # Models are compared by effects that the one before sees, not by those that each of them draws.
     reference_MF = drawn_effects(model, held_out, indices, view.name).observed_MF
     best = Round(model, explained(encoder_codes(model, held_out, indices), reference_MF))
     print(
@@ -115,12 +127,12 @@ def align(
     if settings.merges and view.cost <= BLURRED:
         start, view = merge_codes(model, data, held_out, indices, view, loop.seed, folder)
         required = start is not model
-    for number in range(rounds):
+    for number in range(rounds if labels is None else min(rounds, 1)):
         if view.cost > BLURRED and labels is None:
             kept = f" All {model.config.num_actions} codes are kept." if settings.merges else ""
             print(f"alignment: left out; expected a cost of at most {BLURRED}. Train longer.{kept}", flush=True)
             break
-        named = _names(best.model, data, view, labels, loop.seed + number)
+        named = _names(best.model, data, view, labels, loop.seed + number, CLEAR if number else 1.0)
         # Averaged weights, which training delivers, ask for no gradients.
         copied = copy.deepcopy(start).requires_grad_(True)
         task = NamedTask(copied, data, named, labels, loop.batch_size)
@@ -128,23 +140,28 @@ def align(
         assert isinstance(candidate, LatentActionModel)
         share = explained(encoder_codes(candidate, held_out, indices), reference_MF)
         print(f"alignment: after round {number}, codes explain {share:.3f}", flush=True)
-        if share <= best.explained and not (required and number == 0):
+        least = LOST * best.explained if number else best.explained
+        if share <= least and not (required and number == 0):
             break
-        best, start = Round(candidate, share), candidate
+        best = Round(candidate, share)
         if number + 1 < rounds:
-            view = choose_view(best.model, data, loop.seed)
+            view = look_at(best.model, data, view.name, loop.seed)
+            indices, reference_MF = _clearest(best.model, held_out, indices, view.name)
+            best = best._replace(explained=explained(encoder_codes(best.model, held_out, indices), reference_MF))
     return best
 
 
 def choose_view(model: LatentActionModel, data: FrameDataset, seed: int) -> View:
-    """Prototypes in the view in which the codes' effects fall apart best."""
+    """The view in which the codes' effects fall apart best."""
+    return min((look_at(model, data, name, seed) for name in VIEWS), key=lambda view: view.cost)
+
+
+def look_at(model: LatentActionModel, data: FrameDataset, name: str, seed: int) -> View:
+    """Prototypes of the codes' effects in one view."""
     indices = np.random.default_rng([seed, 1]).integers(len(data), size=min(ALIGNED, len(data)))
-    found = []
-    for name in VIEWS:
-        seen = drawn_effects(model, data, indices, name)
-        clusters = permuted_means(seen.drawn_MAF, seed)
-        found.append(View(name, observed_means(seen.observed_MF, clusters.prototypes_AF), clusters.cost))
-    return min(found, key=lambda view: view.cost)
+    seen = drawn_effects(model, data, indices, name)
+    clusters = permuted_means(seen.drawn_MAF, seed)
+    return View(name, observed_means(seen.observed_MF, clusters.prototypes_AF), clusters.cost)
 
 
 def merge_codes(
@@ -204,8 +221,13 @@ def _over(
     return tuple(torch.cat(column) for column in zip(*found, strict=True))
 
 
-def _names(model: LatentActionModel, data: FrameDataset, view: View, labels: Labels | None, seed: int) -> Names:
-    """Soft names of some transitions, by what is observed in them; labels say which name is which effect."""
+def _names(
+    model: LatentActionModel, data: FrameDataset, view: View, labels: Labels | None, seed: int, share: float
+) -> Names:
+    """Soft names of some transitions, by what is observed in them; labels say which name is which effect.
+
+    Of the transitions drawn, a ``share`` is named: those that ``model`` tells codes apart in most clearly.
+    """
     prototypes_AF, trust = view.prototypes_AF, 1.0
     if labels is not None:
         observed_LF = drawn_effects(model, labels.data, labels.indices_L[:NAMED], view.name).observed_MF
@@ -213,8 +235,17 @@ def _names(model: LatentActionModel, data: FrameDataset, view: View, labels: Lab
         order_A, trust = match_labels(names_L, labels.effects_L[:NAMED], len(prototypes_AF))
         prototypes_AF = prototypes_AF[order_A]
     indices_M = np.sort(np.random.default_rng([seed, 2]).permutation(len(data))[:NAMED])
-    observed_MF = drawn_effects(model, data, indices_M, view.name).observed_MF
+    indices_M, observed_MF = _clearest(model, data, indices_M, view.name, share)
     return Names(trust, indices_M, soft_names(observed_MF, prototypes_AF))
+
+
+def _clearest(
+    model: LatentActionModel, data: FrameDataset, indices_M: np.ndarray, view: str, share: float = CLEAR
+) -> tuple[np.ndarray, torch.Tensor]:
+    """The ``share`` of the transitions whose drawings differ most from code to code, and their observed effects."""
+    seen = drawn_effects(model, data, indices_M, view)
+    kept_M = seen.size_M >= seen.size_M.quantile(1 - share)
+    return indices_M[kept_M.numpy()], seen.observed_MF[kept_M]
 
 
 def match_labels(names_L: torch.Tensor, effects_L: torch.Tensor, count: int) -> tuple[torch.Tensor, float]:
