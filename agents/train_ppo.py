@@ -100,7 +100,8 @@ class TrainAgentConfig:
     device: str = "auto"
     """Torch device, or ``auto``."""
     compile: bool = False
-    """Compile the dream that is learned in: half a minute at the start, faster steps after it."""
+    """Compile the dream that is learned in: half a minute at the start, faster steps after it. On a GPU it is captured
+    as a CUDA graph, at once, and steps are several times as fast."""
 
     @property
     def in_dream(self) -> bool:

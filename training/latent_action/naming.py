@@ -146,7 +146,7 @@ def align(
         best = Round(candidate, share)
         if number + 1 < rounds:
             view = look_at(best.model, data, view.name, loop.seed)
-            indices, reference_MF = _clearest(best.model, held_out, indices, view.name)
+            indices, reference_MF = clearest(best.model, held_out, indices, view.name)
             best = best._replace(explained=explained(encoder_codes(best.model, held_out, indices), reference_MF))
     return best
 
@@ -235,11 +235,11 @@ def _names(
         order_A, trust = match_labels(names_L, labels.effects_L[:NAMED], len(prototypes_AF))
         prototypes_AF = prototypes_AF[order_A]
     indices_M = np.sort(np.random.default_rng([seed, 2]).permutation(len(data))[:NAMED])
-    indices_M, observed_MF = _clearest(model, data, indices_M, view.name, share)
+    indices_M, observed_MF = clearest(model, data, indices_M, view.name, share)
     return Names(trust, indices_M, soft_names(observed_MF, prototypes_AF))
 
 
-def _clearest(
+def clearest(
     model: LatentActionModel, data: FrameDataset, indices_M: np.ndarray, view: str, share: float = CLEAR
 ) -> tuple[np.ndarray, torch.Tensor]:
     """The ``share`` of the transitions whose drawings differ most from code to code, and their observed effects."""

@@ -67,6 +67,13 @@ def test_the_same_motion_has_the_same_effect_wherever_it_happens() -> None:
     torch.testing.assert_close(one.observed_MF, one.drawn_MAF[:, 0])
 
 
+def test_transitions_in_which_codes_draw_nearly_the_same_are_told_by_the_size_of_their_effects() -> None:
+    drawn = torch.cat([pictures(12, 10, shifts) for shifts in ((-2, 0, 2), (0, 0, 2), (0, 0, 0))])
+    seen = effects(drawn, drawn[:, 0], "around")
+    assert seen.size_M[0] > seen.size_M[2] and seen.size_M[1] > seen.size_M[2]
+    assert seen.size_M[2] < 0.01
+
+
 @pytest.mark.parametrize("view", VIEWS)
 def test_renaming_the_codes_renames_the_drawn_effects_and_leaves_the_observed_one(view: str) -> None:
     drawn = torch.rand(5, 3, 3, 16, 16, generator=torch.Generator().manual_seed(0))

@@ -17,6 +17,7 @@ from training.data.dataset import FrameDataset
 from training.engine.loop import LoopConfig
 from training.engine.stage import load_network
 from training.latent_action.code_assignment import assign
+from training.latent_action.naming import clearest
 from training.latent_action.task import LatentActionTask, TrainLatentActionConfig, train
 
 UNDECIDED = torch.zeros(30, 3)
@@ -102,6 +103,23 @@ def test_actions_are_found_without_labels_and_mean_the_same_everywhere(recording
     assert after["delta_psnr"] > 4
     finished = LatentActionConfig.from_json(read_json(tmp_path / "lam" / "config.json"))
     assert set(effect_names(finished.prototypes)) == {"up", "still", "down"}
+
+
+def test_later_rounds_name_what_tells_codes_apart_and_keep_what_was_found(recording: Path, tmp_path: Path) -> None:
+    config = replace(_config(recording, tmp_path / "lam", 700), rounds=2)
+    model, task = train(config), LatentActionTask(config)
+    assert (tmp_path / "lam" / "round_1").is_dir()
+    assert task.evaluate(model)[0]["hungarian_accuracy"] > 0.75
+    data = FrameDataset(EpisodeStore(recording), "train")
+    indices = np.arange(len(data))
+    kept, observed = clearest(model, data, indices, "around", 0.5)
+    frames = model.shrink(to_float(data.at(indices, 2).frames_BTHWC))
+    with torch.no_grad():
+        drawn_MACHW = model.predict_each(frames[:, :-1])
+    differ_M = (drawn_MACHW - drawn_MACHW.mean(1, keepdim=True)).abs().amax(1).mean((1, 2, 3))
+    left_out = np.setdiff1d(indices, kept)
+    assert len(observed) == len(kept) == pytest.approx(len(data) / 2, abs=2)
+    assert differ_M[kept].mean() > differ_M[left_out].mean()
 
 
 def test_the_number_of_codes_is_found_from_more_of_them(recording: Path, tmp_path: Path) -> None:
