@@ -79,7 +79,7 @@ class GenieEnv(DreamEnv, gym.Env[np.ndarray, np.int64]):
     | ``obs_type`` | Kind of observations: rgb, grayscale or tokens. | ``"rgb"`` |
     | ``runtime`` | Program that steps: torch, onnx (on the CPU, faster), or auto: onnx where it can. | ``"auto"`` |
     | ``device`` | Torch device; auto is CUDA where there is one. | ``"auto"`` |
-    | ``compile`` | Compile the step, or on a GPU capture it as a CUDA graph: slow to begin, faster to run; compiled, other rounding. | ``False`` |
+    | ``compile`` | Compile the step (a GPU: capture it): slow to begin, faster to run, other rounding. | ``False`` |
     | ``members`` | Members of an ensemble that predict, from the first on; None: all of them. | ``None`` |
     | ``max_uncertainty`` | Nats a frame of the members' disagreement above which a step truncates. | ``None`` |
     | ``uncertainty_penalty`` | Subtracted from a step's reward for each nat of its disagreement. | ``0.0`` |

@@ -57,7 +57,7 @@ class EnvOptions:
     device: str = "auto"
     """Torch device; auto is CUDA where there is one."""
     compile: bool = False
-    """Compile the step, or on a GPU capture it as a CUDA graph: slow to begin, faster to run; compiled, other rounding."""
+    """Compile the step (a GPU: capture it): slow to begin, faster to run, other rounding."""
     members: int | None = None
     """Members of an ensemble that predict, from the first on; None: all of them."""
     max_uncertainty: float | None = None
