@@ -81,10 +81,8 @@ def tokenize(config: TokenizeConfig) -> TokenStore:
     manifest = _manifest(config, store, kept, tokenizer, lam)
     with alone_in(partial_folder(config.out)):
         writer = TokenWriter(config.out, manifest, settings_of(config))
-        shards: dict[int, list[EpisodeEntry]] = defaultdict(list)
-        for entry in kept:
-            shards[entry.shard].append(entry)
-        missing = {shard: entries for shard, entries in shards.items() if not writer.has_shard(shard)}
+        shards = enumerate(_by_shard(kept))
+        missing = {shard: entries for shard, entries in shards if not writer.has_shard(shard)}
         count = sum(len(entries) for entries in missing.values())
         with tqdm(total=count, desc="tokenize", unit="episode") as bar:
             for shard, entries in missing.items():
@@ -115,6 +113,14 @@ def kept_episodes(episodes: Sequence[EpisodeEntry], max_frames: int | None) -> l
             taken += entry.length
         kept.append(entry)
     return kept
+
+
+def _by_shard(entries: Sequence[EpisodeEntry]) -> list[list[EpisodeEntry]]:
+    """The episodes of each of the recording's shards that has any; the tokens' shards are numbered by them."""
+    shards: dict[int, list[EpisodeEntry]] = defaultdict(list)
+    for entry in entries:
+        shards[entry.shard].append(entry)
+    return list(shards.values())
 
 
 def frames_per_second(config: TokenizeConfig, num_frames: int = 256) -> float:
@@ -161,7 +167,11 @@ def _manifest(
         )
     lam_path = None if config.recorded_actions else config.lam_path
     lam_sha256 = "" if lam_path is None else checksum(lam_path / WEIGHTS)
-    entries = [TokenEntry.from_json({"shard": e.shard, "length": e.length, "split": e.split}) for e in kept]
+    entries = [
+        TokenEntry.from_json({"shard": shard, "length": e.length, "split": e.split})
+        for shard, part in enumerate(_by_shard(kept))
+        for e in part
+    ]
     recorded = read_bytes(config.data / "manifest.json", MANIFEST_BYTES)
     return TokenManifest(
         vocab_size=tokenizer.config.vocab_size,
