@@ -139,7 +139,7 @@ def align(
         candidate = fit(task, loop, folder / f"round_{number}", f"names, round {number}", settings)
         assert isinstance(candidate, LatentActionModel)
         share = explained(encoder_codes(candidate, held_out, indices), reference_MF)
-        print(f"alignment: after round {number}, codes explain {share:.3f}", flush=True)
+        print(f"alignment: after round {number}, codes explain {share:.3f} ({best.explained:.3f} before)", flush=True)
         least = LOST * best.explained if number else best.explained
         if share <= least and not (required and number == 0):
             break

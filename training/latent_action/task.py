@@ -62,7 +62,7 @@ class TrainLatentActionConfig(JsonConfig):
     says whatever tells most, such as where the opponent goes."""
     even: float = 0.6
     """Share of the updates after that, in which the codes are given to as many transitions each."""
-    rounds: int = 2
+    rounds: int = 1
     """Most rounds of naming transitions by the effects of the codes and learning the names; 0 leaves codes as learned,
     each free to mean something else after every action. Later rounds name only transitions that tell codes apart; with
     labels there is one."""
