@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import NamedTuple
 
@@ -35,10 +36,11 @@ def export(bundle: Bundle, out: Path | str, options: StepOptions) -> Exported:
         raise ValueError(f"out: expected a file that ends in .onnx, got {str(out)!r}")
     files = Exported(out, out.with_suffix(".pictures.onnx"))
     models = step_model(bundle, options), pictures_model(bundle)
-    for path, model in zip(files, models, strict=True):
-        if path.parent.resolve() != bundle.folder.resolve():
-            external_data_helper.load_external_data_for_model(model, str(bundle.folder))
-        with whole_file(path) as temporary:
+    # Both or neither: a step whose pictures are missing, or those of another world, would be of no use.
+    with contextlib.ExitStack() as stack:
+        for path, model in zip(files, models, strict=True):
+            if path.parent.resolve() != bundle.folder.resolve():
+                external_data_helper.load_external_data_for_model(model, str(bundle.folder))
             # Not by onnx.save, which looks at how the name ends, and a temporary one ends otherwise.
-            temporary.write_bytes(model.SerializeToString())
+            stack.enter_context(whole_file(path)).write_bytes(model.SerializeToString())
     return files

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import re
 import shutil
 import subprocess
@@ -37,6 +38,27 @@ def test_a_graph_elsewhere_needs_no_bundle(tmp_path: Path) -> None:
     step, pictures = (onnxruntime.InferenceSession(path) for path in files)
     outs = dict(zip([o.name for o in step.get_outputs()], step.run(None, inputs(step)), strict=True))
     assert pictures.run(None, {"tokens": np.asarray(outs["next_tokens"])[:, -1]})[0].shape == (2, 64, 64, 3)
+
+
+def test_a_disk_that_is_full_after_the_first_graph_leaves_both_as_they_were(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = make_random_world(tmp_path / "world")
+    files = export(open_bundle(world), tmp_path / "out" / "tiny.onnx", options(world))
+    for path in files:
+        path.write_bytes(path.name.encode())
+    write, full = Path.write_bytes, []
+
+    def fills(self: Path, data: bytes) -> int:
+        if full:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        full.append(self)
+        return write(self, data)
+
+    monkeypatch.setattr(Path, "write_bytes", fills)
+    with pytest.raises(OSError, match=r"No space left.*tiny\.pictures\.onnx"):
+        export(open_bundle(world), tmp_path / "out" / "tiny.onnx", options(world))
+    assert {path.name: path.read_text() for path in (tmp_path / "out").iterdir()} == {p.name: p.name for p in files}
 
 
 def test_a_graph_in_the_bundle_stores_no_weights_twice(tmp_path: Path) -> None:
