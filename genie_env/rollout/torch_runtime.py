@@ -91,7 +91,9 @@ class _Captured:
             self._graph.replay()
             recent_BCN, key_B, step_B, time_B = (part.clone() for part in self._after)
             state.recent_BCN, state.key_B, state.step_B, state.cache.time_B = recent_BCN, key_B, step_B, time_B
-            return StepOutput(*(None if part is None else part.clone() for part in self._output))
+            # A single network has no members, so nothing to be uncertain about.
+            tokens_BN, reward_B, terminated_B, entropy_B = (part.clone() for part in self._output[:4])
+            return StepOutput(tokens_BN, reward_B, terminated_B, entropy_B)
 
     def _step(self, engine: RolloutEngine) -> tuple[tuple[torch.Tensor, ...], StepOutput]:
         recent_BCN, key_B, step_B, time_B, actions_B, temperature_B = self._inputs
