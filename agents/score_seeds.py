@@ -177,7 +177,7 @@ def _score(config: ScoreSeedsConfig, one: Run) -> PolicyScore:
     sha256 = read_policy_config(policy).sha256
     if (found := _written(policy / SCORES, sha256)) is not None and found.games >= config.games:
         return found
-    settings = {"episodes": config.games, "dream_steps": 0, "gif_steps": 0, "scripted": False}
+    settings = {"episodes": config.games, "dream_steps": 0, "gif_steps": 0, "scripted": False, "likeliest": False}
     transfer(TransferConfig(policy, seed=config.seed, device=config.device, **settings))
     if (found := read_score(policy / SCORES, sha256)) is None:
         raise FileError(policy / SCORES, "vanished while it was being written")

@@ -58,7 +58,9 @@ class TransferConfig:
     dream_steps: int = 1000
     """Steps of each of 10 dreams that the policy is scored in (0: none)."""
     drawn: bool = True
-    """Also score policies that draw their actions, as they do while they learn, instead of taking the likeliest."""
+    """Score policies that draw their actions, as they do while they learn."""
+    likeliest: bool = True
+    """Score policies that take the likeliest action always; without sticky actions they play few different games."""
     scripted: bool = True
     """Also score random play and, where the game is known, the scripted heuristic."""
     gif_steps: int = 300
@@ -71,6 +73,10 @@ class TransferConfig:
     """Ray cluster whose machines dream, host:port, auto or local; None: this one does."""
     ray_workers: int = 2
     """Processes of the cluster."""
+
+    def __post_init__(self) -> None:
+        if not (self.drawn or self.likeliest):
+            raise ValueError("drawn, likeliest: expected at least one of them, got neither")
 
 
 class PlayerScore(NamedTuple):
@@ -182,7 +188,8 @@ def _in_game(
 
 def _ways(config: TransferConfig) -> dict[str, bool]:
     """How policies choose: whether each way is deterministic."""
-    return {"likeliest actions": True, **({"drawn actions": False} if config.drawn else {})}
+    ways = {"likeliest actions": (True, config.likeliest), "drawn actions": (False, config.drawn)}
+    return {name: deterministic for name, (deterministic, wanted) in ways.items() if wanted}
 
 
 def _film(venv: VecEnv, choose: Chooser, steps: int) -> list[np.ndarray]:

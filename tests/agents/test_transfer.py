@@ -44,6 +44,15 @@ def test_transfer_writes_json_table_and_picture(policy: Path, tmp_path: Path) ->
         assert picture.n_frames > 1 and picture.width > picture.height
 
 
+def test_players_are_scored_in_the_ways_that_are_asked_for(policy: Path, tmp_path: Path) -> None:
+    config = TransferConfig(policy, episodes=1, out=tmp_path, dream_steps=5, gif_steps=0, scripted=False)
+    for name, other in (("drawn", "likeliest actions"), ("likeliest", "drawn actions")):
+        scores = transfer(dataclasses.replace(config, **{name: False}))
+        assert {one.player.split(", ")[-1] for one in scores} == {other}
+    with pytest.raises(ValueError, match="at least one"):
+        TransferConfig(policy, drawn=False, likeliest=False)
+
+
 def test_transfer_repeats_itself(policy: Path, tmp_path: Path) -> None:
     config = TransferConfig(policy, episodes=2, dream_steps=0, gif_steps=0, device="cpu")
     first, second = (transfer(dataclasses.replace(config, out=tmp_path / name)) for name in "ab")
