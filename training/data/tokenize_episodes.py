@@ -81,7 +81,7 @@ def tokenize(config: TokenizeConfig) -> TokenStore:
     manifest = _manifest(config, store, kept, tokenizer, lam)
     with alone_in(partial_folder(config.out)):
         writer = TokenWriter(config.out, manifest, settings_of(config))
-        shards = enumerate(_by_shard(kept))
+        shards = enumerate(by_shard(kept))
         missing = {shard: entries for shard, entries in shards if not writer.has_shard(shard)}
         count = sum(len(entries) for entries in missing.values())
         with tqdm(total=count, desc="tokenize", unit="episode") as bar:
@@ -115,7 +115,7 @@ def kept_episodes(episodes: Sequence[EpisodeEntry], max_frames: int | None) -> l
     return kept
 
 
-def _by_shard(entries: Sequence[EpisodeEntry]) -> list[list[EpisodeEntry]]:
+def by_shard(entries: Sequence[EpisodeEntry]) -> list[list[EpisodeEntry]]:
     """The episodes of each of the recording's shards that has any; the tokens' shards are numbered by them."""
     shards: dict[int, list[EpisodeEntry]] = defaultdict(list)
     for entry in entries:
@@ -169,7 +169,7 @@ def _manifest(
     lam_sha256 = "" if lam_path is None else checksum(lam_path / WEIGHTS)
     entries = [
         TokenEntry.from_json({"shard": shard, "length": e.length, "split": e.split})
-        for shard, part in enumerate(_by_shard(kept))
+        for shard, part in enumerate(by_shard(kept))
         for e in part
     ]
     recorded = read_bytes(config.data / "manifest.json", MANIFEST_BYTES)
