@@ -79,9 +79,8 @@ class _Captured:
 
     def holds(self, state: RolloutState) -> bool:
         """Whether it is this state's memory that the graph writes to."""
-        return len(state.cache.rings) == len(self._rings) and all(
-            ring is known for ring, known in zip(state.cache.rings, self._rings, strict=True)
-        )
+        # The list is made with its tensors, and neither is ever exchanged.
+        return state.cache.rings is self._rings
 
     def replay(self, state: RolloutState, actions_B: torch.Tensor, temperature_B: torch.Tensor) -> StepOutput:
         """Step ``state``."""

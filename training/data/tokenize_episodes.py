@@ -77,12 +77,11 @@ def tokenize(config: TokenizeConfig) -> TokenStore:
     lam = None
     if config.lam_path is not None:
         lam, _ = load_network(config.lam_path, "latent_action")
-    kept = kept_episodes(store.manifest.episodes, config.max_frames)
-    manifest = _manifest(config, store, kept, tokenizer, lam)
+    shards = by_shard(kept_episodes(store.manifest.episodes, config.max_frames))
+    manifest = _manifest(config, store, shards, tokenizer, lam)
     with alone_in(partial_folder(config.out)):
         writer = TokenWriter(config.out, manifest, settings_of(config))
-        shards = enumerate(by_shard(kept))
-        missing = {shard: entries for shard, entries in shards if not writer.has_shard(shard)}
+        missing = {shard: entries for shard, entries in enumerate(shards) if not writer.has_shard(shard)}
         count = sum(len(entries) for entries in missing.values())
         with tqdm(total=count, desc="tokenize", unit="episode") as bar:
             for shard, entries in missing.items():
@@ -154,7 +153,7 @@ def tokenize_once(config: TokenizeConfig) -> TokenStore:
 def _manifest(
     config: TokenizeConfig,
     store: EpisodeStore,
-    kept: Sequence[EpisodeEntry],
+    shards: Sequence[Sequence[EpisodeEntry]],
     tokenizer: VideoTokenizer,
     lam: LatentActionModel | None,
 ) -> TokenManifest:
@@ -169,7 +168,7 @@ def _manifest(
     lam_sha256 = "" if lam_path is None else checksum(lam_path / WEIGHTS)
     entries = [
         TokenEntry.from_json({"shard": shard, "length": e.length, "split": e.split})
-        for shard, part in enumerate(by_shard(kept))
+        for shard, part in enumerate(shards)
         for e in part
     ]
     recorded = read_bytes(config.data / "manifest.json", MANIFEST_BYTES)

@@ -79,8 +79,9 @@ def pick_precision(asked: Precision, device: torch.device, group: Processes) -> 
         return asked
     if device.type == "cuda":
         # Launching a small product takes longer than the product, so that timing it says nothing.
-        return "bfloat16" if torch.cuda.is_bf16_supported() else "float32"
-    faster = _product_seconds(torch.bfloat16, device) < _product_seconds(torch.float32, device)
+        faster = torch.cuda.is_bf16_supported()
+    else:
+        faster = _product_seconds(torch.bfloat16, device) < _product_seconds(torch.float32, device)
     # One answer for all processes, whatever each of them measured.
     votes = int(group.total(torch.tensor(int(faster), device=device)))
     return "bfloat16" if 2 * votes > group.count else "float32"

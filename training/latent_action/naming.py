@@ -127,7 +127,9 @@ def align(
     if settings.merges and view.cost <= BLURRED:
         start, view = merge_codes(model, data, held_out, indices, view, loop.seed, folder)
         required = start is not model
-    for number in range(rounds if labels is None else min(rounds, 1)):
+    if labels is not None:
+        rounds = min(rounds, 1)
+    for number in range(rounds):
         if view.cost > BLURRED and labels is None:
             kept = f" All {model.config.num_actions} codes are kept." if settings.merges else ""
             print(f"alignment: left out; expected a cost of at most {BLURRED}. Train longer.{kept}", flush=True)
