@@ -6,6 +6,9 @@ the games, smaller and smaller, is played by players that prefer an action for a
 would otherwise see none and learn nothing (see :mod:`agents.sb3.guided_policy`), and once it plays well its games
 would be copies of each other.
 
+A game that tells more than its picture (CartPole its angles, MinAtar its board) is learned from that, most of the time
+without drawing: beside each recorded step the learner plays ten for practice.
+
 The game is configured as ``training.record`` does it, so ``training.join`` makes one recording of both. Run the same
 command again to go on after a stop; what was played since the last finished file is played again. A game that is cut
 where a file ends goes on in the next episode.
@@ -113,7 +116,7 @@ def record_learner(config: RecordLearnerConfig) -> EpisodeStore:
         shards = Shards(writer, budget)
         games = _make_games(config, source, about, len(shards.lines))
         try:
-            if policy is not None:
+            if policy is not None and about is not None:
                 explored = LAST_EXPLORED * config.learner.explore
                 play_policy(policy, about, games, shards, config.temperatures, explored, config.seed)
             else:
@@ -124,9 +127,11 @@ def record_learner(config: RecordLearnerConfig) -> EpisodeStore:
     return shards.finish()
 
 
-def _who_plays(config: RecordLearnerConfig, source: SourceConfig) -> tuple[BasePolicy | None, PolicyConfig]:
-    """The policy that plays, None where one is to be learned, and its configuration."""
+def _who_plays(config: RecordLearnerConfig, source: SourceConfig) -> tuple[BasePolicy | None, PolicyConfig | None]:
+    """The policy that plays, None where one is to be learned, and its configuration, None where it sees no frames."""
     if config.policy is None:
+        if _learns_from_state(config, source):
+            return None, None
         actions = len(source.action_meanings)
         return None, learner_policy_config(config.learner, source.image_size, actions, config.env)
     policy, about = load_policy(config.policy)
@@ -134,11 +139,25 @@ def _who_plays(config: RecordLearnerConfig, source: SourceConfig) -> tuple[BaseP
     return policy, about
 
 
-def _make_games(config: RecordLearnerConfig, source: SourceConfig, policy: PolicyConfig, part: int) -> RecordedGames:
+def _learns_from_state(config: RecordLearnerConfig, source: SourceConfig) -> bool:
+    if config.learner.sees == "frames":
+        return False
+    game = make_source_game(source)
+    game.close()
+    if config.learner.sees == "state" and game.state_space is None:
+        raise ValueError(f"sees: expected frames, for {config.env} tells a player nothing but its picture; got state")
+    return game.state_space is not None
+
+
+def _make_games(
+    config: RecordLearnerConfig, source: SourceConfig, policy: PolicyConfig | None, part: int
+) -> RecordedGames:
     """Games that begin differently in each part that a resume plays."""
-    space, see = eyes_of(policy, source)
     games = [make_source_game(source) for _ in range(config.learner.n_envs)]
-    return RecordedGames(games, game_for(config.env), np.random.default_rng([config.seed, part, 1]), space, see)
+    knowledge, rng = game_for(config.env), np.random.default_rng([config.seed, part, 1])
+    if policy is None:
+        return RecordedGames(games, knowledge, rng, games[0].state_space, None, config.learner.practice)
+    return RecordedGames(games, knowledge, rng, *eyes_of(policy, source))
 
 
 def _settings(config: RecordLearnerConfig) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
-from stable_baselines3.common.policies import ActorCriticCnnPolicy
+from stable_baselines3.common.policies import ActorCriticPolicy
 
 from genie_env.games.players import BiasedPlayer
 
@@ -54,8 +54,8 @@ class Guide:
         return replaced_B
 
 
-class GuidedPolicy(ActorCriticCnnPolicy):
-    """Actor and critic on pictures, with a :class:`Guide` while it has one."""
+class GuidedPolicy(ActorCriticPolicy):
+    """Actor and critic, with a :class:`Guide` while they have one."""
 
     guide: Guide | None = None
 

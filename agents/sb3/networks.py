@@ -85,6 +85,44 @@ class TokenNet(BaseFeaturesExtractor):
         return F.relu(self.mix(x_BNP.flatten(1)))
 
 
+class StateScale(BaseFeaturesExtractor):
+    """A game's own numbers, each shifted and scaled to mean 0 and variance 1 over everything that was learned from."""
+
+    mean_D: torch.Tensor
+    variance_D: torch.Tensor
+    count: torch.Tensor
+
+    def __init__(self, observation_space: gym.spaces.Box) -> None:
+        size = observation_space.shape[0]
+        super().__init__(observation_space, size)
+        # Buffers, so that they are stored with the weights and a resumed learner sees as it did.
+        self.register_buffer("mean_D", torch.zeros(size))
+        self.register_buffer("variance_D", torch.ones(size))
+        self.register_buffer("count", torch.zeros(()))
+
+    def forward(self, observations: torch.Tensor) -> torch.Tensor:
+        """Numbers float [B, D] -> features [B, D] between -10 and 10; in training mode they are counted first."""
+        if self.training:
+            self._count(observations)
+        return ((observations - self.mean_D) / (self.variance_D + 1e-6).sqrt()).clamp(-10, 10)
+
+    @torch.no_grad()
+    def _count(self, observations_BD: torch.Tensor) -> None:
+        """Join the moments of a batch with those before it (Chan, Golub and LeVeque 1983)."""
+        batch = len(observations_BD)
+        total = self.count + batch
+        away_D = observations_BD.mean(0) - self.mean_D
+        squares_D = self.variance_D * self.count + observations_BD.var(0, correction=0) * batch
+        self.variance_D.copy_((squares_D + away_D**2 * self.count * batch / total) / total)
+        self.mean_D.add_(away_D * batch / total)
+        self.count.copy_(total)
+
+
+def state_policy_settings() -> dict[str, Any]:
+    """``policy_kwargs`` of an algorithm that sees a game's own numbers: two small layers for actor and critic each."""
+    return {"features_extractor_class": StateScale, "net_arch": [64, 64]}
+
+
 def policy_settings(network: str, num_tokens: int) -> dict[str, Any]:
     """``policy_kwargs`` of an algorithm: the features, and linear heads on them.
 

@@ -1,4 +1,4 @@
-"""A learner in games that record it: PPO on small grey pictures, sized for one CPU core.
+"""A learner in games that record it: PPO, sized for one CPU core, on small grey pictures or on a game's own state.
 
 Owns the learner's settings, what happens between its steps, and how it goes on after a stop. Knows nothing about which
 game it plays.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
+from typing import Any, Literal
 
 import numpy as np
 from stable_baselines3 import PPO
@@ -17,7 +18,7 @@ from stable_baselines3.common.vec_env import VecFrameStack, VecNormalize
 from tqdm import tqdm
 
 from agents.sb3.guided_policy import Guide, GuidedPolicy
-from agents.sb3.networks import policy_settings
+from agents.sb3.networks import policy_settings, state_policy_settings
 from agents.sb3.recorded_games import RecordedGames
 from agents.sb3.recorded_shards import Shards
 from agents.sb3.run_folder import RunFolder
@@ -59,6 +60,11 @@ class LearnerConfig:
     """How far a policy may move per update."""
     frame_stack: int = 4
     """Frames that the policy sees."""
+    sees: Literal["auto", "frames", "state"] = "auto"
+    """What the learner sees: the recorded frames, or the game's own observation where that is no picture. auto takes
+    the latter where there is one: learning needs no drawing then, and is some ten times as fast."""
+    practice: int = 10
+    """Steps that a learner plays undrawn and unrecorded for each recorded one, where it sees the game's state."""
     explore: float = 0.5
     """Share of the games played by players that explore at the beginning; it falls to a fifth half way."""
 
@@ -70,6 +76,8 @@ class LearnerConfig:
             raise ValueError("expected a batch_size >= 2, and n_envs x n_steps >= 2: advantages are normalised")
         if not 0 <= self.explore <= 1:
             raise ValueError(f"explore: expected a share from 0 to 1, got {self.explore}")
+        if self.practice < 0:
+            raise ValueError(f"practice: expected a whole number >= 0, got {self.practice}")
 
 
 def learner_policy_config(config: LearnerConfig, image_size: int, num_actions: int, env_id: str) -> PolicyConfig:
@@ -86,7 +94,7 @@ def learner_policy_config(config: LearnerConfig, image_size: int, num_actions: i
 
 
 def learn_recorded(
-    config: LearnerConfig, games: RecordedGames, shards: Shards, run: RunFolder, policy: PolicyConfig, seed: int
+    config: LearnerConfig, games: RecordedGames, shards: Shards, run: RunFolder, policy: PolicyConfig | None, seed: int
 ) -> None:
     """Learn to the end of the budget, or go on from the last finished shard.
 
@@ -95,12 +103,15 @@ def learn_recorded(
         games: where it plays.
         shards: where that is written.
         run: folder of checkpoint and policies.
-        policy: configuration of its policies.
+        policy: configuration of its policies; None where they see the game's state, and no dream could show them that.
         seed: of network, actions and exploration; a part that a resume plays has one of its own.
     """
     rng = np.random.default_rng([seed, len(shards.lines)])
-    venv = VecNormalize(VecFrameStack(games, config.frame_stack), norm_obs=False, gamma=config.gamma)
-    learner = make_learner(config, venv, shards, int(rng.integers(2**31)))
+    # One state says how things move; of pictures it takes several.
+    stack = 1 if policy is None else config.frame_stack
+    venv = VecNormalize(VecFrameStack(games, stack), norm_obs=False, gamma=config.gamma)
+    network = state_policy_settings() if policy is None else policy_settings("small_cnn", 0)
+    learner = make_learner(config, venv, shards, network, int(rng.integers(2**31)))
     run.load_checkpoint(learner)
     # A checkpoint may be of a shard that was not finished: what counts are the steps in finished ones.
     learner.num_timesteps = shards.steps
@@ -117,12 +128,12 @@ def learn_recorded(
     )
     if not shards.done:
         # More than enough: the shards say when it is over.
-        much = 2 * shards.budget.steps
+        much = 2 * shards.budget.steps * (1 + config.practice)
         with shards.bar() as bar:
             learner.learn(much, Recorder(games, venv, shards, run, policy, bar), reset_num_timesteps=False)
 
 
-def make_learner(config: LearnerConfig, venv: VecNormalize, shards: Shards, seed: int) -> PPO:
+def make_learner(config: LearnerConfig, venv: VecNormalize, shards: Shards, network: dict[str, Any], seed: int) -> PPO:
     """The algorithm, untrained; its rates fall with the share of the way that is behind it."""
     learner = PPO(
         GuidedPolicy,
@@ -135,7 +146,7 @@ def make_learner(config: LearnerConfig, venv: VecNormalize, shards: Shards, seed
         gae_lambda=config.gae_lambda,
         clip_range=config.clip_range,
         ent_coef=config.ent_coef,
-        policy_kwargs=policy_settings("small_cnn", 0),
+        policy_kwargs=network,
         seed=seed,
         device="cpu",
     )
@@ -147,7 +158,13 @@ class Recorder(BaseCallback):
     """Ends shards where they are due, with a checkpoint each, and keeps a policy of every tenth of the way."""
 
     def __init__(
-        self, games: RecordedGames, venv: VecNormalize, shards: Shards, run: RunFolder, policy: PolicyConfig, bar: tqdm
+        self,
+        games: RecordedGames,
+        venv: VecNormalize,
+        shards: Shards,
+        run: RunFolder,
+        policy: PolicyConfig | None,
+        bar: tqdm,
     ) -> None:
         super().__init__()
         self._games, self._venv, self._shards = games, venv, shards
@@ -157,7 +174,7 @@ class Recorder(BaseCallback):
         self._name_players()
 
     def _on_step(self) -> bool:
-        self._bar.update(self._games.num_envs)
+        self._bar.update(self._shards.steps + self._games.steps - self._bar.n)
         if self._shards.due(self._games):
             self._end_shard()
         return not self._shards.done
@@ -165,7 +182,7 @@ class Recorder(BaseCallback):
     def _end_shard(self) -> None:
         scale = self._venv.ret_rms
         self._run.save_checkpoint(self.model)
-        if self._shards.last_of_part():
+        if self._policy is not None and self._shards.last_of_part():
             trained = {**self._policy.trained, "steps": self.num_timesteps}
             self._run.save_policy(self.model, dataclasses.replace(self._policy, trained=trained))
         self._shards.close(

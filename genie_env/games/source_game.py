@@ -15,6 +15,9 @@ from genie_env.config import SourceConfig
 from genie_env.frames import crop_resize
 from genie_env.games.discrete_actions import discrete_actions
 
+LARGEST_STATE = 4096
+"""Most numbers of a game's own observation that count as its state; what has more is a picture of another kind."""
+
 
 class SourceGame(gym.Wrapper[np.ndarray, Any, Any, Any]):
     """A game whose observation is the world's frame, uint8 [size, size, 3], and whose actions are numbered from 0."""
@@ -42,10 +45,23 @@ class SourceGame(gym.Wrapper[np.ndarray, Any, Any, Any]):
         size = source.image_size
         self.observation_space = gym.spaces.Box(0, 255, (size, size, 3), np.uint8)
 
+    @property
+    def state_space(self) -> gym.spaces.Box | None:
+        """Space of :meth:`state`, float32 [D]; None of a game that tells nothing but its picture."""
+        space = self.env.observation_space
+        if self._observation_is_picture or not space.is_np_flattenable:
+            return None
+        numbers = gym.spaces.flatdim(space)
+        return gym.spaces.Box(-np.inf, np.inf, (numbers,), np.float32) if 0 < numbers <= LARGEST_STATE else None
+
+    def state(self) -> np.ndarray:
+        """What the game itself told last, its observation made flat: float32 [D]."""
+        return np.asarray(gym.spaces.flatten(self.env.observation_space, self._observation), np.float32)
+
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[np.ndarray, dict]:
         """Start a game; the first frame is the observation."""
-        observation, info = self.env.reset(seed=seed, options=options)
-        return self._frame(observation), info
+        info = self.begin(seed=seed, options=options)
+        return self.frame(), info
 
     def step(self, action: Any) -> tuple[np.ndarray, float, bool, bool, dict]:
         """Play ``action`` for ``frame_skip`` steps of the game; rewards add up.
@@ -53,17 +69,26 @@ class SourceGame(gym.Wrapper[np.ndarray, Any, Any, Any]):
         Raises:
             ValueError: if ``action`` is no member of the action space.
         """
+        reward, terminated, truncated, info = self.play(action)
+        return self.frame(), reward, terminated, truncated, info
+
+    def begin(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> dict[str, Any]:
+        """As :meth:`reset`, and draw nothing: most games that are no consoles take longer to draw than to play."""
+        self._observation, info = self.env.reset(seed=seed, options=options)
+        return info
+
+    def play(self, action: Any) -> tuple[float, bool, bool, dict[str, Any]]:
+        """As :meth:`step`, and draw nothing: reward, terminated, truncated, info."""
         if not self.action_space.contains(action):
             raise ValueError(f"action: expected an integer from 0 to {self.action_space.n - 1}, got {action!r}")
         control = self._controls.values[int(action)]
-        total, terminated, truncated = 0.0, False, False
-        observation, info = None, {}
+        total, terminated, truncated, info = 0.0, False, False, {}
         for _ in range(self.source.frame_skip):
-            observation, reward, terminated, truncated, info = self.env.step(control)
+            self._observation, reward, terminated, truncated, info = self.env.step(control)
             total += float(reward)
             if terminated or truncated:
                 break
-        return self._frame(observation), total, bool(terminated), bool(truncated), info
+        return total, bool(terminated), bool(truncated), info
 
     def get_action_meanings(self) -> list[str]:
         """Names of the actions: those of the world's configuration, else the game's own."""
@@ -73,8 +98,9 @@ class SourceGame(gym.Wrapper[np.ndarray, Any, Any, Any]):
         """The game's own picture as it is now, uint8 [H, W, 3] or [H, W], before crop and resize."""
         return np.array(self._picture)
 
-    def _frame(self, observation: Any) -> np.ndarray:
-        picture = observation if self._observation_is_picture else self.env.render()
+    def frame(self) -> np.ndarray:
+        """The game as it is now, as the world sees it: uint8 [size, size, 3]."""
+        picture = self._observation if self._observation_is_picture else self.env.render()
         if not isinstance(picture, np.ndarray):
             raise ValueError(f"{self.source.env_id}: render() returned {type(picture).__name__}, expected a picture")
         if picture.dtype.kind == "f" and 0 <= picture.min() <= picture.max() <= 1:

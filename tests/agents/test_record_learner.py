@@ -139,6 +139,38 @@ def test_a_learner_gets_better_at_a_game_that_can_be_learned(tmp_path: Path, cli
     assert by_name["learner_9"] > 800 > 500 > by_name["learner_0"], "jumps in a thousand steps"
 
 
+def test_a_game_that_tells_its_state_is_learned_from_that_undrawn(tmp_path: Path) -> None:
+    learner = LearnerConfig(n_envs=4, n_steps=64, batch_size=64, n_epochs=4, learning_rate=2e-3, explore=0.1)
+    store = record_learner(
+        RecordLearnerConfig(tmp_path / "data", "CartPole-v1", steps=1500, image_size=24, learner=learner)
+    )
+    lengths = {player.player: player.length.value for player in describe(store).players}
+    assert lengths["learner_9"] > 2 * lengths["learner_0"]
+    assert not (store.folder / "player" / "policies").exists(), "no dream shows a policy what this one sees"
+
+
+def test_a_state_learner_goes_on_where_it_was_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = RecordLearnerConfig(tmp_path / "data", "CartPole-v1", steps=200, image_size=24, learner=LEARNER)
+    monkeypatch.setattr(PPO, "train", _stopping(PPO.train, 60))
+    with pytest.raises(Interrupted):
+        record_learner(asked)
+    learn, counts = PPO.learn, []
+
+    def spy(self: PPO, *args: Any, **kwargs: Any) -> PPO:
+        counts.append(float(weights_of(self.policy)["features_extractor.count"]))
+        return learn(self, *args, **kwargs)
+
+    monkeypatch.setattr(PPO, "learn", spy)
+    store = record_learner(asked)
+    assert counts[0] > 0, "the scale of the state came back"
+    assert sum(steps_by_player(store).values()) >= 200
+
+
+def test_a_game_that_shows_pictures_only_has_no_state(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="sees: expected frames"):
+        record_learner(config(tmp_path / "data", learner=dataclasses.replace(LEARNER, sees="state")))
+
+
 def test_the_same_seed_records_the_same_and_another_one_something_else(tmp_path: Path) -> None:
     def frames(folder: str, **changes: Any) -> list[bytes]:
         store = record_learner(config(tmp_path / folder, steps=40, **changes))

@@ -28,8 +28,14 @@ RECORDERS = 2
 PLAYERS = {"random": 0.1, "sticky": 0.25, "biased": 0.65}
 PLAYERS_AND_LEARNER = {"random": 0.05, "sticky": 0.15, "biased": 0.4, LEARNER: 0.4}
 """Where the extra ``agents`` is installed: players that know nothing see little of a game that has to be learned."""
+MOSTLY_LEARNER = {"random": 0.05, "sticky": 0.1, "biased": 0.15, LEARNER: 0.7}
+"""The same where players that know nothing lose at once, as in CartPole, and show the same few steps always."""
+LOST_AT_ONCE = 40
+"""Steps below which a typical episode of such players counts as that."""
 LEARNING_SECONDS = 0.0025
 """Seconds that a learner takes for a step beside the game's own, on one core."""
+PRACTISING_SECONDS = 0.0045
+"""The same of a learner that sees the game's state, the steps that it plays undrawn included."""
 LEARNER_MINUTES = 0.7
 """Share of the recording's minutes after which a learner stops, however far it is."""
 SMALLEST, LARGEST = 40, 128
@@ -62,10 +68,10 @@ def plan_game(
         crop = CropChoice(choices.crop, 0, 0)
     else:
         crop = choose_crop(probe.pictures_MHWC, image_size, patch_size)
-    default = PLAYERS_AND_LEARNER if can_learn() else PLAYERS
-    players = dict(default) if choices.players is None else json_object("players", choices.players)
+    players = _default_players(probe) if choices.players is None else json_object("players", choices.players)
     check_players(players)
-    steps = choices.steps or steps_for(60 * planned["record"], players, probe.steps_per_second)
+    learning = PRACTISING_SECONDS if probe.tells_state else LEARNING_SECONDS
+    steps = choices.steps or steps_for(60 * planned["record"], players, probe.steps_per_second, learning)
     source, kept = probe.source, {} if crop.crop is None else {"crop": crop.crop}
     recipe = Recipe(
         env=source.env_id,
@@ -87,18 +93,27 @@ def plan_game(
     return Plan(recipe, planned, tuple(_game_findings(probe)), tuple(chosen), True)
 
 
-def steps_for(seconds: float, players: dict[str, float], steps_per_second: float) -> int:
+def _default_players(probe: GameProbe) -> dict[str, float]:
+    if not can_learn():
+        return dict(PLAYERS)
+    return dict(MOSTLY_LEARNER if probe.typical_episode < LOST_AT_ONCE else PLAYERS_AND_LEARNER)
+
+
+def steps_for(
+    seconds: float, players: dict[str, float], steps_per_second: float, learning_seconds: float = LEARNING_SECONDS
+) -> int:
     """Steps that these players make in the recording's seconds.
 
     Args:
         seconds: for the whole recording.
         players: shares by name.
         steps_per_second: of the game alone.
+        learning_seconds: that a learner takes for a recorded step beside the game's own.
     """
     own, by_agents = split_mixture(players)
     total = sum(players.values())
     each = sum(own.values()) / total / (RECORDERS * steps_per_second)
-    each += sum(by_agents.values()) / total * (1 / steps_per_second + LEARNING_SECONDS)
+    each += sum(by_agents.values()) / total * (1 / steps_per_second + learning_seconds)
     return max(LEAST_STEPS, min(MOST_STEPS, int(seconds * USED_OF_RECORDING / each)))
 
 

@@ -22,6 +22,8 @@ from training.planning.tokenizer_choice import TokenizerChoice, choose_tokenizer
 from training.recipes import Recipe
 
 MOST_REWARDS = 8
+REPEATED = 0.9
+"""Share of the steps whose rewards the most frequent ones must be, to be the classes."""
 SAMPLE_TRAIN, SAMPLE_HELD_OUT = 20_000, 2_000
 LONGEST_CLIP = 24
 CODES = 4
@@ -109,7 +111,7 @@ def refine(recipe: Recipe, store: EpisodeStore, minutes: float, choices: Choices
     most = {} if choices.max_actions is None else {"max_actions": choices.max_actions}
     planned = divide(minutes, tokenizer.config.kind != "codebook", latent is not None, recipe.has_outcomes)
     rewards, merged = reward_classes(facts)
-    clip = choices.clip_length or max(4, min(LONGEST_CLIP, facts.median_length - 2))
+    clip = choices.clip_length or max(4, min(LONGEST_CLIP, facts.common_length - 2))
     asked_size = {name: value for name in ("width", "num_layers") if (value := getattr(choices, name)) is not None}
     refined = dataclasses.replace(
         recipe,
@@ -124,7 +126,7 @@ def refine(recipe: Recipe, store: EpisodeStore, minutes: float, choices: Choices
         export={**recipe.export, "start_frames": min(8, clip)},
         sampling=SamplingConfig(max_changed=tokenizer.config.num_tokens),
     )
-    chosen = [tokenizer.reason, f"clips of {clip} frames: a typical episode has {facts.median_length}"]
+    chosen = [tokenizer.reason, _about_clips(clip, facts, choices)]
     if latent is not None:
         number = (
             "as many latent actions as draw differently"
@@ -137,6 +139,12 @@ def refine(recipe: Recipe, store: EpisodeStore, minutes: float, choices: Choices
     if merged:
         chosen.append(f"{merged} rarer rewards count as the nearest of {', '.join(f'{r:g}' for r in rewards)}")
     return Plan(refined, planned, tuple(_recording_findings(facts, store, tokenizer)), tuple(chosen))
+
+
+def _about_clips(clip: int, facts: RecordingFacts, choices: Choices) -> str:
+    if choices.clip_length:
+        return f"clips of {clip} frames, as asked"
+    return f"clips of {clip} frames: three quarters of the frames lie in episodes of at least {facts.common_length}"
 
 
 def require_enough(facts: RecordingFacts, store: EpisodeStore) -> None:
@@ -153,9 +161,20 @@ def require_enough(facts: RecordingFacts, store: EpisodeStore) -> None:
 
 
 def reward_classes(facts: RecordingFacts) -> tuple[tuple[float, ...], int]:
-    """The rewards that the outcome head tells apart, ascending, and how many others fall to the nearest of them."""
-    frequent = {value for value, _ in facts.rewards[:MOST_REWARDS]} | {0.0}
-    return tuple(sorted(frequent)), max(0, len(facts.rewards) - len(frequent))
+    """The rewards that the outcome head tells apart, ascending, and how many others fall to the nearest of them.
+
+    They are the most frequent ones. Where rewards hardly repeat, as in Pendulum, they are spread so that each stands
+    for as many steps as the others.
+    """
+    frequent = facts.rewards[:MOST_REWARDS]
+    values_R, counts_R = (np.array(column) for column in zip(*sorted(facts.rewards), strict=True))
+    if sum(count for _, count in frequent) >= REPEATED * counts_R.sum():
+        classes = {value for value, _ in frequent}
+    else:
+        middles = (np.arange(MOST_REWARDS) + 0.5) / MOST_REWARDS * counts_R.sum()
+        classes = set(values_R[np.searchsorted(np.cumsum(counts_R), middles)].tolist())
+    classes.add(0.0)
+    return tuple(sorted(classes)), len(facts.rewards) - len(classes)
 
 
 def _dynamics_size(

@@ -40,6 +40,8 @@ class GameProbe:
     steps_per_second: float
     was_sticky: bool
     """Whether the game repeats actions at random by default; it is made without."""
+    tells_state: bool = False
+    """Whether the game tells its players more than its picture, from which a learner learns without drawing."""
 
     @property
     def typical_episode(self) -> int:
@@ -61,12 +63,19 @@ def probe_game(env_id: str, env_kwargs: dict[str, Any] | None = None, seed: int 
     try:
         names = tuple(game.get_action_meanings())
         pictures, rewards, lengths, steps, seconds = _play(game, np.random.default_rng(seed))
-        fps = frame_rate(game)
+        fps, tells_state = frame_rate(game), game.state_space is not None
     finally:
         game.close()
     source = dataclasses.replace(source, action_meanings=names, effects=tuple(range(len(names))), fps=fps)
     return GameProbe(
-        source, np.stack(pictures), tuple(sorted(rewards)), tuple(lengths), steps, steps / seconds, was_sticky
+        source,
+        np.stack(pictures),
+        tuple(sorted(rewards)),
+        tuple(lengths),
+        steps,
+        steps / seconds,
+        was_sticky,
+        tells_state,
     )
 
 

@@ -11,6 +11,9 @@ import numpy as np
 
 from genie_env.data.episodes import EpisodeStore
 
+COMMON = 0.75
+"""Share of the frames that lie in episodes of the common length or longer."""
+
 
 @dataclass(frozen=True)
 class RecordingFacts:
@@ -18,8 +21,8 @@ class RecordingFacts:
 
     num_frames: int
     num_episodes: int
-    median_length: int
-    """Frames of a typical episode."""
+    common_length: int
+    """Three quarters of the frames lie in episodes of at least so many."""
     rewards: tuple[tuple[float, int], ...]
     """Distinct rewards and how often each occurs, the most frequent first; 0 is always among them."""
     num_ends: int
@@ -43,11 +46,18 @@ def recording_facts(store: EpisodeStore) -> RecordingFacts:
     return RecordingFacts(
         num_frames=sum(lengths),
         num_episodes=len(lengths),
-        median_length=int(np.median(lengths)),
+        common_length=_common_length(np.array(lengths)),
         rewards=tuple(sorted(counts.items(), key=lambda item: (-item[1], item[0]))),
         num_ends=sum(entry.terminated for entry in store.manifest.episodes),
         held_out_events=held_out_events,
     )
+
+
+def _common_length(lengths_E: np.ndarray) -> int:
+    """By frames, not by episodes: a player that loses at once makes many episodes of few frames."""
+    ascending_E = np.sort(lengths_E)
+    frames_E = np.cumsum(ascending_E)
+    return int(ascending_E[np.searchsorted(frames_E, (1 - COMMON) * frames_E[-1], side="right")])
 
 
 def sample_frames(store: EpisodeStore, split: str, count: int, seed: int = 0) -> np.ndarray:

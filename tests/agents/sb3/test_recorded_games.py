@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 from gymnasium import spaces
 
+from agents.sb3 import recorded_games
 from agents.sb3.recorded_games import RecordedGames
 from genie_env.config import SourceConfig
 from genie_env.data.episodes import Episode
 from genie_env.frames import to_gray
 from genie_env.games.registry import Game
-from genie_env.games.source_game import make_source_game
+from genie_env.games.source_game import SourceGame, make_source_game
 from tests.helpers import tiny_game
 
 SOURCE = SourceConfig(tiny_game.ENV_ID, env_kwargs={"points": 1})
@@ -103,6 +104,60 @@ def test_the_same_generator_gives_the_same_games() -> None:
         return RecordedGames(games, KNOWLEDGE, np.random.default_rng(seed)).reset()
 
     assert np.array_equal(begin(0), begin(0)) and not np.array_equal(begin(0), begin(1))
+
+
+def practising(practice: int, seed: int = 0, rows: int = 4) -> RecordedGames:
+    source = SourceConfig("CartPole-v1", image_size=24)
+    games = [make_source_game(source) for _ in range(rows)]
+    return RecordedGames(games, Game(source), np.random.default_rng(seed), games[0].state_space, None, practice)
+
+
+def test_most_games_of_practice_are_neither_drawn_nor_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn = []
+    frame = SourceGame.frame
+    monkeypatch.setattr(SourceGame, "frame", lambda self: drawn.append(1) or frame(self))
+    games = practising(4)
+    observations = games.reset()
+    rng, ends = np.random.default_rng(0), 0
+    for _ in range(500):
+        observations, _, dones_B, infos = games.step(rng.integers(2, size=4))
+        assert isinstance(observations, np.ndarray) and observations.shape == (4, 4)
+        ends += int(dones_B.sum())
+        for row in np.flatnonzero(dones_B):
+            assert abs(infos[row]["terminal_observation"][2]) > 0.2 > abs(observations[row][2]), "the pole fell"
+    episodes = games.take()
+    steps = sum(len(e.actions_T) for e in episodes)
+    assert 0.1 < steps / 2000 < 0.35, "a fifth on average"
+    assert len(drawn) <= steps + len(episodes) + 4
+    assert all(e.terminated for e in episodes[:-4]) and len(episodes) < ends / 2
+
+
+def test_recorded_frames_of_practice_are_the_games_own() -> None:
+    games = practising(1, rows=1)
+    games.reset()
+    for _ in range(200):
+        games.step(np.ones(1, dtype=int))
+    for episode in games.take():
+        assert len(episode.frames_THWC) == len(episode.actions_T) + 1
+        frames_THWC = episode.frames_THWC
+        assert len(frames_THWC) < 8 or (frames_THWC[-1] != frames_THWC[0]).any(), "the pole falls"
+
+
+def test_a_game_without_an_end_is_recorded_sooner_or_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recorded_games, "STRETCH", 5)
+    games = practising(1, rows=2)
+    monkeypatch.setattr(SourceGame, "play", lambda self, action: (0.0, False, False, {}))
+    games.reset()
+    for _ in range(60):
+        games.step(np.zeros(2, dtype=int))
+    episodes = games.take()
+    assert 20 < sum(len(e.actions_T) for e in episodes) < 100
+    assert all(len(e.actions_T) <= 5 and not e.terminated for e in episodes)
+
+
+def test_only_players_that_need_no_frames_practise() -> None:
+    with pytest.raises(ValueError, match="practice: expected 0 for players that see frames"):
+        RecordedGames([make_source_game(SOURCE)], KNOWLEDGE, np.random.default_rng(0), practice=1)
 
 
 def test_attributes_and_methods_are_those_of_each_game() -> None:
