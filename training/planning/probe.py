@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from genie_env.command import WRONG_INPUT
 from genie_env.config import SourceConfig
 from genie_env.games.players import BiasedPlayer, StickyRandomPlayer
 from genie_env.games.recorded_source import frame_rate, without_sticky_actions
@@ -22,6 +23,7 @@ PROBE_SECONDS = 12.0
 PICTURE_EVERY = 7
 """Steps between the pictures kept; a prime, so that what repeats does not hide."""
 MOST_PICTURES = 400
+_Played = tuple[list[np.ndarray], set[float], list[int], int, float]
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,7 @@ def probe_game(env_id: str, env_kwargs: dict[str, Any] | None = None, seed: int 
     """Play ``env_id`` for some seconds with random players.
 
     Raises:
-        ImportError, ValueError, gymnasium.error.Error: if the game cannot be made or shows no picture.
+        ImportError, ValueError, gymnasium.error.Error: if the game cannot be made, shows no picture, or itself fails.
     """
     register_namespace(env_id)
     kwargs, was_sticky = without_sticky_actions(env_id, env_kwargs or {})
@@ -62,7 +64,7 @@ def probe_game(env_id: str, env_kwargs: dict[str, Any] | None = None, seed: int 
     game = make_source_game(source)
     try:
         names = tuple(game.get_action_meanings())
-        pictures, rewards, lengths, steps, seconds = _play(game, np.random.default_rng(seed))
+        pictures, rewards, lengths, steps, seconds = _try(game, np.random.default_rng(seed))
         fps, tells_state = frame_rate(game), game.state_space is not None
     finally:
         game.close()
@@ -79,7 +81,19 @@ def probe_game(env_id: str, env_kwargs: dict[str, Any] | None = None, seed: int 
     )
 
 
-def _play(game: SourceGame, rng: np.random.Generator) -> tuple[list[np.ndarray], set[float], list[int], int, float]:
+def _try(game: SourceGame, rng: np.random.Generator) -> _Played:
+    try:
+        return _play(game, rng)
+    except WRONG_INPUT:
+        raise
+    except Exception as error:
+        # Anything may go wrong in somebody else's game, a missing package that it only warned of above all.
+        raise ValueError(
+            f"{game.source.env_id}: the game itself failed as it was played: {type(error).__name__}: {error}"
+        ) from error
+
+
+def _play(game: SourceGame, rng: np.random.Generator) -> _Played:
     """Pictures, distinct rewards, lengths of episodes, steps and seconds."""
     count = int(game.action_space.n)  # type: ignore[attr-defined]
     players = [BiasedPlayer(count, rng), StickyRandomPlayer(count, rng)]

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from typing import NoReturn
+
 import gymnasium as gym
+import numpy as np
 import pytest
 
+from tests.helpers.fake_game import FakeGame
 from tests.helpers.tiny_game import ENV_ID
 from training.planning import probe
 from training.planning.probe import probe_game, without_sticky_actions
@@ -29,3 +33,19 @@ def test_random_repeats_are_off_unless_asked_for() -> None:
         assert without_sticky_actions(ENV_ID, {}) == ({}, False)
     finally:
         del gym.registry["Sticky-v0"]
+
+
+class Broken(FakeGame):
+    """Draws with a package that is not there."""
+
+    def step(self, action: np.int64) -> NoReturn:
+        raise NameError("name 'plt' is not defined")
+
+
+def test_a_game_that_fails_is_named_with_what_it_said() -> None:
+    gym.register("Broken-v0", entry_point=f"{__name__}:Broken", kwargs={"length": 25})
+    try:
+        with pytest.raises(ValueError, match="Broken-v0: the game itself failed as it was played: NameError: name 'pl"):
+            probe_game("Broken-v0")
+    finally:
+        del gym.registry["Broken-v0"]
