@@ -13,6 +13,7 @@ from torch import nn
 
 from genie_env.config import TokenizerConfig
 from genie_env.frames import to_float, to_uint8
+from genie_env.nn.embeddings import smooth_functions
 from genie_env.nn.quantize import FSQ
 
 
@@ -122,8 +123,8 @@ class FSQTokenizer(Tokenizer):
         return to_uint8(self.decoder(latents))
 
     def descriptors(self) -> torch.Tensor:
-        """The quantised latents."""
-        return self.quantizer.from_tokens(torch.arange(self.config.vocab_size, device=self.quantizer.basis_L.device))
+        """Smooth functions of the quantised latents."""
+        return smooth_functions(self.config.levels).to(self.quantizer.basis_L.device)
 
 
 class _Residual(nn.Module):
