@@ -14,6 +14,7 @@ import numpy as np
 from genie_env.config import SourceConfig
 from genie_env.frames import crop_resize
 from genie_env.games.discrete_actions import discrete_actions
+from genie_env.games.own_action_names import own_action_names
 
 LARGEST_STATE = 4096
 """Most numbers of a game's own observation that count as its state; what has more is a picture of another kind."""
@@ -29,9 +30,8 @@ class SourceGame(gym.Wrapper[np.ndarray, Any, Any, Any]):
             ValueError: if the actions cannot be listed (see :func:`discrete_actions`) or the env offers no picture.
         """
         super().__init__(env)
-        own_names = getattr(env.unwrapped, "get_action_meanings", tuple)
         try:
-            self._controls = discrete_actions(env.action_space, own_names())
+            self._controls = discrete_actions(env.action_space, own_action_names(env))
         except ValueError as error:
             raise ValueError(f"{source.env_id}: {error}") from None
         self.action_space: gym.spaces.Discrete = gym.spaces.Discrete(len(self._controls.values))

@@ -53,6 +53,7 @@ MEANING_KEYS: dict[str, tuple[str, ...]] = {
     "LEFT": ("left", "a"),
     "RIGHT": ("right", "d"),
     "FIRE": ("space",),
+    "FORWARD": ("up", "w"),
 }
 """Part of an action's name to the keys that play it where a world names no keys."""
 OTHER_KEYS = "0123456789qetyuiojklzxcbm"
