@@ -48,9 +48,12 @@ def choose_crop(pictures_MHWC: np.ndarray, image_size: int, patch_size: int) -> 
         The crop with the fewest distinct patches; None unless it saves a tenth of them, or where patches hardly repeat.
     """
     height, width = pictures_MHWC.shape[1:3]
+    once = seen_once(pictures_MHWC, image_size, patch_size)
+    # A picture seen again has no new patches: a game on a board has a few, each seen a hundred times.
+    pictures_MHWC = np.stack(list({picture.tobytes(): picture for picture in pictures_MHWC}.values()))
     whole = count_patches(pictures_MHWC, None, image_size, patch_size)
     # Where every picture brings new patches there are no sprites that a grid could meet, and cutting only loses.
-    if seen_once(pictures_MHWC, image_size, patch_size) > MOST_SEEN_ONCE:
+    if once > MOST_SEEN_ONCE:
         return CropChoice(None, whole, whole)
     moving_HW = (pictures_MHWC != pictures_MHWC[0]).any((0, 3))
     if not moving_HW.any():
