@@ -23,6 +23,8 @@ MOST_SEEN_ONCE = 0.6
 0.39, Breakout 0.46; CartPole 0.78, Boxing 0.82."""
 
 Crop = tuple[int, int, int, int]
+Extent = tuple[int, int]
+"""First and one past the last row or column."""
 
 
 class CropChoice(NamedTuple):
@@ -34,6 +36,8 @@ class CropChoice(NamedTuple):
     """Distinct patches in the sample with this crop."""
     num_patches_whole: int
     """Distinct patches in the sample with the whole picture."""
+    hardly_repeat: bool = False
+    """Nearly every picture brings patches of its own."""
 
 
 def choose_crop(pictures_MHWC: np.ndarray, image_size: int, patch_size: int) -> CropChoice:
@@ -54,13 +58,12 @@ def choose_crop(pictures_MHWC: np.ndarray, image_size: int, patch_size: int) -> 
     whole = count_patches(pictures_MHWC, None, image_size, patch_size)
     # Where every picture brings new patches there are no sprites that a grid could meet, and cutting only loses.
     if once > MOST_SEEN_ONCE:
-        return CropChoice(None, whole, whole)
-    moving_HW = (pictures_MHWC != pictures_MHWC[0]).any((0, 3))
-    if not moving_HW.any():
+        return CropChoice(None, whole, whole, hardly_repeat=True)
+    moving_rows, moving_columns = extents(pictures_MHWC)
+    if moving_rows[0] == moving_rows[1]:
         return CropChoice(None, whole, whole)
     grid = image_size // patch_size
-    rows = _spans(height, grid, _extent(moving_HW.any(1)))
-    columns = _spans(width, grid, _extent(moving_HW.any(0)))
+    rows, columns = _spans(height, grid, moving_rows), _spans(width, grid, moving_columns)
     candidates: list[Crop] = [(*row, *column) for row in rows for column in columns]
     # Larger crops first: of equally good ones that which shows more is kept.
     candidates.sort(key=lambda c: (c[0] - c[1]) * (c[3] - c[2]))
@@ -77,9 +80,11 @@ def count_patches(pictures_MHWC: np.ndarray, crop: Crop | None, image_size: int,
     return len(np.unique(patch_bytes(frames_MHWC, patch_size)))
 
 
-def seen_once(pictures_MHWC: np.ndarray, image_size: int, patch_size: int) -> float:
-    """Share of the distinct patches of whole pictures that occur once among all of them."""
-    frames_MHWC = np.stack([crop_resize(picture, None, image_size) for picture in pictures_MHWC])
+def seen_once(
+    pictures_MHWC: np.ndarray, image_size: int, patch_size: int, crop: Crop | None = None, pad: bool = False
+) -> float:
+    """Share of the distinct patches of frames that occur once among all of them."""
+    frames_MHWC = np.stack([crop_resize(picture, crop, image_size, pad) for picture in pictures_MHWC])
     _, counts = np.unique(patch_bytes(frames_MHWC, patch_size), return_counts=True)
     return float((counts == 1).mean())
 
@@ -92,13 +97,18 @@ def patch_bytes(frames_MHWC: np.ndarray, patch_size: int) -> np.ndarray:
     return rows.view(np.dtype((np.void, rows.shape[1])))[:, 0]
 
 
-def _extent(moving: np.ndarray) -> tuple[int, int]:
-    """First and one past the last index that moves."""
+def extents(pictures_MHWC: np.ndarray) -> tuple[Extent, Extent]:
+    """Rows and columns in which anything ever differs; empty ones where nothing does."""
+    moving_HW = (pictures_MHWC != pictures_MHWC[0]).any((0, 3))
+    return _extent(moving_HW.any(1)), _extent(moving_HW.any(0))
+
+
+def _extent(moving: np.ndarray) -> Extent:
     where = np.flatnonzero(moving)
-    return int(where[0]), int(where[-1]) + 1
+    return (int(where[0]), int(where[-1]) + 1) if len(where) else (0, 0)
 
 
-def _spans(length: int, grid: int, extent: tuple[int, int]) -> list[tuple[int, int]]:
+def _spans(length: int, grid: int, extent: Extent) -> list[tuple[int, int]]:
     """Spans of the edge that hold ``extent`` and whose length is a multiple of ``grid``."""
     spans = [(0, length)]
     shortest = max(extent[1] - extent[0], int(length * (1 - MOST_CUT)))

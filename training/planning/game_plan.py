@@ -7,15 +7,13 @@ from __future__ import annotations
 
 import json
 
-import numpy as np
-
 from genie_env.config import TokenizerConfig
 from genie_env.games.recorded_source import json_object
 from training.data.agent_players import LEARNER, can_learn, split_mixture
 from training.data.player_mixture import check_players
 from training.planning.budget import divide
 from training.planning.choices import NONE, Choices
-from training.planning.crop import Crop, CropChoice, choose_crop
+from training.planning.framing import choose_framing
 from training.planning.plan import Plan
 from training.planning.probe import GameProbe
 from training.recipes import Recipe
@@ -38,10 +36,6 @@ PRACTISING_SECONDS = 0.0045
 """The same of a learner that sees the game's state, the steps that it plays undrawn included."""
 LEARNER_MINUTES = 0.7
 """Share of the recording's minutes after which a learner stops, however far it is."""
-SMALLEST, LARGEST = 40, 128
-"""Smallest and largest edge of a frame that is made of a whole patch for every pixel of a game that draws cells."""
-WIDE = 1.6
-"""Proportion of edges from which a picture is padded to a square instead of stretched."""
 
 
 def plan_game(
@@ -60,36 +54,29 @@ def plan_game(
         ImportError, ValueError: if there are too few minutes, or a player cannot play here.
     """
     planned = divide(minutes, learned_tokenizer=False, latent_action=False)
-    edge = max(probe.pictures_MHWC.shape[1:3])
-    image_size = image_size or fitting_size(edge)
-    patch_size = choices.patch_size or TokenizerConfig().patch_size
-    pad = _is_wide(probe.pictures_MHWC, choices.crop)
-    if choices.crop or pad:
-        crop = CropChoice(choices.crop, 0, 0)
-    else:
-        crop = choose_crop(probe.pictures_MHWC, image_size, patch_size)
+    framing = choose_framing(probe.pictures_MHWC, image_size, choices)
     players = _default_players(probe) if choices.players is None else json_object("players", choices.players)
     check_players(players)
     learning = PRACTISING_SECONDS if probe.tells_state else LEARNING_SECONDS
     steps = choices.steps or steps_for(60 * planned["record"], players, probe.steps_per_second, learning)
-    source, kept = probe.source, {} if crop.crop is None else {"crop": crop.crop}
+    source, kept = probe.source, {} if framing.crop is None else {"crop": framing.crop}
     recipe = Recipe(
         env=source.env_id,
         steps=steps,
         env_kwargs=json.dumps(source.env_kwargs),
         module=module,
-        tokenizer=TokenizerConfig(image_size=image_size, patch_size=patch_size),
+        tokenizer=TokenizerConfig(image_size=framing.image_size, patch_size=framing.patch_size),
         latent_action=None,
         recorded_actions=True,
         record={
             "players": json.dumps(players),
             "fps": source.fps,
-            "pad": pad,
+            "pad": framing.pad,
             "learner_minutes": round(LEARNER_MINUTES * planned["record"], 2),
             **kept,
         },
     )
-    chosen = _game_choices(probe, crop, steps, players, pad)
+    chosen = [*_game_choices(probe, steps, players), framing.reason]
     return Plan(recipe, planned, tuple(_game_findings(probe)), tuple(chosen), True)
 
 
@@ -117,17 +104,6 @@ def steps_for(
     return max(LEAST_STEPS, min(MOST_STEPS, int(seconds * USED_OF_RECORDING / each)))
 
 
-def fitting_size(edge: int) -> int:
-    """Edge of a frame in pixels for pictures of ``edge`` pixels: of small ones each pixel becomes a whole patch."""
-    size = edge * TokenizerConfig().patch_size
-    return size if SMALLEST <= size <= LARGEST else TokenizerConfig().image_size
-
-
-def _is_wide(pictures_MHWC: np.ndarray, crop: Crop | None) -> bool:
-    height, width = pictures_MHWC.shape[1:3] if crop is None else (crop[1] - crop[0], crop[3] - crop[2])
-    return max(height, width) > WIDE * min(height, width)
-
-
 def _game_findings(probe: GameProbe) -> list[str]:
     names = list(probe.source.action_meanings)
     shown = ", ".join(names[:6]) + (f" and {len(names) - 6} more" if len(names) > 6 else "")
@@ -141,7 +117,7 @@ def _game_findings(probe: GameProbe) -> list[str]:
     ]
 
 
-def _game_choices(probe: GameProbe, crop: CropChoice, steps: int, players: dict[str, float], pad: bool) -> list[str]:
+def _game_choices(probe: GameProbe, steps: int, players: dict[str, float]) -> list[str]:
     total = sum(players.values())
     shares = ", ".join(f"{share / total:.0%} {name}" for name, share in players.items())
     choices = [f"record {steps:,} steps by these players: {shares}"]
@@ -149,14 +125,6 @@ def _game_choices(probe: GameProbe, crop: CropChoice, steps: int, players: dict[
         choices.append(
             "no learner among them: " + ("as asked" if can_learn() else "the extra 'agents' is not installed")
         )
-    if pad:
-        choices.append("keep the picture's proportions with black bars: it is far from a square")
     if probe.was_sticky:
         choices.append("sticky actions off: the game repeats actions at random unless told otherwise")
-    if crop.crop is not None:
-        top, bottom, left, right = crop.crop
-        fewer = f": {crop.num_patches} distinct patches, not {crop.num_patches_whole}" if crop.num_patches else ""
-        choices.append(f"keep rows {top} to {bottom} and columns {left} to {right}{fewer}")
-    elif not pad:
-        choices.append(f"keep the whole picture ({crop.num_patches} distinct patches in the sample)")
     return choices
