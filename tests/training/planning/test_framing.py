@@ -25,18 +25,22 @@ def pictures(height: int = 210, width: int = 160, moves: int = 1, count: int = 2
     return shown
 
 
-def test_a_sprite_that_goes_anywhere_looks_alike_at_half_the_size() -> None:
+def test_a_sprite_that_goes_anywhere_looks_alike_where_pixels_are_whole_numbers_of_its_own() -> None:
     shown = pictures()
     assert seen_once(shown, 64, 8) > MOST_SEEN_ONCE
-    framing = choose_framing(shown)
-    assert (framing.image_size, framing.patch_size, framing.pad) == (96, SMALL_PATCH, True)
-    assert framing.crop is not None and framing.crop[1] - framing.crop[0] == 192 and framing.crop[2:] == (0, 160)
-    assert "2 to a pixel of 96" in framing.reason
-    frame = crop_resize(shown[0], framing.crop, framing.image_size, framing.pad)
-    top, left = framing.crop[0], framing.crop[2]
-    halved = shown[0, top : top + 192, left : left + 160].reshape(96, 2, 80, 2, 3).mean((1, 3))
-    assert np.abs(frame[:, 8:88] - halved).max() <= 1, "each pixel is the mean of two by two"
-    assert not frame[:, :8].any() and not frame[:, 88:].any()
+    framing, scale = choose_framing(shown), choose_scale(shown)
+    assert scale is not None and framing[:4] == (scale.image_size, SMALL_PATCH, scale.crop, scale.pad)
+    assert f"{scale.factor} to a pixel of {scale.image_size}" in framing.reason
+    assert scale.seen_once == seen_once(shown, scale.image_size, SMALL_PATCH, scale.crop, scale.pad) <= MOST_SEEN_ONCE
+    frame, factor = crop_resize(shown[0], scale.crop, scale.image_size, scale.pad), scale.factor
+    top, bottom, left, right = scale.crop
+    kept = shown[0, top:bottom, left:right]
+    cells = kept.reshape((bottom - top) // factor, factor, (right - left) // factor, factor, 3)
+    bar = (scale.image_size - cells.shape[2]) // 2
+    assert cells.shape[0] == scale.image_size and bar % SMALL_PATCH == 0 and scale.pad == (bar > 0)
+    inner = frame[:, bar : scale.image_size - bar]
+    assert np.abs(inner - cells.mean((1, 3))).max() <= 1, "each pixel is the mean of whole ones"
+    assert inner.sum() == frame.sum(), "black bars"
 
 
 def test_everything_that_moves_is_shown() -> None:
