@@ -18,7 +18,7 @@ from training.engine.loop import LoopConfig
 from training.planning.budget import divide
 from training.planning.choices import NONE, Choices
 from training.planning.recording_facts import RecordingFacts, recording_facts, sample_frames
-from training.planning.tokenizer_choice import TokenizerChoice, choose_tokenizer
+from training.planning.tokenizer_choice import TokenizerChoice, choose_patches
 from training.recipes import Recipe
 
 MOST_REWARDS = 8
@@ -103,8 +103,7 @@ def refine(recipe: Recipe, store: EpisodeStore, minutes: float, choices: Choices
     require_enough(facts, store)
     size = store.manifest.source.image_size
     train, held_out = (sample_frames(store, *part) for part in (("train", SAMPLE_TRAIN), ("test", SAMPLE_HELD_OUT)))
-    patch_size = choices.patch_size or recipe.tokenizer.patch_size
-    tokenizer = choose_tokenizer(train, held_out, size, patch_size, choices.tokenizer, choices.vocab_size)
+    tokenizer = choose_patches(train, held_out, size, recipe.tokenizer.patch_size, choices)
     latent = recipe.latent_action
     if latent is not None and choices.num_actions:
         latent = dataclasses.replace(latent, num_actions=choices.num_actions)

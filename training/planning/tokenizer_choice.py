@@ -17,6 +17,8 @@ import torch
 from genie_env.config import TokenizerConfig
 from genie_env.models.tokenizer import PatchCodebook, to_patches, unique_rows
 from genie_env.statistics import decibels
+from training.planning.choices import NONE, Choices
+from training.planning.scale import SMALL_PATCH
 
 VOCABULARIES = (512, 1024, 2048, 4096)
 FSQ_LEVELS = (8, 8, 8, 8)
@@ -55,6 +57,27 @@ class TokenizerChoice:
     reason: str
 
 
+def choose_patches(
+    train_MHWC: np.ndarray, held_out_MHWC: np.ndarray, image_size: int, patch_size: int, choices: Choices = NONE
+) -> TokenizerChoice:
+    """As :func:`choose_tokenizer`; before the learned one smaller patches are tried, where the user chose neither.
+
+    Args:
+        train_MHWC: uint8 frames whose patches codebooks may use.
+        held_out_MHWC: uint8 frames of other episodes.
+        image_size: edge of a frame in pixels.
+        patch_size: edge of a patch in pixels that is tried first.
+        choices: what the user decided.
+    """
+    frames = train_MHWC, held_out_MHWC, image_size
+    first = choose_tokenizer(*frames, choices.patch_size or patch_size, choices.tokenizer, choices.vocab_size)
+    if first.config.kind == "codebook" or choices.tokenizer or choices.patch_size or patch_size <= SMALL_PATCH:
+        return first
+    # Of a sprite that goes anywhere a patch of half the edge has a quarter of the looks.
+    smaller = choose_tokenizer(*frames, SMALL_PATCH, vocab_size=choices.vocab_size)
+    return smaller if smaller.config.kind == "codebook" else first
+
+
 def choose_tokenizer(
     train_MHWC: np.ndarray,
     held_out_MHWC: np.ndarray,
@@ -84,7 +107,8 @@ def choose_tokenizer(
     best = qualities[-1]
     if kind != "fsq" and (kind == "codebook" or best.kept >= LEAST_KEPT):
         reason = (
-            f"codebook of {best.vocab_size} patches: {best.intact:.1%} of held-out frames without a wrong patch, "
+            f"codebook of {best.vocab_size} patches of {patch_size} pixels: {best.intact:.1%} of held-out frames without "
+            "a wrong patch, "
             f"{best.kept:.1%} of the foreground's pixels kept ({best.foreground_psnr:.1f} dB)"
         )
         config = TokenizerConfig(vocab_size=best.vocab_size, image_size=image_size, patch_size=patch_size)
