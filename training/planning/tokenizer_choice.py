@@ -107,9 +107,8 @@ def choose_tokenizer(
     best = qualities[-1]
     if kind != "fsq" and (kind == "codebook" or best.kept >= LEAST_KEPT):
         reason = (
-            f"codebook of {best.vocab_size} patches of {patch_size} pixels: {best.intact:.1%} of held-out frames without "
-            "a wrong patch, "
-            f"{best.kept:.1%} of the foreground's pixels kept ({best.foreground_psnr:.1f} dB)"
+            f"codebook of {best.vocab_size} patches of {patch_size} pixels: {best.intact:.1%} of held-out frames have "
+            f"no wrong patch, {best.kept:.1%} of the foreground's pixels are kept ({best.foreground_psnr:.1f} dB)"
         )
         config = TokenizerConfig(vocab_size=best.vocab_size, image_size=image_size, patch_size=patch_size)
     else:
