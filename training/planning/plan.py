@@ -21,6 +21,9 @@ from training.planning.recording_facts import RecordingFacts, recording_facts, s
 from training.planning.tokenizer_choice import TokenizerChoice, choose_patches
 from training.recipes import Recipe
 
+LEAST_FRAMES = 1000
+SHORTEST_EPISODE = 8
+"""Frames that some episode must have: four of context, and as many to predict."""
 MOST_REWARDS = 8
 REPEATED = 0.9
 """Share of the steps whose rewards the most frequent ones must be, to be the classes."""
@@ -150,12 +153,19 @@ def require_enough(facts: RecordingFacts, store: EpisodeStore) -> None:
     """Refuse recordings that no world can be learned from.
 
     Raises:
-        ValueError: if there are too few frames, or no episode is held out.
+        ValueError: if there are too few frames, no episode is held out, or the episodes are too short.
     """
-    if facts.num_frames < 1000 or not store.split("test") or not store.split("train"):
+    splits = store.split("train"), store.split("test")
+    if facts.num_frames < LEAST_FRAMES or not all(splits):
         raise ValueError(
-            f"{store.folder}: expected at least 1,000 frames and two episodes, one of them to measure on; "
+            f"{store.folder}: expected at least {LEAST_FRAMES:,} frames and two episodes, one of them to measure on; "
             f"got {facts.num_frames} frames in {facts.num_episodes} episodes"
+        )
+    longest = [max(entry.length for entry in split) for split in splits]
+    if min(longest) < SHORTEST_EPISODE:
+        raise ValueError(
+            f"{store.folder}: expected episodes of {SHORTEST_EPISODE} frames or more, to begin from and to go on with, "
+            f"also among those to measure on; the longest have {longest[0]} and {longest[1]} (other --players?)"
         )
 
 
