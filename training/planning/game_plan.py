@@ -59,7 +59,7 @@ def plan_game(
     check_players(players)
     learning = PRACTISING_SECONDS if probe.tells_state else LEARNING_SECONDS
     steps = choices.steps or steps_for(60 * planned["record"], players, probe.steps_per_second, learning)
-    source, kept = probe.source, {} if framing.crop is None else {"crop": framing.crop}
+    source, (height, width) = probe.source, probe.pictures_MHWC.shape[1:3]
     recipe = Recipe(
         env=source.env_id,
         steps=steps,
@@ -71,9 +71,10 @@ def plan_game(
         record={
             "players": json.dumps(players),
             "fps": source.fps,
+            # The whole picture, too, is said: the package knows crops of some games.
+            "crop": framing.crop or (0, height, 0, width),
             "pad": framing.pad,
             "learner_minutes": round(LEARNER_MINUTES * planned["record"], 2),
-            **kept,
         },
     )
     chosen = [*_game_choices(probe, steps, players), framing.reason]

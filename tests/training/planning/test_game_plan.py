@@ -33,3 +33,11 @@ def test_practice_is_planned_for() -> None:
     steps, fewer = (plan_game(probe, 60).recipe.steps for probe in (PROBE, practising))
     assert 0.5 * steps < fewer < steps
     assert plan_game(practising, 60).recipe.record["learner_minutes"] == pytest.approx(LEARNER_MINUTES * 7.2, abs=0.1)
+
+
+def test_the_whole_picture_is_kept_where_the_plan_says_so_of_games_with_a_crop_of_their_own() -> None:
+    source = dataclasses.replace(SOURCE, env_id="ALE/Pong-v5")
+    pong = dataclasses.replace(PROBE, source=source, pictures_MHWC=np.zeros((2, 210, 160, 3), np.uint8))
+    plan = plan_game(pong, 60)
+    assert any("keep the whole picture" in reason for reason in plan.choices)
+    assert plan.recipe.record["crop"] == (0, 210, 0, 160)
