@@ -31,6 +31,9 @@ class Choices:
     """Patches of the codebook."""
     patch_size: int | None = None
     """Edge of a patch in pixels."""
+    sharp: bool = False
+    """Try frames whose pixels are whole numbers of the game's, and patches of 4 pixels, where sprites go anywhere and
+    hardly repeat: they then stay sharp, and an update of the dynamics takes about twice as long."""
     clip_length: int | None = None
     """Frames of the clips that the dynamics learns from."""
     width: int | None = None

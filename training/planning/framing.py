@@ -47,7 +47,7 @@ def choose_framing(pictures_MHWC: np.ndarray, image_size: int | None = None, cho
     if choices.crop is not None:
         return Framing(size, patch, choices.crop, False, kept)
     crop = choose_crop(pictures_MHWC, size, patch)
-    if crop.hardly_repeat and image_size is None and choices.patch_size is None:
+    if choices.sharp and crop.hardly_repeat and image_size is None and choices.patch_size is None:
         scale = choose_scale(pictures_MHWC)
         if scale is not None:
             top, bottom, left, right = scale.crop

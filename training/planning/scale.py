@@ -2,7 +2,8 @@
 
 Averaged down by 3.28 a sprite looks different at nearly every place, and where sprites move freely in both directions
 (Boxing, Seaquest, Ms. Pac-Man) no codebook holds all its patches. Averaged down by exactly 2 there are two looks along
-each edge, and with patches of 4 pixels most of them repeat.
+each edge, and with patches of 4 pixels most of them repeat. A frame then has four to nine times the tokens, and after
+an hour of one core its dream is no better for it (docs/experiments.md): it is tried where a user asks for it.
 
 Owns that search. Knows nothing of games: it sees pictures only.
 """

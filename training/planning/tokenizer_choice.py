@@ -60,7 +60,7 @@ class TokenizerChoice:
 def choose_patches(
     train_MHWC: np.ndarray, held_out_MHWC: np.ndarray, image_size: int, patch_size: int, choices: Choices = NONE
 ) -> TokenizerChoice:
-    """As :func:`choose_tokenizer`; before the learned one smaller patches are tried, where the user chose neither.
+    """As :func:`choose_tokenizer`; before the learned one smaller patches are tried, where the user wants it sharp.
 
     Args:
         train_MHWC: uint8 frames whose patches codebooks may use.
@@ -71,7 +71,8 @@ def choose_patches(
     """
     frames = train_MHWC, held_out_MHWC, image_size
     first = choose_tokenizer(*frames, choices.patch_size or patch_size, choices.tokenizer, choices.vocab_size)
-    if first.config.kind == "codebook" or choices.tokenizer or choices.patch_size or patch_size <= SMALL_PATCH:
+    decided = choices.tokenizer or choices.patch_size or patch_size <= SMALL_PATCH
+    if first.config.kind == "codebook" or decided or not choices.sharp:
         return first
     # Of a sprite that goes anywhere a patch of half the edge has a quarter of the looks.
     smaller = choose_tokenizer(*frames, SMALL_PATCH, vocab_size=choices.vocab_size)

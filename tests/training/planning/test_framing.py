@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -11,6 +13,7 @@ from training.planning.crop import MOST_SEEN_ONCE, seen_once
 from training.planning.framing import choose_framing
 from training.planning.scale import SMALL_PATCH, choose_scale
 
+SHARP = Choices(sharp=True)
 SPRITE = np.random.default_rng(0).integers(0, 256, (16, 16, 3), dtype=np.uint8)
 
 
@@ -28,7 +31,7 @@ def pictures(height: int = 210, width: int = 160, moves: int = 1, count: int = 2
 def test_a_sprite_that_goes_anywhere_looks_alike_where_pixels_are_whole_numbers_of_its_own() -> None:
     shown = pictures()
     assert seen_once(shown, 64, 8) > MOST_SEEN_ONCE
-    framing, scale = choose_framing(shown), choose_scale(shown)
+    framing, scale = choose_framing(shown, choices=SHARP), choose_scale(shown)
     assert scale is not None and framing[:4] == (scale.image_size, SMALL_PATCH, scale.crop, scale.pad)
     assert f"{scale.factor} to a pixel of {scale.image_size}" in framing.reason
     assert scale.seen_once == seen_once(shown, scale.image_size, SMALL_PATCH, scale.crop, scale.pad) <= MOST_SEEN_ONCE
@@ -48,25 +51,27 @@ def test_everything_that_moves_is_shown() -> None:
     shown[::2, 3, 0] = 255
     shown[::2, 205, 0] = 255
     assert choose_scale(shown) is None, "no frame of the sizes tried shows it all"
-    framing = choose_framing(shown)
+    framing = choose_framing(shown, choices=SHARP)
     assert (framing.image_size, framing.patch_size, framing.crop) == (64, 8, None)
 
 
-@pytest.mark.parametrize(("image_size", "choices"), [(80, Choices()), (None, Choices(patch_size=8))])
+@pytest.mark.parametrize(
+    ("image_size", "choices"), [(80, SHARP), (None, replace(SHARP, patch_size=8)), (None, Choices())]
+)
 def test_what_the_user_decides_stays(image_size: int | None, choices: Choices) -> None:
     framing = choose_framing(pictures(count=60), image_size, choices)
     assert (framing.image_size, framing.patch_size) == (image_size or 64, 8) and not framing.pad
 
 
 def test_sprites_that_repeat_keep_small_frames() -> None:
-    framing = choose_framing(pictures(moves=20))
+    framing = choose_framing(pictures(moves=20), choices=SHARP)
     assert (framing.image_size, framing.patch_size) == (64, 8)
 
 
 def test_noise_repeats_at_no_size_and_stillness_needs_none() -> None:
     rng = np.random.default_rng(0)
     assert choose_scale(rng.integers(0, 256, (40, 210, 160, 3), dtype=np.uint8)) is None
-    framing = choose_framing(np.zeros((5, 210, 160, 3), np.uint8))
+    framing = choose_framing(np.zeros((5, 210, 160, 3), np.uint8), choices=SHARP)
     assert (framing.image_size, framing.crop, framing.pad) == (64, None, False)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from training.planning.choices import Choices
@@ -44,18 +46,19 @@ def test_a_player_that_few_patches_show_is_not_outvoted_by_what_is_frequent() ->
     assert choice.config.vocab_size > VOCABULARIES[0]
 
 
-def test_smaller_patches_are_tried_before_the_learned_tokenizer() -> None:
+def test_smaller_patches_are_tried_before_the_learned_tokenizer_where_asked_for() -> None:
+    sharp = Choices(sharp=True)
     rng = np.random.default_rng(0)
     # Rows of 4x4 cells of 30 colours: 30 small patches, and 30^4 of twice the edge.
     colours = rng.integers(40, 256, (30, 3)).astype(np.uint8)
     train, held_out = (colours[rng.integers(30, size=(n, 16, 16))].repeat(4, 1).repeat(4, 2) for n in (80, 20))
     assert choose_tokenizer(train, held_out, 64, 8).config.kind == "fsq"
-    choice = choose_patches(train, held_out, 64, 8)
+    choice = choose_patches(train, held_out, 64, 8, sharp)
     assert (choice.config.kind, choice.config.patch_size) == ("codebook", 4) and "of 4 pixels" in choice.reason
-    for decided in (Choices(tokenizer="fsq"), Choices(patch_size=8)):
+    for decided in (Choices(), replace(sharp, tokenizer="fsq"), replace(sharp, patch_size=8)):
         assert choose_patches(train, held_out, 64, 8, decided).config.kind == "fsq"
     noisy = [rng.integers(0, 256, (n, 64, 64, 3)).astype(np.uint8) for n in (80, 10)]
-    learned = choose_patches(*noisy, 64, 8)
+    learned = choose_patches(*noisy, 64, 8, sharp)
     assert (learned.config.kind, learned.config.patch_size) == ("fsq", 8)
 
 
