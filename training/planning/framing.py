@@ -40,7 +40,7 @@ def choose_framing(pictures_MHWC: np.ndarray, image_size: int | None = None, cho
     """
     size = image_size or fitting_size(max(pictures_MHWC.shape[1:3]))
     patch = choices.patch_size or TokenizerConfig().patch_size
-    kept = "" if choices.crop is None else "keep rows {} to {} and columns {} to {}, as asked".format(*choices.crop)
+    kept = "" if choices.crop is None else f"{_kept(choices.crop)}, as asked"
     if _is_wide(pictures_MHWC, choices.crop):
         bars = "keep the picture's proportions with black bars: it is far from a square"
         return Framing(size, patch, choices.crop, True, "; ".join(filter(None, (kept, bars))))
@@ -50,23 +50,24 @@ def choose_framing(pictures_MHWC: np.ndarray, image_size: int | None = None, cho
     if choices.sharp and crop.hardly_repeat and image_size is None and choices.patch_size is None:
         scale = choose_scale(pictures_MHWC)
         if scale is not None:
-            top, bottom, left, right = scale.crop
             return Framing(
                 scale.image_size,
                 SMALL_PATCH,
                 scale.crop,
                 scale.pad,
-                f"keep rows {top} to {bottom} and columns {left} to {right}, {scale.factor} to a pixel of "
-                f"{scale.image_size}, in patches of {SMALL_PATCH}: sprites then look alike wherever they are "
-                f"({scale.seen_once:.0%} of the patches occur once)",
+                f"{_kept(scale.crop)}, {scale.factor} to a pixel of {scale.image_size}, in patches of {SMALL_PATCH}: "
+                f"sprites then look alike wherever they are ({scale.seen_once:.0%} of the patches occur once)",
             )
     if crop.crop is None:
         return Framing(
             size, patch, None, False, f"keep the whole picture ({crop.num_patches} distinct patches in the sample)"
         )
-    top, bottom, left, right = crop.crop
     fewer = f"{crop.num_patches} distinct patches, not {crop.num_patches_whole}"
-    return Framing(size, patch, crop.crop, False, f"keep rows {top} to {bottom} and columns {left} to {right}: {fewer}")
+    return Framing(size, patch, crop.crop, False, f"{_kept(crop.crop)}: {fewer}")
+
+
+def _kept(crop: Crop) -> str:
+    return "keep rows {} to {} and columns {} to {}".format(*crop)
 
 
 def fitting_size(edge: int) -> int:
