@@ -286,7 +286,7 @@ class _Learning:
                 seed=self.config.seed,
                 write_metrics=True,
                 module=self.config.module,
-                **measuring(EpisodeStore(self.data).split("test"), left),
+                **measuring(EpisodeStore(self.data).split("test"), left, progress.recipe.tokenizer.num_tokens),
             )
         )
 

@@ -37,6 +37,10 @@ WORTH_COMPILING = 15.0
 WORTHWHILE = 0.9
 """Share of the time of an update that a compiled one may take to be chosen."""
 HORIZONS = (1, 5, 10, 20, 50)
+CLASSIFIER = 1 / 60
+"""Minutes for each token of a frame that the classifier of dreamed and real clips needs on one core."""
+CLASSIFIER_SHARE = 1 / 3
+"""Share of the minutes of the measuring that it may take."""
 
 
 @dataclass(frozen=True)
@@ -128,12 +132,13 @@ def for_any_machine(recipe: Recipe) -> Recipe:
     return dataclasses.replace(recipe, dynamics_training=training)
 
 
-def measuring(held_out: list[EpisodeEntry], minutes: float) -> dict[str, Any]:
+def measuring(held_out: list[EpisodeEntry], minutes: float, num_tokens: int) -> dict[str, Any]:
     """Sizes of an evaluation that takes some minutes: fields of ``EvaluateConfig``.
 
     Args:
         held_out: episodes that it may read.
         minutes: that are left for it.
+        num_tokens: of a frame.
     """
     small = minutes < 6
     max_frames = 4000 if small else 20_000
@@ -148,6 +153,7 @@ def measuring(held_out: list[EpisodeEntry], minutes: float) -> dict[str, Any]:
         "num_moments": 16 if small else 40,
         "num_dreams": 4 if small else 16,
         "dream_steps": 200 if small else 1000,
+        "realism_rows": 32 if CLASSIFIER * num_tokens <= CLASSIFIER_SHARE * minutes else 0,
         "max_frames": max_frames,
     }
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from genie_env.data.episodes import EpisodeEntry
 from training.planning import fitting
 from training.planning.fitting import WORTH_COMPILING, Fitting, for_any_machine
 from training.recipes import RECIPES, Recipe
@@ -60,3 +61,13 @@ def test_it_is_not_compiled_for_a_few_minutes_nor_against_what_a_recipe_says(mon
     for training in ({"compile": False}, {"adversarial_weight": 0.1}):
         asked = dataclasses.replace(OWN, dynamics_training=training)
         assert fitted(monkeypatch, 0.1, 20, asked)[0] is training.get("compile")
+
+
+def test_dreams_are_told_from_the_game_where_the_classifier_takes_a_third_of_the_measuring_at_most() -> None:
+    held_out = [EpisodeEntry(0, 0, 100, "random", "test", terminated=True)]
+    rows = {
+        (minutes, num_tokens): fitting.measuring(held_out, minutes, num_tokens)["realism_rows"]
+        for minutes in (1.2, 4.8, 40.0)
+        for num_tokens in (64, 576)
+    }
+    assert {case for case, count in rows.items() if count} == {(4.8, 64), (40.0, 64), (40.0, 576)}
