@@ -13,12 +13,18 @@ import pytest
 from tests.helpers.paths import ROOT
 
 EXAMPLES = ROOT / "examples"
-NEEDS = {"cluster_dream.py": "ray", "torchrl_ppo.py": "torchrl", "tianshou_ppo.py": "tianshou"}
+NEEDS = {
+    "cluster_dream.py": "ray",
+    "torchrl_ppo.py": "torchrl",
+    "tianshou_ppo.py": "tianshou",
+    "freeway_player.py": "ale_py",
+}
 """Packages of examples that do not belong to this project."""
 NOT_RUN = {"rllib_ppo.py"}
 """Examples that nothing can run beside this project's Gymnasium; they say so themselves."""
 SHORT = {
     "random_dream.py": ["--steps", "20"],
+    "freeway_player.py": ["--dreams", "2", "--steps", "3"],
     "look_ahead.py": ["--steps", "2", "--depth", "2"],
     "remote_dream.py": ["--rows", "2", "--steps", "20"],
     "cluster_dream.py": ["--rows", "2", "--steps", "10"],
