@@ -14,6 +14,7 @@ from genie_env.frames import check_frames
 from genie_env.models.latent_action import LatentActionModel
 from genie_env.models.outcome import OutcomeHead, UnknownOutcome
 from genie_env.models.registry import make_dynamics, make_tokenizer
+from genie_env.models.tokenizer import encode_clips
 from genie_env.rollout.action_inference import most_likely_actions
 from genie_env.rollout.engine import RolloutEngine
 
@@ -86,14 +87,12 @@ class World(nn.Module):
 
     @torch.inference_mode()
     def encode(self, frames_BTHWC: np.ndarray | torch.Tensor) -> torch.Tensor:
-        """uint8 [B, T, H, W, 3] -> int64 tokens [B, T, N].
+        """uint8 clips [B, T, H, W, 3] -> int64 tokens [B, T, N]; frames of a clip follow each other.
 
         Raises:
             ValueError: if the frames have another size or type.
         """
-        frames = self._check(frames_BTHWC)
-        tokens = torch.cat([self.tokenizer.encode(part) for part in frames.flatten(0, 1).split(512)])
-        return tokens.unflatten(0, frames.shape[:2])
+        return encode_clips(self.tokenizer, self._check(frames_BTHWC))
 
     @torch.inference_mode()
     def decode(self, tokens_BTN: torch.Tensor) -> torch.Tensor:

@@ -4,6 +4,7 @@ from genie_env.config.ensembles import EnsembleConfig, EnsembleShape, MemberKind
 from genie_env.config.networks import (
     AUTO,
     DYNAMICS_KINDS,
+    ENCODER_DEPTH,
     NETWORKS,
     TOKENIZER_KINDS,
     DynamicsConfig,
@@ -21,6 +22,7 @@ from genie_env.config.world import FORMAT_VERSION, ActionMapConfig, SamplingConf
 __all__ = [
     "AUTO",
     "DYNAMICS_KINDS",
+    "ENCODER_DEPTH",
     "FORMAT_VERSION",
     "NETWORKS",
     "TOKENIZER_KINDS",

@@ -54,6 +54,10 @@ class TokenSpace:
         return self.side**2
 
 
+ENCODER_DEPTH = 2
+"""Blocks of an encoder of patches."""
+
+
 @dataclass(frozen=True)
 class TokenizerConfig(JsonConfig):
     """Video tokenizer: each ``patch_size``² square of a frame becomes one of ``vocab_size`` tokens."""
@@ -67,7 +71,13 @@ class TokenizerConfig(JsonConfig):
     levels: tuple[int, ...] = ()
     """FSQ only: quantisation levels per latent dimension; their product is ``vocab_size``."""
     channels: int = 32
-    """FSQ only: width of the first convolution."""
+    """FSQ only: width of the last convolution that draws; an encoder of patches is eight times as wide."""
+    encoder: Literal["patches", "overlapping"] = "patches"
+    """FSQ only: what a token sees of the frame. ``patches``: its own patch and nothing else, so that it stays what it
+    is where nothing changes. ``overlapping``: its neighbours too, as in worlds made before there was a choice."""
+    steadiness: float = 0.2
+    """FSQ only: steps of quantisation by which a latent must pass the border to another level before a token changes
+    from one frame to the next; 0: every frame is encoded by itself."""
 
     def __post_init__(self) -> None:
         require_sizes(self)
@@ -84,16 +94,30 @@ class TokenizerConfig(JsonConfig):
             1 <= len(self.levels) <= 16 and all(2 <= level <= self.vocab_size for level in self.levels),
             f"fsq: expected 1 to 16 levels from 2 to vocab_size {self.vocab_size}, got {list(self.levels)[:20]}",
         )
+        require_number("steadiness", self.steadiness, 0, 1)
         _require(
             math.prod(self.levels) == self.vocab_size,
             f"fsq: product of levels {self.levels} must equal vocab_size {self.vocab_size}",
         )
         require_memory("fsq: channels * image_size²", self.channels, self.image_size**2)
+        require_memory("fsq: 24 * channels * patch_size²", 24 * self.channels, self.patch_size**2)
+
+    @classmethod
+    def from_json(cls, data: Any) -> Self:
+        """As of every configuration; FSQ tokenizers of older versions are what they were."""
+        if isinstance(data, dict) and data.get("kind") == "fsq" and "encoder" not in data:
+            data = {"encoder": "overlapping", "steadiness": 0.0, **data}
+        return super().from_json(data)
 
     @classmethod
     def class_for(cls, data: dict[str, Any]) -> type[Self]:
         """The class of the kind that ``data`` names."""
         return _class_of_kind(cls, TOKENIZER_KINDS, data, "tokenizer")
+
+    @property
+    def encoder_width(self) -> int:
+        """Numbers between the layers of an encoder of patches."""
+        return 8 * self.channels
 
     @property
     def tokens(self) -> TokenSpace:

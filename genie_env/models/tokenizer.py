@@ -1,7 +1,7 @@
-"""Video tokenizers: frame <-> discrete tokens, one frame at a time so that resets and prompts stay exact.
+"""Video tokenizers: frame <-> discrete tokens. Each frame is drawn from its own tokens alone.
 
 Two kinds behind one interface: a codebook of whole patches (near lossless for sprite games, a table look-up to
-decode) and a convolutional network with finite scalar quantisation (for every other picture).
+decode) and a network with finite scalar quantisation (for every other picture).
 """
 
 from __future__ import annotations
@@ -11,10 +11,14 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import nn
 
-from genie_env.config import TokenizerConfig
+from genie_env.config import ENCODER_DEPTH, TokenizerConfig
 from genie_env.frames import to_float, to_uint8
+from genie_env.models.protocols import VideoTokenizer
 from genie_env.nn.embeddings import smooth_functions
 from genie_env.nn.quantize import FSQ
+
+FRAMES_AT_ONCE = 512
+"""Frames of a clip that are encoded together."""
 
 
 class Tokenizer(nn.Module):
@@ -70,7 +74,7 @@ class PatchCodebook(Tokenizer):
 
 
 class FSQTokenizer(Tokenizer):
-    """Convolutional autoencoder with finite scalar quantisation (arXiv 2309.15505) between its halves."""
+    """Autoencoder with finite scalar quantisation (arXiv 2309.15505) between its halves; the drawing one convolves."""
 
     def __init__(self, config: TokenizerConfig) -> None:
         super().__init__()
@@ -79,14 +83,16 @@ class FSQTokenizer(Tokenizer):
         if 2**halvings != config.patch_size:
             raise ValueError(f"fsq: expected a patch_size that is a power of two, got {config.patch_size}")
         widths = [config.channels * 2**i for i in range(halvings)]
-        down: list[nn.Module] = []
         up: list[nn.Module] = []
         for i, width in enumerate(widths):
-            down += [nn.Conv2d(3 if i == 0 else widths[i - 1], width, 4, 2, 1), nn.SiLU(), _Residual(width)]
             narrower = widths[i - 1] if i else config.channels
             up[:0] = [_Residual(width), nn.Conv2d(width, 4 * narrower, 3, 1, 1), nn.PixelShuffle(2), nn.SiLU()]
         self.quantizer = FSQ(config.levels)
-        self.encoder = nn.Sequential(*down, nn.Conv2d(widths[-1], len(config.levels), 1))
+        self.encoder = (
+            PatchEncoder(config.patch_size, config.encoder_width, len(config.levels))
+            if config.encoder == "patches"
+            else _overlapping_encoder(widths, len(config.levels))
+        )
         self.decoder = nn.Sequential(
             nn.Conv2d(len(config.levels), widths[-1], 3, 1, 1), *up, nn.Conv2d(config.channels, 3, 3, 1, 1)
         )
@@ -113,8 +119,28 @@ class FSQTokenizer(Tokenizer):
     @torch.no_grad()
     def encode(self, frames_BHWC: torch.Tensor) -> torch.Tensor:
         """See :class:`Tokenizer`."""
-        latents = rearrange(self.encoder(to_float(frames_BHWC)), "b c h w -> b (h w) c")
-        return self.quantizer.to_tokens(latents)
+        return self.quantizer.to_tokens(self._latents_of(frames_BHWC))
+
+    @torch.no_grad()
+    def encode_clips(self, frames_BTHWC: torch.Tensor) -> torch.Tensor:
+        """See :func:`encode_clips`. Each latent stays on its level until it is clearly nearer to another (a Schmitt
+        trigger): the noise of a compressed film would otherwise change tokens of patches that show the same.
+        """
+        parts = [self._latents_of(part) for part in frames_BTHWC.flatten(0, 1).split(FRAMES_AT_ONCE)]
+        bounded_BTNL = self.quantizer.bound(torch.cat(parts)).unflatten(0, frames_BTHWC.shape[:2])
+        rounded_BTNL, reach = bounded_BTNL.round(), 0.5 + self.config.steadiness
+        for t in range(1, frames_BTHWC.shape[1]):
+            stays_BNL = (bounded_BTNL[:, t] - rounded_BTNL[:, t - 1]).abs() < reach
+            rounded_BTNL[:, t] = torch.where(stays_BNL, rounded_BTNL[:, t - 1], rounded_BTNL[:, t])
+        return self.quantizer.number(rounded_BTNL)
+
+    def _latents_of(self, frames_BHWC: torch.Tensor) -> torch.Tensor:
+        """uint8 frames -> latents [B, N, L]."""
+        if not isinstance(self.encoder, PatchEncoder):
+            return rearrange(self.encoder(to_float(frames_BHWC)), "b c h w -> b (h w) c")
+        patches_MK = to_patches(frames_BHWC, self.config.patch_size).flatten(0, 1)
+        distinct_UK, where_M = unique_rows(patches_MK)
+        return self.encoder.of_patches(distinct_UK / 127.5 - 1)[where_M].unflatten(0, (len(frames_BHWC), -1))
 
     @torch.no_grad()
     def decode(self, tokens_BN: torch.Tensor) -> torch.Tensor:
@@ -127,6 +153,52 @@ class FSQTokenizer(Tokenizer):
         return smooth_functions(self.config.levels).to(self.quantizer.basis_L.device)
 
 
+def _overlapping_encoder(widths: list[int], num_latents: int) -> nn.Module:
+    layers: list[nn.Module] = []
+    for into, width in zip([3, *widths], widths, strict=False):
+        layers += [nn.Conv2d(into, width, 4, 2, 1), nn.SiLU(), _Residual(width)]
+    return nn.Sequential(*layers, nn.Conv2d(widths[-1], num_latents, 1))
+
+
+class PatchEncoder(nn.Module):
+    """Each patch by itself -> its latents.
+
+    Convolutions that overlap see more, and so tokens change with what moves near them: twice as many of them in
+    Boxing, for no better pictures (docs/experiments.md).
+    """
+
+    def __init__(self, patch_size: int, width: int, num_latents: int) -> None:
+        super().__init__()
+        self.patch_size = patch_size
+        self.enter = nn.Linear(3 * patch_size**2, width)
+        self.blocks = nn.ModuleList([_Perceptron(width) for _ in range(ENCODER_DEPTH)])
+        self.leave = nn.Linear(width, num_latents)
+
+    def forward(self, frames_BCHW: torch.Tensor) -> torch.Tensor:
+        """float [B, 3, H, W] in [-1, 1] -> latents [B, L, h, w]."""
+        size = self.patch_size
+        patches_BYXK = rearrange(frames_BCHW, "b c (y h) (x w) -> b y x (h w c)", h=size, w=size)
+        return rearrange(self.of_patches(patches_BYXK), "b y x l -> b l y x")
+
+    def of_patches(self, patches: torch.Tensor) -> torch.Tensor:
+        """float [..., K] in [-1, 1], as :func:`to_patches` numbers them -> latents [..., L]."""
+        x = self.enter(patches)
+        for block in self.blocks:
+            x = block(x)
+        return self.leave(x)
+
+
+class _Perceptron(nn.Module):
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(width)
+        self.inner = nn.Linear(width, width)
+        self.outer = nn.Linear(width, width)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x + self.outer(F.silu(self.inner(self.norm(x))))
+
+
 class _Residual(nn.Module):
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -136,6 +208,19 @@ class _Residual(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return x + self.conv_out(F.silu(self.conv_in(self.norm(x))))
+
+
+def encode_clips(tokenizer: VideoTokenizer, frames_BTHWC: torch.Tensor) -> torch.Tensor:
+    """uint8 clips [B, T, H, W, 3] -> int64 tokens [B, T, N].
+
+    A tokenizer that has an ``encode_clips`` of its own may look at the frames before; of others each frame stands
+    alone.
+    """
+    of_clips = getattr(tokenizer, "encode_clips", None)
+    if of_clips is not None:
+        return of_clips(frames_BTHWC)
+    parts = [tokenizer.encode(part) for part in frames_BTHWC.flatten(0, 1).split(FRAMES_AT_ONCE)]
+    return torch.cat(parts).unflatten(0, frames_BTHWC.shape[:2])
 
 
 def to_patches(frames_BHWC: torch.Tensor, size: int) -> torch.Tensor:

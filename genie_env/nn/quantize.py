@@ -30,7 +30,11 @@ class FSQ(nn.Module):
 
     def to_tokens(self, latents: torch.Tensor) -> torch.Tensor:
         """float [..., L] -> int64 [...]."""
-        digits = self.bound(latents).round().long() + self.levels_L // 2
+        return self.number(self.bound(latents).round())
+
+    def number(self, rounded: torch.Tensor) -> torch.Tensor:
+        """Bounded latents [..., L] that were rounded -> tokens int64 [...]."""
+        digits = rounded.long() + self.levels_L // 2
         return (digits.clamp_min(0).minimum(self.levels_L - 1) * self.basis_L).sum(-1)
 
     def from_tokens(self, tokens: torch.Tensor) -> torch.Tensor:

@@ -6,7 +6,7 @@ import numpy as np
 
 import genie_env
 from genie_env.bundle import Bundle
-from genie_env.config import TokenizerConfig
+from genie_env.config import ENCODER_DEPTH, TokenizerConfig
 from genie_env.portable.graph import Graph, Value
 from genie_env.portable.kinds import require_known
 from genie_env.portable.libraries import ModelProto
@@ -102,10 +102,22 @@ def fsq_shapes(c: TokenizerConfig) -> dict[str, tuple[int, ...]]:
         convolution(f"{name}.conv_in", width, width, 3)
         convolution(f"{name}.conv_out", width, width, 1)
 
-    for stage, width in enumerate(widths):
-        convolution(f"encoder.{3 * stage}", widths[stage - 1] if stage else 3, width, 4)
-        residual(f"encoder.{3 * stage + 2}", width)
-    convolution(f"encoder.{3 * len(widths)}", widths[-1], latents, 1)
+    def linear(name: str, into: int, out: int) -> None:
+        shapes[f"{name}.weight"], shapes[f"{name}.bias"] = (out, into), (out,)
+
+    if c.encoder == "patches":
+        inner = c.encoder_width
+        linear("encoder.enter", 3 * c.patch_size**2, inner)
+        for block in range(ENCODER_DEPTH):
+            shapes[f"encoder.blocks.{block}.norm.weight"] = shapes[f"encoder.blocks.{block}.norm.bias"] = (inner,)
+            linear(f"encoder.blocks.{block}.inner", inner, inner)
+            linear(f"encoder.blocks.{block}.outer", inner, inner)
+        linear("encoder.leave", inner, latents)
+    else:
+        for stage, width in enumerate(widths):
+            convolution(f"encoder.{3 * stage}", widths[stage - 1] if stage else 3, width, 4)
+            residual(f"encoder.{3 * stage + 2}", width)
+        convolution(f"encoder.{3 * len(widths)}", widths[-1], latents, 1)
     convolution("decoder.0", latents, widths[-1], 3)
     for stage, width in enumerate(reversed(widths)):
         narrower = widths[-2 - stage] if stage + 1 < len(widths) else c.channels

@@ -22,6 +22,7 @@ from genie_env.files.reading import checksum, read_bytes
 from genie_env.games.registry import merged_effects
 from genie_env.models.latent_action import LatentActionModel
 from genie_env.models.protocols import VideoTokenizer
+from genie_env.models.tokenizer import encode_clips
 from training.data.token_store import (
     MANIFEST,
     MANIFEST_BYTES,
@@ -203,7 +204,7 @@ def _encoded(
     frames_THWC: torch.Tensor, tokenizer: VideoTokenizer, lam: LatentActionModel | None
 ) -> tuple[np.ndarray, np.ndarray | None]:
     """Tokens [T, N] of an episode's frames, and the latent actions [T-1] between them if a model infers them."""
-    tokens_TN = torch.cat([tokenizer.encode(part) for part in frames_THWC.split(1024)]).numpy()
+    tokens_TN = encode_clips(tokenizer, frames_THWC[None])[0].numpy()
     if lam is None:
         return tokens_TN, None
     return tokens_TN, lam.infer(frames_THWC[None])[0].numpy() if len(frames_THWC) > 1 else np.zeros(0)

@@ -65,8 +65,9 @@ def fit_codebook(store: EpisodeStore, config: TokenizerConfig) -> PatchCodebook:
     return tokenizer
 
 
-STABILITY = 0.1
-"""Weight of :func:`instability`; a fifth of it leaves three times as many flips and draws one decibel better."""
+STABILITY = {"patches": 0.02, "overlapping": 0.1}
+"""Weight of :func:`instability` by kind of encoder. Where encoders overlap a fifth of it leaves three times as many
+flips and draws one decibel better."""
 
 
 class FSQTask:
@@ -99,7 +100,7 @@ class FSQTask:
         worst = (drawn.float() - frames).square().mean(1).flatten(1).topk(8, dim=1).values.mean()
         figures = {"weighted_error": loss, "worst_pixels": worst, "instability": unstable}
         figures = {name: value.detach() for name, value in figures.items()}
-        loss = loss + 0.02 * worst + STABILITY * unstable
+        loss = loss + 0.02 * worst + STABILITY[self.config.model.encoder] * unstable
         if not self.config.has_discriminator(progress):
             return loss, figures
         network, weight = self.opponent.network, self.config.adversarial_weight
