@@ -99,6 +99,20 @@ def test_fsq_world_loads_equal_too(tmp_path: Path) -> None:
     assert loaded.config.tokenizer == tokenizer and loaded.encode(frames).shape == (1, 2, 64)
 
 
+def test_fsq_world_of_an_older_version_is_what_it_was(tmp_path: Path) -> None:
+    shape = {"kind": "fsq", "vocab_size": VOCAB, "levels": (4, 4, 2), "channels": 8}
+    made = TokenizerConfig(**shape, encoder="overlapping", steadiness=0.0)
+    folder = make_random_world(tmp_path / "fsq", tokenizer=made)
+    frames = np.random.default_rng(0).integers(0, 256, (1, 2, 64, 64, 3), dtype=np.uint8)
+    expected = load_world(folder, device="cpu").encode(frames)
+    manifest = json.loads((folder / "config.json").read_text())
+    # They did not say which encoder they have.
+    del manifest["world"]["tokenizer"]["encoder"], manifest["world"]["tokenizer"]["steadiness"]
+    (folder / "config.json").write_text(json.dumps(manifest))
+    loaded = load_world(folder, device="cpu")
+    assert loaded.config.tokenizer == made and torch.equal(loaded.encode(frames), expected)
+
+
 @pytest.mark.parametrize("name", TENSOR_FILES)
 def test_missing_file_is_named(bundle: Path, name: str) -> None:
     (bundle / name).unlink()

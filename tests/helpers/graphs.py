@@ -30,6 +30,13 @@ OTHER_SHAPES: dict[str, dict[str, Any]] = {
             vocab_size=32, group=4, width=32, num_layers=3, num_heads=1, head_layers=2, token_dim=8, window=5
         )
     },
+    "overlapping fsq": {
+        "tokenizer": TokenizerConfig(
+            kind="fsq", vocab_size=60, levels=(5, 4, 3), channels=8, encoder="overlapping", steadiness=0.0
+        ),
+        "dynamics": DynamicsConfig(vocab_size=60, width=32, num_layers=1, num_heads=2, token_dim=8, window=4),
+        "outcome": OutcomeConfig(vocab_size=60, token_dim=4, width=16),
+    },
     "fsq": {
         "tokenizer": TokenizerConfig(kind="fsq", vocab_size=60, levels=(5, 4, 3), channels=8),
         "dynamics": DynamicsConfig(vocab_size=60, width=32, num_layers=1, num_heads=2, token_dim=8, window=4),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from genie_env.models.dynamics import Dynamics
 from genie_env.models.latent_action import LatentActionModel
 from genie_env.models.outcome import OutcomeHead
 from genie_env.models.registry import make_tokenizer
-from genie_env.models.tokenizer import FSQTokenizer, PatchCodebook, Tokenizer, unique_rows
+from genie_env.models.tokenizer import FSQTokenizer, PatchCodebook, Tokenizer, encode_clips, unique_rows
 from genie_env.nn.attention import TemporalAttention
 from genie_env.nn.quantize import FSQ, VectorQuantizer
 from tests.helpers.worlds import NUM_ACTIONS, VOCAB, random_world
@@ -176,11 +177,11 @@ def test_fsq_agrees_with_its_tokens_everywhere_and_lets_gradients_through(levels
     assert latents.grad is not None and bool((latents.grad[2:].abs() > 0).any(0).all())
 
 
-def make(kind: str) -> Tokenizer:
+def make(kind: str, **settings: Any) -> Tokenizer:
     config = (
         TokenizerConfig(vocab_size=50)
         if kind == "codebook"
-        else TokenizerConfig(kind="fsq", vocab_size=60, levels=(5, 4, 3), channels=8)
+        else TokenizerConfig(kind="fsq", vocab_size=60, levels=(5, 4, 3), channels=8, **settings)
     )
     tokenizer = make_tokenizer(config).eval().requires_grad_(False)
     if isinstance(tokenizer, PatchCodebook):
@@ -214,6 +215,47 @@ def test_tokenizer_reads_each_frame_for_itself(kind: str) -> None:
         difference = tokenizer.decode(together[row : row + 1])[0].int() - tokenizer.decode(together)[row].int()
         # Convolutions of another batch size round differently in the last bit, a look-up does not.
         assert int(difference.abs().max()) <= (kind == "fsq")
+
+
+@pytest.mark.parametrize("encoder", ["patches", "overlapping"])
+def test_a_learned_token_sees_its_own_patch_alone_unless_encoders_overlap(encoder: str) -> None:
+    tokenizer, generator = make("fsq", encoder=encoder), torch.Generator().manual_seed(0)
+    frame = torch.randint(256, (1, 64, 64, 3), dtype=torch.uint8, generator=generator)
+    before, others = tokenizer.encode(frame)[0], 0
+    for token in range(64):
+        top, left = 8 * (token // 8), 8 * (token % 8)
+        edited = frame.clone()
+        edited[:, top : top + 8, left : left + 8] = 255 - edited[:, top : top + 8, left : left + 8]
+        others += int((tokenizer.encode(edited)[0] != before).sum()) - int(
+            tokenizer.encode(edited)[0, token] != before[token]
+        )
+    assert (others == 0) == (encoder == "patches")
+
+
+def test_learned_tokens_of_a_clip_follow_changes_and_not_noise() -> None:
+    generator = torch.Generator().manual_seed(0)
+    picture = torch.randint(2, 254, (2, 64, 64, 3), dtype=torch.uint8, generator=generator)
+    noise = torch.randint(-2, 3, (2, 10, 64, 64, 3), generator=generator)
+    still = (picture[:, None].int() + noise).clamp(0, 255).to(torch.uint8)
+
+    def flips(tokenizer: Tokenizer, clips: torch.Tensor) -> int:
+        tokens = encode_clips(tokenizer, clips)
+        assert torch.equal(tokens[:, 0], tokenizer.encode(clips[:, 0])), "nothing stands before the first frame"
+        return int((tokens[:, 1:] != tokens[:, :-1]).sum())
+
+    steady, alone = make("fsq", steadiness=0.3), make("fsq", steadiness=0.0)
+    alone.load_state_dict(steady.state_dict())
+    assert torch.equal(encode_clips(alone, still), torch.stack([alone.encode(clip) for clip in still]))
+    assert flips(steady, still) < 0.5 * flips(alone, still)
+    moving = torch.cat([still[:, :5], 255 - still[:, 5:]], 1)
+    changed = encode_clips(steady, moving)
+    assert (changed[:, 5] != changed[:, 4]).float().mean() > 0.5, "another picture has other tokens"
+
+
+def test_a_tokenizer_of_ones_own_encodes_each_frame_of_a_clip_by_itself() -> None:
+    tokenizer = make("codebook")
+    clips = torch.randint(256, (2, 3, 64, 64, 3), dtype=torch.uint8)
+    assert torch.equal(encode_clips(tokenizer, clips), torch.stack([tokenizer.encode(clip) for clip in clips]))
 
 
 def test_codebook_tokens_and_their_frames_round_trip() -> None:
