@@ -217,8 +217,11 @@ def action_effects(
     A moment counts where its two actions make a difference: in the game for recall and accuracy, in the dream for
     precision.
     """
-    game_S2KN = world.encode(branches.game_S2KHWC.reshape(-1, *branches.game_S2KHWC.shape[2:])).cpu()
-    game_S2KN = game_S2KN.unflatten(0, dreamed_S2KN.shape[:2])
+    # What a frame becomes may depend on those before it, and so on the prompt.
+    prompts_S2PHWC = np.repeat(branches.prompts_STHWC[:, None], 2, axis=1)
+    clips_S2THWC = np.concatenate([prompts_S2PHWC, branches.game_S2KHWC], axis=2)
+    tokens_MTN = world.encode(clips_S2THWC.reshape(-1, *clips_S2THWC.shape[2:])).cpu()
+    game_S2KN = tokens_MTN[:, prompts_S2PHWC.shape[2] :].unflatten(0, dreamed_S2KN.shape[:2])
     found = []
     for step in steps:
         game_SHW = _differs(*branches.game_S2KHWC[:, :, step - 1].swapaxes(0, 1))
