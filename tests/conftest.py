@@ -12,7 +12,7 @@ os.environ["SDL_AUDIODRIVER"] = "dummy"
 os.environ["PYGAME_HIDE_SUPPORT_PROMPT"] = "1"
 # pytest-xdist already keeps every core busy; more threads per worker only fight each other.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
-# Where a test asks for two threads on busy cores, each would spin while it waits for the other: ten seconds become minutes.
+# Where a test asks for two threads on busy cores, each would spin while it waits: ten seconds become minutes.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 import pytest
