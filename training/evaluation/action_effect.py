@@ -85,7 +85,7 @@ def measure_action_effect(
     except (ImportError, ValueError, gym.error.Error) as error:
         return [], [f"effects of actions were not measured: {error}"]
     dreamed_S2KN = dream_branches(world, branches)
-    still_S2KN = world.encode(branches.prompts_STHWC[:, -1:])[:, :, None].cpu().expand_as(dreamed_S2KN)
+    still_S2KN = world.encode(branches.prompts_STHWC)[:, None, -1:].cpu().expand_as(dreamed_S2KN)
     found = []
     for effect in action_effects(world, branches, dreamed_S2KN, steps):
         found += [
