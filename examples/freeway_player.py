@@ -80,7 +80,7 @@ real_to_latent = np.array(world.config.action_map.real_to_latent)
 
 begins_B = rng.integers(PROMPT, 200, args.dreams)
 waiting_THWC, _ = play(game, np.zeros(200 + args.steps, int))
-print(f"{args.dreams} dreams of {args.steps} steps, from real play of a random player that mostly goes up")
+print(f"{args.dreams} dreams of {args.steps} steps, from real play of a random player that goes up half of the time")
 for held in (False, True):
     frames, prompts, prompt_actions, actions, rows = [], [], [], [], []
     for begin in begins_B:

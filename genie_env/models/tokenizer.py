@@ -138,9 +138,11 @@ class FSQTokenizer(Tokenizer):
         """uint8 frames -> latents [B, N, L]."""
         if not isinstance(self.encoder, PatchEncoder):
             return rearrange(self.encoder(to_float(frames_BHWC)), "b c h w -> b (h w) c")
-        patches_MK = to_patches(frames_BHWC, self.config.patch_size).flatten(0, 1)
-        distinct_UK, where_M = unique_rows(patches_MK)
-        return self.encoder.of_patches(distinct_UK / 127.5 - 1)[where_M].unflatten(0, (len(frames_BHWC), -1))
+        size = self.config.patch_size
+        distinct_UK, where_M = unique_rows(to_patches(frames_BHWC, size).flatten(0, 1))
+        # Games repeat their patches; each distinct one is read once, as a frame of one patch.
+        patches_UCHW = to_float(rearrange(distinct_UK, "u (h w c) -> u h w c", h=size, w=size))
+        return self.encoder(patches_UCHW).flatten(1)[where_M].unflatten(0, (len(frames_BHWC), -1))
 
     @torch.no_grad()
     def decode(self, tokens_BN: torch.Tensor) -> torch.Tensor:
@@ -177,15 +179,10 @@ class PatchEncoder(nn.Module):
     def forward(self, frames_BCHW: torch.Tensor) -> torch.Tensor:
         """float [B, 3, H, W] in [-1, 1] -> latents [B, L, h, w]."""
         size = self.patch_size
-        patches_BYXK = rearrange(frames_BCHW, "b c (y h) (x w) -> b y x (h w c)", h=size, w=size)
-        return rearrange(self.of_patches(patches_BYXK), "b y x l -> b l y x")
-
-    def of_patches(self, patches: torch.Tensor) -> torch.Tensor:
-        """float [..., K] in [-1, 1], as :func:`to_patches` numbers them -> latents [..., L]."""
-        x = self.enter(patches)
+        x_BYXD = self.enter(rearrange(frames_BCHW, "b c (y h) (x w) -> b y x (h w c)", h=size, w=size))
         for block in self.blocks:
-            x = block(x)
-        return self.leave(x)
+            x_BYXD = block(x_BYXD)
+        return rearrange(self.leave(x_BYXD), "b y x l -> b l y x")
 
 
 class _Perceptron(nn.Module):

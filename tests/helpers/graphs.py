@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -30,13 +31,6 @@ OTHER_SHAPES: dict[str, dict[str, Any]] = {
             vocab_size=32, group=4, width=32, num_layers=3, num_heads=1, head_layers=2, token_dim=8, window=5
         )
     },
-    "overlapping fsq": {
-        "tokenizer": TokenizerConfig(
-            kind="fsq", vocab_size=60, levels=(5, 4, 3), channels=8, encoder="overlapping", steadiness=0.0
-        ),
-        "dynamics": DynamicsConfig(vocab_size=60, width=32, num_layers=1, num_heads=2, token_dim=8, window=4),
-        "outcome": OutcomeConfig(vocab_size=60, token_dim=4, width=16),
-    },
     "fsq": {
         "tokenizer": TokenizerConfig(kind="fsq", vocab_size=60, levels=(5, 4, 3), channels=8),
         "dynamics": DynamicsConfig(vocab_size=60, width=32, num_layers=1, num_heads=2, token_dim=8, window=4),
@@ -44,6 +38,10 @@ OTHER_SHAPES: dict[str, dict[str, Any]] = {
     },
 }
 """Settings of random worlds whose networks have other shapes than the shipped ones."""
+OTHER_SHAPES["overlapping fsq"] = {
+    **OTHER_SHAPES["fsq"],
+    "tokenizer": replace(OTHER_SHAPES["fsq"]["tokenizer"], encoder="overlapping", steadiness=0.0),
+}
 
 
 def evaluate(build: Callable[..., Value], **given: np.ndarray) -> np.ndarray:
