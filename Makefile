@@ -88,7 +88,8 @@ $(VENV)/.stamp-browser: $(VENV)/.stamp-dev
 		|| echo "no onnxruntime-web: the page's tests will be skipped" >&2
 	@touch $@
 
-# A working environment is kept; one that is missing, half-made or too old is made anew.
+# A working environment is kept; one that is missing, half-made or too old is made anew. Debian's pip (23.2) looks for a
+# quarter of an hour for the versions that constraints.txt names, where torch comes with CUDA; a later one for half a minute.
 $(VENV)/.stamp-venv:
 	@set -e; \
 	if ! $(PY) -c 'import pip, sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
@@ -106,5 +107,6 @@ $(VENV)/.stamp-venv:
 			DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends python3-venv; \
 		fi; \
 		$$py -m venv --clear $(VENV); \
+		$(INSTALL) -q pip; \
 	fi
 	@touch $@
