@@ -208,7 +208,7 @@ image_size = 16
 channels = 8
 n_updates = 2
 batch_size = 4
-rounds = 0
+naming = false
 [dynamics]
 kind = "chain"
 hidden = 6

@@ -146,7 +146,7 @@ TINY_RECIPE = Recipe(
         n_updates=200, batch_size=16, warmup=20, weight_decay=1e-4, ema=0.98, precision="float32"
     ),
     label_fraction=0.3,
-    latent_action_training={"rounds": 1, "round_updates": 250},
+    latent_action_training={"naming_updates": 250},
     dynamics={"width": 64, "num_layers": 2, "num_heads": 2, "token_dim": 32, "window": 4},
     dynamics_training={"clip_length": 4, "corruption": 0.02, "parallel_share": 0.8},
     dynamics_loop=LoopConfig(

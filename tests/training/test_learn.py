@@ -186,6 +186,6 @@ def test_a_recipe_is_shortened_by_minutes_that_are_given_and_never_made_longer(
         progress = run._fit(progress, stage)
         updates, asked = (getattr(recipe, f"{stage}_loop").n_updates for recipe in (progress.recipe, own))
         assert updates < asked if shorter else updates == asked, stage
-    round_updates = progress.recipe.latent_action_training.get("round_updates")
-    assert round_updates == (progress.recipe.latent_action_loop.n_updates // 4 if shorter else None)
+    naming_updates = progress.recipe.latent_action_training.get("naming_updates")
+    assert naming_updates == (progress.recipe.latent_action_loop.n_updates // 2 if shorter else None)
     assert progress.recipe.dynamics_training == own.dynamics_training, "else it is as the recipe says"

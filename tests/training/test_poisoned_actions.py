@@ -30,7 +30,7 @@ def bundles(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
         label_fraction=RECIPES["pong_unlabelled"].label_fraction,
         recorded_actions=RECIPES["pong_unlabelled"].recorded_actions,
         latent_action=LatentActionShape(context_frames=1, image_size=32, channels=4, pooled=True),
-        latent_action_training={"rounds": 1, "round_updates": 12},
+        latent_action_training={"naming_updates": 12},
         outcome_training={"dreams": 20},
         **loops,
     )

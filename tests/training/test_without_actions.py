@@ -47,7 +47,7 @@ def bundle(data: Path) -> Path:
         env="",
         label_fraction=0.0,
         has_outcomes=False,
-        latent_action_training={"rounds": 1, "round_updates": 20},
+        latent_action_training={"naming_updates": 20},
         latent_action_loop=short(TINY_RECIPE.latent_action_loop, n_updates=40),
         dynamics_loop=short(TINY_RECIPE.dynamics_loop, n_updates=30),
     )

@@ -10,12 +10,10 @@ more are worth less than :data:`WORTH`. Knows no labels.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
 import torch
-from scipy.optimize import linear_sum_assignment
 
 from genie_env.frames import to_float
 from genie_env.models.latent_action import LatentActionModel
@@ -87,26 +85,6 @@ def fewest(worth: dict[int, float]) -> int:
     if max(worth.values()) < LEAST:
         return max(worth)
     return min(number for number, value in worth.items() if number >= 2 and value >= max(worth.values()) - WORTH)
-
-
-def with_fewer_codes(model: LatentActionModel, groups: Groups, orders_MA: torch.Tensor) -> LatentActionModel:
-    """The same network with a code for each group: of the codes that stood for it the most frequent.
-
-    Args:
-        model: with a code for each prototype.
-        groups: prototypes that are one.
-        orders_MA: the code that each prototype had, in some transitions.
-    """
-    often_KA = np.zeros((len(groups), orders_MA.shape[1]))
-    for number, group in enumerate(groups):
-        codes, counts = np.unique(orders_MA[:, list(group)].numpy(), return_counts=True)
-        often_KA[number, codes] = counts
-    kept_K = linear_sum_assignment(often_KA, maximize=True)[1]
-    fewer = LatentActionModel(replace(model.config, num_actions=len(groups), prototypes=()))
-    weights = model.state_dict()
-    weights["quantizer.codes_KD"] = weights["quantizer.codes_KD"][torch.from_numpy(kept_K)]
-    fewer.load_state_dict(weights)
-    return fewer.eval()
 
 
 @torch.no_grad()

@@ -1,4 +1,9 @@
-"""What the training loop learns once transitions have names: the encoder to tell them, the decoder to draw by them."""
+"""Encoder and decoder learn the names of transitions: the one to tell them, the other to draw by them.
+
+First of the transitions that have one, also shown elsewhere in the picture; then of the others as well, which the model
+names itself: by what draws the next frame best, and by what the encoder says. Until then neither has seen where codes
+can hardly be told apart, at a wall say, and carries there what it learned where they can.
+"""
 
 from __future__ import annotations
 
@@ -12,10 +17,18 @@ from torch import nn
 from genie_env.frames import to_float
 from genie_env.models.latent_action import LatentActionModel
 from training.data.dataset import FrameDataset
-from training.latent_action.pictures import calm_weights, moving_weights
+from training.engine.loop_config import LoopConfig
+from training.latent_action.code_assignment import assign
+from training.latent_action.pictures import calm_weights, moving_weights, shifted
 
 LABEL_BATCH = 32
 SMOOTHING = 0.05
+ALONE = 0.6
+"""Share of the updates that learn from named transitions alone."""
+TRUST = 1.5
+"""For how many nats each nat of the encoder's counts where a transition has no name."""
+UNNAMED = 0.5
+"""Share of a batch, after that, whose transitions the model names itself."""
 
 
 class Names(NamedTuple):
@@ -27,6 +40,10 @@ class Names(NamedTuple):
     indices_M: np.ndarray
     """Their numbers in the recording."""
     shares_MA: torch.Tensor
+    place_M2: torch.Tensor
+    """Row and column of what the codes change, in pixels of the model's pictures."""
+    unnamed_N: np.ndarray
+    """Numbers of transitions without a name; where there are none, nothing need be carried to them."""
 
 
 class Labels(NamedTuple):
@@ -42,30 +59,41 @@ class NamedTask:
     """Loss of encoder and decoder under given names, and under labels where there are some."""
 
     def __init__(
-        self, model: LatentActionModel, data: FrameDataset, names: Names, labels: Labels | None, batch_size: int
+        self, model: LatentActionModel, data: FrameDataset, names: Names, labels: Labels | None, loop: LoopConfig
     ) -> None:
-        self.model, self._data, self._names, self._labels, self._batch_size = model, data, names, labels, batch_size
+        self.model, self._data, self._names, self._labels, self._loop = model, data, names, labels, loop
 
     def loss(self, step: int, rng: np.random.Generator, generator: torch.Generator) -> tuple[torch.Tensor, dict]:
         """Cross-entropy of the encoder against the names, and error of the next frame drawn under them."""
-        del step, generator
-        picks_B = rng.integers(len(self._names.indices_M), size=self._batch_size)
-        shares_BA = self._names.shares_MA[torch.from_numpy(picks_B)]
-        batch = self._data.at(self._names.indices_M[picks_B], self.model.config.context_frames)
+        del generator
+        names = self._names
+        joined = len(names.unnamed_N) and step >= ALONE * self._loop.n_updates
+        others = round(UNNAMED * self._loop.batch_size) if joined else 0
+        named = self._loop.batch_size - others
+        picks = rng.integers(len(names.indices_M), size=named)
+        indices_B = names.indices_M[picks]
+        if others:
+            indices_B = np.concatenate([indices_B, rng.choice(names.unnamed_N, size=others)])
+        batch = self._data.at(indices_B, self.model.config.context_frames)
         frames = self.model.shrink(to_float(batch.frames_BTHWC)).contiguous()
+        if len(names.unnamed_N):
+            frames = torch.cat([shifted(frames[:named], names.place_M2[torch.from_numpy(picks)], rng), frames[named:]])
         past, after = frames[:, :-1], frames[:, -1]
         weights = moving_weights(frames[:, -2], after)
         errors_BA = (weights[:, None] * (self.model.predict_each(past) - after[:, None]).square()).sum((2, 3, 4))
         area_B = weights.sum((1, 2, 3))
         calm_B = calm_weights(area_B)
         logits_BA = self.model.logits(frames)
+        # Compared in one batch with transitions that are clear, drawings that are alike leave a name open.
+        own_BA = assign(errors_BA.detach(), logits_BA.detach(), TRUST, even=False)
+        shares_BA = torch.cat([names.shares_MA[torch.from_numpy(picks)], own_BA[named:]])
         naming = F.cross_entropy(logits_BA, shares_BA, label_smoothing=SMOOTHING)
         if self._labels is not None:
             # Where names are not to be trusted, the decoder draws by what the encoder has learned from labels.
-            scores_BA = self._names.trust * (shares_BA + 1e-3).log() + logits_BA.detach().log_softmax(1)
+            scores_BA = names.trust * (shares_BA + 1e-3).log() + logits_BA.detach().log_softmax(1)
             shares_BA = scores_BA.softmax(1)
         reconstruction = (calm_B[:, None] * shares_BA * errors_BA).sum() / (calm_B * area_B).sum()
-        loss = reconstruction + 0.5 * self._names.trust * naming
+        loss = reconstruction + 0.5 * names.trust * naming
         figures = {"reconstruction": reconstruction, "naming": naming}
         if self._labels is not None:
             figures["label_loss"] = self._label_loss(self._labels, rng)

@@ -1,16 +1,16 @@
 """From a latent action model whose codes mean something else in each context to one whose codes mean the same.
 
-Owns the second part of the training: name transitions by their effects (:mod:`.alignment`), let encoder and decoder
-learn the names. Then again, by what the named model draws: it knows where all codes but one draw the same, at a wall
-say, and only transitions that tell codes apart are named. Labels, where there are some, say which name is which effect
-and are learned beside the names; one round is then enough.
+Owns the second part of the training: name the transitions that tell codes apart by their effects (:mod:`.alignment`),
+and let a new encoder and decoder learn the names. New, because the model that draws the effects has learned its own
+meanings everywhere: at a wall, where hardly anything tells codes apart, it would keep them. Where effects are too much
+alike for that, all transitions are named, and the model itself goes on. Labels, where there are some, say which name is
+which effect and are learned beside the names.
 """
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
@@ -24,8 +24,8 @@ from genie_env.frames import to_float
 from genie_env.models.latent_action import LatentActionModel
 from training.data.dataset import FrameDataset
 from training.engine.loop import LoopConfig, fit
+from training.engine.optimization import seeded
 from training.latent_action.alignment import (
-    assign_codes,
     explained,
     nearest,
     observed_means,
@@ -33,7 +33,7 @@ from training.latent_action.alignment import (
     soft_names,
 )
 from training.latent_action.effects import VIEWS, Effects, effects
-from training.latent_action.merging import LEAST, merge, with_fewer_codes
+from training.latent_action.merging import LEAST, merge
 from training.latent_action.named_task import Labels, NamedTask, Names
 
 CHUNK = 256
@@ -43,11 +43,14 @@ ALIGNED, NAMED, HELD_OUT = 6000, 40_000, 4000
 BLURRED = 0.62
 """Cost of the prototypes above which the codes' effects do not fall apart, and names by them would be worse."""
 
+DISTINCT = 0.45
+"""Cost up to which prototypes are so distinct that a few names say enough to a new model. Beyond it names are wrong so
+often that all are needed, and what the model knows already."""
 CLEAR = 0.65
-"""Share of the transitions that later rounds name: those in which the codes' drawings differ most."""
-LOST = 0.95
-"""Share of what the codes before explained that a later round must explain, or its codes fell apart."""
+"""Share of the transitions that are named where prototypes are distinct: those in which codes' drawings differ most."""
 
+NAMED_FOLDER = "named"
+"""Folder of the training of names."""
 NUMBER = "num_actions.json"
 """File that says how many codes were kept, and what each number of them is worth."""
 
@@ -60,15 +63,6 @@ class View(NamedTuple):
     name: str
     prototypes_AF: torch.Tensor
     cost: float
-
-
-class Round(NamedTuple):
-    """A latent action model, and the share of the observed effects that its codes explain on the held-out transitions
-    by which the next round is judged.
-    """
-
-    model: LatentActionModel
-    explained: float
 
 
 @dataclass(frozen=True)
@@ -90,67 +84,53 @@ def align(
     held_out: FrameDataset,
     labels: Labels | None,
     loop: LoopConfig,
-    rounds: int,
     folder: Path,
     settings: NamingSettings,
-) -> Round:
+) -> LatentActionModel:
     """Name transitions and learn the names.
-
-    The first round names all of them by what ``model`` draws, and is kept if its codes explain more of the effects on
-    held-out play. Later rounds name the clear ones by what the round before draws; they are kept unless codes fall
-    apart, for on clear transitions good codes and better ones explain the same.
 
     Args:
         model: learned without names.
         data: transitions to learn from.
         held_out: transitions by which models are compared; no action is read.
-        labels: transitions whose effect is known; there is one round then.
-        loop: how long and how fast each round trains.
-        rounds: most rounds.
-        folder: for the checkpoint of each round.
+        labels: transitions whose effect is known.
+        loop: how long and how fast to train.
+        folder: for the checkpoint.
         settings: what a checkpoint must share.
 
     Returns:
-        The last round that was kept, or ``model``; always a round where there are labels or codes were merged.
+        The model that has learned the names, or ``model`` where names explain no more of the effects on held-out play;
+        always the former where there are labels or codes were merged.
     """
     view = choose_view(model, data, loop.seed)
     indices = np.random.default_rng([loop.seed, 3]).integers(len(held_out), size=min(HELD_OUT, len(held_out)))
-    # Models are compared by effects that the one before sees, not by those that each of them draws.
+    # Both are compared by effects that the one without names sees, not by those that each of them draws.
     reference_MF = drawn_effects(model, held_out, indices, view.name).observed_MF
-    best = Round(model, explained(encoder_codes(model, held_out, indices), reference_MF))
+    before = explained(encoder_codes(model, held_out, indices), reference_MF)
     print(
         f"alignment: cost of the prototypes {view.cost:.3f} ({view.name}); "
-        f"as learned, codes explain {best.explained:.3f} of the effects",
+        f"as learned, codes explain {before:.3f} of the effects",
         flush=True,
     )
-    start, required = model, labels is not None
+    required = labels is not None
     if settings.merges and view.cost <= BLURRED:
-        start, view = merge_codes(model, data, held_out, indices, view, loop.seed, folder)
-        required = start is not model
-    if labels is not None:
-        rounds = min(rounds, 1)
-    for number in range(rounds):
-        if view.cost > BLURRED and labels is None:
-            kept = f" All {model.config.num_actions} codes are kept." if settings.merges else ""
-            print(f"alignment: left out; expected a cost of at most {BLURRED}. Train longer.{kept}", flush=True)
-            break
-        named = _names(best.model, data, view, labels, loop.seed + number, CLEAR if number else 1.0)
-        # Averaged weights, which training delivers, ask for no gradients.
-        copied = copy.deepcopy(start).requires_grad_(True)
-        task = NamedTask(copied, data, named, labels, loop.batch_size)
-        candidate = fit(task, loop, folder / f"round_{number}", f"names, round {number}", settings)
-        assert isinstance(candidate, LatentActionModel)
-        share = explained(encoder_codes(candidate, held_out, indices), reference_MF)
-        print(f"alignment: after round {number}, codes explain {share:.3f} ({best.explained:.3f} before)", flush=True)
-        least = LOST * best.explained if number else best.explained
-        if share <= least and not (required and number == 0):
-            break
-        best = Round(candidate, share)
-        if number + 1 < rounds:
-            view = look_at(best.model, data, view.name, loop.seed)
-            indices, reference_MF = clearest(best.model, held_out, indices, view.name)
-            best = best._replace(explained=explained(encoder_codes(best.model, held_out, indices), reference_MF))
-    return best
+        merged = merge_codes(model, data, held_out, indices, view, loop.seed, folder)
+        required, view = len(merged.prototypes_AF) < len(view.prototypes_AF), merged
+    if view.cost > BLURRED and labels is None:
+        kept = f" All {model.config.num_actions} codes are kept." if settings.merges else ""
+        print(f"alignment: left out; expected a cost of at most {BLURRED}. Train longer.{kept}", flush=True)
+        return model
+    distinct = view.cost <= DISTINCT or len(view.prototypes_AF) < model.config.num_actions
+    named = _names(model, data, view, labels, loop.seed, CLEAR if distinct else 1.0)
+    with seeded(loop.seed):
+        learner = LatentActionModel(replace(model.config, num_actions=len(view.prototypes_AF), prototypes=()))
+    if not distinct:
+        learner.load_state_dict(model.state_dict())
+    candidate = fit(NamedTask(learner, data, named, labels, loop), loop, folder / NAMED_FOLDER, "names", settings)
+    assert isinstance(candidate, LatentActionModel)
+    share = explained(encoder_codes(candidate, held_out, indices), reference_MF)
+    print(f"alignment: with names, codes explain {share:.3f} ({before:.3f} before)", flush=True)
+    return candidate if required or share > before else model
 
 
 def choose_view(model: LatentActionModel, data: FrameDataset, seed: int) -> View:
@@ -174,8 +154,8 @@ def merge_codes(
     view: View,
     seed: int,
     folder: Path,
-) -> tuple[LatentActionModel, View]:
-    """The model with one code for each effect, and their prototypes; as they were where all codes differ.
+) -> View:
+    """The view with one prototype for each effect; as it was where all codes differ.
 
     What each number of codes is worth is printed, and written to ``folder``.
     """
@@ -192,10 +172,8 @@ def merge_codes(
         print(f"codes: their number cannot be told; expected to be worth {LEAST:g} dB. Train longer.", flush=True)
     write_json(folder / NUMBER, {"begun_with": count, "kept": kept, "worth_db": worth})
     if kept == count:
-        return model, view
-    prototypes_KF = observed_means(seen.observed_MF, merged.prototypes_KF)
-    fewer = with_fewer_codes(model, merged.groups, assign_codes(seen.drawn_MAF, view.prototypes_AF))
-    return fewer, View(view.name, prototypes_KF, view.cost)
+        return view
+    return View(view.name, observed_means(seen.observed_MF, merged.prototypes_KF), view.cost)
 
 
 def drawn_effects(model: LatentActionModel, data: FrameDataset, indices_M: np.ndarray, view: str) -> Effects:
@@ -226,9 +204,9 @@ def _over(
 def _names(
     model: LatentActionModel, data: FrameDataset, view: View, labels: Labels | None, seed: int, share: float
 ) -> Names:
-    """Soft names of some transitions, by what is observed in them; labels say which name is which effect.
+    """Soft names of the ``share`` of the transitions that tell codes apart best, by what is observed in them.
 
-    Of the transitions drawn, a ``share`` is named: those that ``model`` tells codes apart in most clearly.
+    Labels say which name is which effect, and what names are worth.
     """
     prototypes_AF, trust = view.prototypes_AF, 1.0
     if labels is not None:
@@ -237,17 +215,10 @@ def _names(
         order_A, trust = match_labels(names_L, labels.effects_L[:NAMED], len(prototypes_AF))
         prototypes_AF = prototypes_AF[order_A]
     indices_M = np.sort(np.random.default_rng([seed, 2]).permutation(len(data))[:NAMED])
-    indices_M, observed_MF = clearest(model, data, indices_M, view.name, share)
-    return Names(trust, indices_M, soft_names(observed_MF, prototypes_AF))
-
-
-def clearest(
-    model: LatentActionModel, data: FrameDataset, indices_M: np.ndarray, view: str, share: float = CLEAR
-) -> tuple[np.ndarray, torch.Tensor]:
-    """The ``share`` of the transitions whose drawings differ most from code to code, and their observed effects."""
-    seen = drawn_effects(model, data, indices_M, view)
-    kept_M = seen.size_M >= seen.size_M.quantile(1 - share)
-    return indices_M[kept_M.numpy()], seen.observed_MF[kept_M]
+    seen = drawn_effects(model, data, indices_M, view.name)
+    clear_M = seen.apart_M >= seen.apart_M.quantile(1 - share)
+    shares_MA, clear = soft_names(seen.observed_MF[clear_M], prototypes_AF), clear_M.numpy()
+    return Names(trust, indices_M[clear], shares_MA, seen.place_M2[clear_M], indices_M[~clear])
 
 
 def match_labels(names_L: torch.Tensor, effects_L: torch.Tensor, count: int) -> tuple[torch.Tensor, float]:

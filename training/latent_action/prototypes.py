@@ -8,7 +8,7 @@ import torch
 from genie_env.frames import to_float
 from genie_env.models.latent_action import LatentActionModel
 from training.data.dataset import FrameDataset, background
-from training.latent_action.effects import around
+from training.latent_action.effects import around, middle
 
 SAMPLES, CHUNK = 2048, 256
 
@@ -45,11 +45,11 @@ def motions(drawn_BACHW: torch.Tensor, backdrop_CHW: torch.Tensor, scale: float)
         scale: pixels of a frame in one of the drawings'.
     """
     mean_BCHW = drawn_BACHW.mean(1)
-    changed_BHW = (drawn_BACHW - mean_BCHW[:, None]).abs().amax(1).mean(1)
+    place_B2 = middle((drawn_BACHW - mean_BCHW[:, None]).abs().amax(1).mean(1))
     pictures = torch.cat([drawn_BACHW, mean_BCHW[:, None]], dim=1)
     mass_BKHW = (pictures - backdrop_CHW).abs().mean(2)
     rows, each = mass_BKHW.shape[:2]
-    window_BKF = around(mass_BKHW[:, :, None], changed_BHW)
+    window_BKF = around(mass_BKHW[:, :, None], place_B2)
     side = round(window_BKF.shape[-1] ** 0.5)
     mass_BKYX = window_BKF.reshape(rows, each, side, side)
     places = torch.arange(side, dtype=mass_BKYX.dtype)

@@ -62,25 +62,24 @@ class TrainLatentActionConfig(JsonConfig):
     says whatever tells most, such as where the opponent goes."""
     even: float = 0.6
     """Share of the updates after that, in which the codes are given to as many transitions each."""
-    rounds: int = 1
-    """Most rounds of naming transitions by the effects of the codes and learning the names; 0 leaves codes as learned,
-    each free to mean something else after every action. Later rounds name only transitions that tell codes apart; with
-    labels there is one."""
-    round_updates: int = 1000
-    """Updates of each round."""
+    naming: bool = True
+    """Name transitions by the effects of the codes, and learn the names; without, codes stay as learned, each free to
+    mean something else after every action."""
+    naming_updates: int = 2500
+    """Updates in which a new encoder and decoder learn the names."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.label_fraction <= 1:
             raise ValueError(f"label_fraction: expected a number in [0, 1], got {self.label_fraction}")
         if self.labels is not None and not self.label_fraction:
             raise ValueError("labels: expected a label_fraction > 0, the share of that recording's labels to use")
-        if self.label_fraction and not self.rounds:
-            raise ValueError("label_fraction: expected rounds >= 1; labels are learned beside names")
+        if self.label_fraction and not self.naming:
+            raise ValueError("label_fraction: expected naming; labels are learned beside names")
         require_num_actions("max_actions", self.max_actions)
-        if self.model.num_actions == AUTO and (self.label_fraction or not self.rounds):
+        if self.model.num_actions == AUTO and (self.label_fraction or not self.naming):
             raise ValueError(
-                "num_actions: auto is for pictures alone, in rounds >= 1; labels say how many effects there are; got "
-                f"label_fraction {self.label_fraction} and rounds {self.rounds}"
+                "num_actions: auto is for pictures alone, with naming; labels say how many effects there are; got "
+                f"label_fraction {self.label_fraction} and naming {self.naming}"
             )
 
     def begun(self) -> LatentActionConfig:
@@ -187,9 +186,9 @@ def train(config: TrainLatentActionConfig) -> LatentActionModel:
         labels = _labels(config)
         model = _learned(config)
         data = FrameDataset(EpisodeStore(config.data), "train")
-        if config.rounds:
+        if config.naming:
             held_out = FrameDataset(EpisodeStore(config.data), "test")
-            loop = replace(config.loop, n_updates=config.round_updates, decay_share=0.6, warmup=50)
+            loop = replace(config.loop, n_updates=config.naming_updates, decay_share=0.6, warmup=50)
             settings = NamingSettings(
                 config.out / LEARNED,
                 config.data,
@@ -197,7 +196,7 @@ def train(config: TrainLatentActionConfig) -> LatentActionModel:
                 config.label_fraction,
                 merges=config.model.num_actions == AUTO,
             )
-            model = align(model, data, held_out, labels, loop, config.rounds, config.out, settings).model
+            model = align(model, data, held_out, labels, loop, config.out, settings)
         return model, replace(model.config, prototypes=measure_prototypes(model, data))
 
     return run_stage(config, make)

@@ -26,8 +26,8 @@ FITTED = ("tokenizer", "latent_action", "dynamics", "outcome")
 """Stages whose number of updates follows from their minutes."""
 DREAMS_PER_MINUTE, LEAST_DREAMS = 25, 200
 """Dreamed clips that the outcome head learns from, for each minute of the budget."""
-NAMING = 0.25
-"""Updates that learn the names of latent actions, for each update before."""
+NAMING, NAMING_COST = 0.5, 1.5
+"""Updates that learn the names of latent actions, for each update before; and what one of them costs, in those."""
 FEWEST_FRAMES = 20_000
 """Frames that are turned into tokens however long that takes."""
 ENOUGH_EPISODES = 8
@@ -67,7 +67,7 @@ class Fitting:
             recipe, seconds = self._compile(recipe, seconds, said)
         minutes -= (time.monotonic() - began) / 60
         if stage == "latent_action":
-            minutes /= 1 + NAMING
+            minutes /= 1 + NAMING * NAMING_COST
         updates = (self.updates if stage == "dynamics" else None) or updates_for(minutes, seconds)
         loop: LoopConfig = getattr(recipe, f"{stage}_loop")
         shorter = not self.given or updates < loop.n_updates
@@ -77,7 +77,7 @@ class Fitting:
             loop = dataclasses.replace(loop, n_updates=updates, seed=self.seed)
         recipe = dataclasses.replace(recipe, **{f"{stage}_loop": loop})
         if stage == "latent_action" and shorter:
-            naming = {"round_updates": max(1, int(NAMING * loop.n_updates))}
+            naming = {"naming_updates": max(1, int(NAMING * loop.n_updates))}
             recipe = dataclasses.replace(recipe, latent_action_training={**recipe.latent_action_training, **naming})
         if stage == "dynamics" and not self.given:
             recipe, reason = choose_schedule(recipe, loop.n_updates)

@@ -32,7 +32,7 @@ def seconds_per_update(stage: str, config: Any) -> float:
     train = next(one.train for one in STAGES if one.name == stage)
     with tempfile.TemporaryDirectory() as folder, update_times() as times:
         loop = dataclasses.replace(config.loop, n_updates=UPDATES, warmup=1, eval_every=10**9, checkpoint_every=10**9)
-        short = {"dreams": FEW_DREAMS, "rounds": 0}
+        short = {"dreams": FEW_DREAMS, "naming": False}
         short = {name: value for name, value in short.items() if hasattr(config, name)}
         train(dataclasses.replace(config, out=Path(folder) / stage, loop=loop, **short))
     return typical_seconds(np.diff(times)[WARM_UP:])

@@ -29,5 +29,5 @@ PONG = Recipe(
     sampling=SamplingConfig(max_changed=16),
 )
 
-# From pictures alone. A second round names what the first one sees clearly, so that codes are better at walls.
-PONG_UNLABELLED = replace(PONG, label_fraction=0.0, recorded_actions=False, latent_action_training={"rounds": 2})
+# From pictures alone.
+PONG_UNLABELLED = replace(PONG, label_fraction=0.0, recorded_actions=False)

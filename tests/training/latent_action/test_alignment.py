@@ -1,10 +1,12 @@
 """Effects of codes relative to each other, and names that do not depend on which code stands for which effect where."""
 
+import numpy as np
 import pytest
 import torch
 
 from training.latent_action.alignment import explained, observed_means, permuted_means, soft_names
 from training.latent_action.effects import VIEWS, effects
+from training.latent_action.pictures import shifted
 
 PROTOTYPES = torch.tensor([[1.0, 0.0, 0.0, 0.0], [0.0, 1.0, 0.0, 0.0], [-0.5, -0.5, 0.5, 0.0]])
 
@@ -67,11 +69,11 @@ def test_the_same_motion_has_the_same_effect_wherever_it_happens() -> None:
     torch.testing.assert_close(one.observed_MF, one.drawn_MAF[:, 0])
 
 
-def test_transitions_in_which_codes_draw_nearly_the_same_are_told_by_the_size_of_their_effects() -> None:
+def test_transitions_in_which_codes_draw_nearly_the_same_are_told_by_how_far_apart_they_are() -> None:
     drawn = torch.cat([pictures(12, 10, shifts) for shifts in ((-2, 0, 2), (0, 0, 2), (0, 0, 0))])
     seen = effects(drawn, drawn[:, 0], "around")
-    assert seen.size_M[0] > seen.size_M[2] and seen.size_M[1] > seen.size_M[2]
-    assert seen.size_M[2] < 0.01
+    assert seen.apart_M[0] > seen.apart_M[1] > seen.apart_M[2]
+    assert seen.apart_M[2] < 0.01
 
 
 @pytest.mark.parametrize("view", VIEWS)
@@ -93,3 +95,17 @@ def test_effects_that_are_no_motions_part_too() -> None:
         seen = effects(drawn, other[None], view)
         distances = (seen.observed_MF[:, None] - seen.drawn_MAF).norm(dim=-1)
         assert distances[0, 1] < 1e-3 < 0.5 < distances[0, 0]
+
+
+def test_clips_are_shown_elsewhere_with_what_the_codes_change_in_the_picture() -> None:
+    place = torch.tensor([[10.0, 3.0]]).repeat(200, 1)
+    clips = torch.zeros(200, 2, 3, 16, 16)
+    clips[:, 0, :, 10, 3], clips[:, 1, :, 11, 3] = 1.0, 1.0
+    moved = shifted(clips, place, np.random.default_rng(0))
+    assert torch.equal(moved[::2], clips[::2]), "every second clip stays"
+    rows, columns = (moved[1::2, 0, 0].amax(axis).argmax(1) for axis in (2, 1))
+    assert bool((moved[1::2, 0].amax((1, 2, 3)) == 1).all()), "what was in the picture still is"
+    assert rows.min() <= 3 and rows.max() == 15 and columns.min() == 0 and columns.max() >= 10
+    inside = rows < 15
+    below = moved[1::2, 1, 0].amax(2).argmax(1)
+    assert torch.equal(below[inside], rows[inside] + 1), "a clip moves as a whole"

@@ -3,9 +3,7 @@
 import pytest
 import torch
 
-from genie_env.config import LatentActionConfig
-from genie_env.models.latent_action import LatentActionModel
-from training.latent_action.merging import fewest, merge_steps, with_fewer_codes
+from training.latent_action.merging import fewest, merge_steps
 
 UP, STILL, DOWN = torch.tensor([0.0, -1.0]), torch.tensor([0.0, 0.0]), torch.tensor([0.0, 1.0])
 
@@ -37,19 +35,3 @@ def test_fewest_codes_are_kept_after_which_more_are_worth_less_than_a_decibel(
     worth: dict[int, float], kept: int
 ) -> None:
     assert fewest(worth) == kept
-
-
-def test_a_model_with_fewer_codes_draws_what_the_kept_ones_drew() -> None:
-    torch.manual_seed(0)
-    config = LatentActionConfig(num_actions=4, image_size=16, channels=8, context_frames=2, pooled=True)
-    model = LatentActionModel(config).eval()
-    # Prototype 0 is drawn by code 3, 1 by code 0, 2 by code 1 or 2, and 2 and 3 are one.
-    orders = torch.tensor([[3, 0, 1, 2], [3, 0, 2, 1], [3, 0, 2, 1]])
-    fewer = with_fewer_codes(model, ((0,), (1,), (2, 3)), orders)
-    assert fewer.config.num_actions == 3
-    frames = torch.rand(5, 3, 3, 16, 16)
-    with torch.no_grad():
-        drawn, before = fewer.predict_each(frames[:, :-1]), model.predict_each(frames[:, :-1])
-        torch.testing.assert_close(drawn[:, :2], before[:, [3, 0]])
-        assert any(torch.allclose(drawn[:, 2], before[:, code]) for code in (1, 2))
-        torch.testing.assert_close(fewer.logits(frames)[:, :2], model.logits(frames)[:, [3, 0]])

@@ -3,6 +3,7 @@
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,14 +11,16 @@ import torch
 
 from genie_env.config import LatentActionConfig, LatentActionShape, SourceConfig
 from genie_env.data.episodes import Episode, EpisodeStore, EpisodeWriter
-from genie_env.effect_names import effect_names
+from genie_env.effect_names import effect_names, still_code
 from genie_env.files.reading import read_json
 from genie_env.frames import to_float
+from genie_env.models.latent_action import LatentActionModel
 from training.data.dataset import FrameDataset
 from training.engine.loop import LoopConfig
 from training.engine.stage import load_network
+from training.latent_action import naming
 from training.latent_action.code_assignment import assign
-from training.latent_action.naming import clearest
+from training.latent_action.named_task import NamedTask, Names
 from training.latent_action.task import LatentActionTask, TrainLatentActionConfig, train
 
 UNDECIDED = torch.zeros(30, 3)
@@ -79,9 +82,7 @@ def _config(recording: Path, out: Path, n_updates: int) -> TrainLatentActionConf
         ema=0.98,
         precision="float32",
     )
-    return TrainLatentActionConfig(
-        recording, out, model, loop, foretelling=0.5, rounds=1, round_updates=min(n_updates, 150)
-    )
+    return TrainLatentActionConfig(recording, out, model, loop, foretelling=0.5, naming_updates=min(n_updates, 300))
 
 
 def poisoned(recording: Path, out: Path) -> Path:
@@ -102,24 +103,47 @@ def test_actions_are_found_without_labels_and_mean_the_same_everywhere(recording
     assert after["hungarian_accuracy"] > max(0.75, before["hungarian_accuracy"])
     assert after["delta_psnr"] > 4
     finished = LatentActionConfig.from_json(read_json(tmp_path / "lam" / "config.json"))
-    assert set(effect_names(finished.prototypes)) == {"up", "still", "down"}
+    names = effect_names(finished.prototypes)
+    assert {"up", "down"} < set(names)
+    assert names[still_code(finished.prototypes)] not in ("up", "down")
 
 
-def test_later_rounds_name_what_tells_codes_apart_and_keep_what_was_found(recording: Path, tmp_path: Path) -> None:
-    config = replace(_config(recording, tmp_path / "lam", 700), rounds=2)
-    model, task = train(config), LatentActionTask(config)
-    assert (tmp_path / "lam" / "round_1").is_dir()
-    assert task.evaluate(model)[0]["hungarian_accuracy"] > 0.75
+def test_transitions_without_a_name_are_named_by_the_model_once_it_knows_the_names(recording: Path) -> None:
     data = FrameDataset(EpisodeStore(recording), "train")
-    indices = np.arange(len(data))
-    kept, observed = clearest(model, data, indices, "around", 0.5)
-    frames = model.shrink(to_float(data.at(indices, 2).frames_BTHWC))
-    with torch.no_grad():
-        drawn_MACHW = model.predict_each(frames[:, :-1])
-    differ_M = (drawn_MACHW - drawn_MACHW.mean(1, keepdim=True)).abs().amax(1).mean((1, 2, 3))
-    left_out = np.setdiff1d(indices, kept)
-    assert len(observed) == len(kept) == pytest.approx(len(data) / 2, abs=2)
-    assert differ_M[kept].mean() > differ_M[left_out].mean()
+    config = LatentActionConfig(num_actions=3, image_size=16, channels=8, context_frames=2, pooled=True)
+    model = LatentActionModel(config)
+    first, rest = np.arange(20), np.arange(20, len(data))
+    names, loop = torch.eye(3)[torch.arange(20) % 3], LoopConfig(n_updates=10, batch_size=32, precision="float32")
+    task = NamedTask(model, data, Names(1.0, first, names, torch.full((20, 2), 8.0), rest), None, loop)
+    seen = []
+    data.at = lambda indices, context: seen.append(indices) or FrameDataset.at(data, indices, context)  # type: ignore[method-assign]
+    for step in (0, 5, 6, 9):
+        loss, _ = task.loss(step, np.random.default_rng(step), torch.Generator())
+        assert bool(loss.isfinite())
+    alone, still_alone, joined, last = ((indices >= 20).mean() for indices in seen)
+    assert alone == still_alone == 0.0 and joined == last == 0.5
+
+
+@pytest.mark.parametrize("distinct", [True, False])
+def test_names_of_a_few_transitions_teach_a_new_model_and_of_all_where_they_are_hardly_told_apart(
+    recording: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, distinct: bool
+) -> None:
+    seen = []
+
+    def task(learner: LatentActionModel, *given: Any) -> NamedTask:
+        seen.append((learner.out.weight.detach().clone(), *given[:2]))
+        return NamedTask(learner, *given)
+
+    monkeypatch.setattr(naming, "BLURRED", 9.0)
+    monkeypatch.setattr(naming, "DISTINCT", 9.0 if distinct else 0.0)
+    monkeypatch.setattr(naming, "NamedTask", task)
+    config = replace(_config(recording, tmp_path / "lam", 10), naming_updates=2)
+    train(config)
+    weight, data, names = seen[0]
+    learned = load_network(tmp_path / "lam" / "learned", "latent_action")[0]
+    assert len(names.indices_M) + len(names.unnamed_N) == len(data)
+    assert len(names.indices_M) / len(data) == pytest.approx(0.65 if distinct else 1.0, abs=0.01)
+    assert torch.equal(weight, learned.out.weight) == (not distinct)
 
 
 def test_the_number_of_codes_is_found_from_more_of_them(recording: Path, tmp_path: Path) -> None:
@@ -138,7 +162,7 @@ def test_the_number_of_codes_is_found_from_more_of_them(recording: Path, tmp_pat
 def test_a_number_that_is_found_needs_names_and_no_labels(recording: Path, tmp_path: Path) -> None:
     config = _config(recording, tmp_path, 10)
     auto = replace(config, model=replace(config.model, num_actions="auto"))
-    for change in ({"label_fraction": 0.5}, {"rounds": 0}):
+    for change in ({"label_fraction": 0.5}, {"naming": False}):
         with pytest.raises(ValueError, match="num_actions: auto"):
             replace(auto, **change)
     with pytest.raises(ValueError, match="max_actions: expected 2 to 8, got 9"):
@@ -170,8 +194,8 @@ def test_labels_that_cannot_be_used_are_refused(recording: Path, tmp_path: Path)
         replace(config, label_fraction=1.5)
     with pytest.raises(ValueError, match="label_fraction > 0"):
         replace(config, labels=recording)
-    with pytest.raises(ValueError, match="rounds >= 1"):
-        replace(config, label_fraction=0.1, rounds=0)
+    with pytest.raises(ValueError, match="expected naming"):
+        replace(config, label_fraction=0.1, naming=False)
     two = replace(config, label_fraction=0.5, model=replace(config.model, num_actions=2))
     with pytest.raises(ValueError, match="3 effects"):
         train(two)
