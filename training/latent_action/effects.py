@@ -35,8 +35,13 @@ class Effects(NamedTuple):
     """Row and column of the middle of what the codes change, in pixels of the drawings."""
 
 
-def middle(changed_BHW: torch.Tensor) -> torch.Tensor:
-    """Row and column [B, 2] of the middle of what the codes change: the mean place of the pixels that differ most."""
+def middle(drawn_BACHW: torch.Tensor) -> torch.Tensor:
+    """Row and column [B, 2] of the middle of what the codes change: the mean place of the pixels that differ most.
+
+    Args:
+        drawn_BACHW: what each code draws, against the mean of all codes.
+    """
+    changed_BHW = drawn_BACHW.abs().amax(1).mean(1)
     core_BHW = changed_BHW * (changed_BHW > CORE * changed_BHW.amax((1, 2), keepdim=True))
     total_B = core_BHW.sum((1, 2)) + 1e-6
     places = torch.arange(changed_BHW.shape[-1], dtype=changed_BHW.dtype, device=changed_BHW.device)
@@ -76,7 +81,7 @@ def effects(drawn_BACHW: torch.Tensor, next_BCHW: torch.Tensor, view: str) -> Ef
     """
     mean_BCHW = drawn_BACHW.mean(1)
     drawn = drawn_BACHW - mean_BCHW[:, None]
-    place_B2 = middle(drawn.abs().amax(1).mean(1))
+    place_B2 = middle(drawn)
     both = torch.cat([drawn, (next_BCHW - mean_BCHW)[:, None]], dim=1)
     vectors = VIEWS[view](both, place_B2)
     size_B = vectors[:, :-1].norm(dim=-1).amax(1) + 1e-3

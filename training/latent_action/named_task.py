@@ -84,9 +84,11 @@ class NamedTask:
         area_B = weights.sum((1, 2, 3))
         calm_B = calm_weights(area_B)
         logits_BA = self.model.logits(frames)
-        # Compared in one batch with transitions that are clear, drawings that are alike leave a name open.
-        own_BA = assign(errors_BA.detach(), logits_BA.detach(), TRUST, even=False)
-        shares_BA = torch.cat([names.shares_MA[torch.from_numpy(picks)], own_BA[named:]])
+        shares_BA = names.shares_MA[torch.from_numpy(picks)]
+        if others:
+            # Compared in one batch with transitions that are clear, drawings that are alike leave a name open.
+            own_BA = assign(errors_BA.detach(), logits_BA.detach(), TRUST, even=False)
+            shares_BA = torch.cat([shares_BA, own_BA[named:]])
         naming = F.cross_entropy(logits_BA, shares_BA, label_smoothing=SMOOTHING)
         if self._labels is not None:
             # Where names are not to be trusted, the decoder draws by what the encoder has learned from labels.
@@ -101,7 +103,7 @@ class NamedTask:
         return loss, {name: value.detach() for name, value in figures.items()}
 
     def evaluate(self, model: nn.Module) -> tuple[dict[str, float], dict[str, np.ndarray]]:
-        """Nothing: models are compared when a round is over."""
+        """Nothing: models are compared when the names are learned."""
         del model
         return {}, {}
 

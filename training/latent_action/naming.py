@@ -112,15 +112,14 @@ def align(
         f"as learned, codes explain {before:.3f} of the effects",
         flush=True,
     )
-    required = labels is not None
-    if settings.merges and view.cost <= BLURRED:
-        merged = merge_codes(model, data, held_out, indices, view, loop.seed, folder)
-        required, view = len(merged.prototypes_AF) < len(view.prototypes_AF), merged
     if view.cost > BLURRED and labels is None:
         kept = f" All {model.config.num_actions} codes are kept." if settings.merges else ""
         print(f"alignment: left out; expected a cost of at most {BLURRED}. Train longer.{kept}", flush=True)
         return model
-    distinct = view.cost <= DISTINCT or len(view.prototypes_AF) < model.config.num_actions
+    if settings.merges:
+        view = merge_codes(model, data, held_out, indices, view, loop.seed, folder)
+    fewer = len(view.prototypes_AF) < model.config.num_actions
+    distinct = view.cost <= DISTINCT or fewer
     named = _names(model, data, view, labels, loop.seed, CLEAR if distinct else 1.0)
     with seeded(loop.seed):
         learner = LatentActionModel(replace(model.config, num_actions=len(view.prototypes_AF), prototypes=()))
@@ -130,7 +129,7 @@ def align(
     assert isinstance(candidate, LatentActionModel)
     share = explained(encoder_codes(candidate, held_out, indices), reference_MF)
     print(f"alignment: with names, codes explain {share:.3f} ({before:.3f} before)", flush=True)
-    return candidate if required or share > before else model
+    return candidate if fewer or labels is not None or share > before else model
 
 
 def choose_view(model: LatentActionModel, data: FrameDataset, seed: int) -> View:

@@ -45,7 +45,7 @@ def motions(drawn_BACHW: torch.Tensor, backdrop_CHW: torch.Tensor, scale: float)
         scale: pixels of a frame in one of the drawings'.
     """
     mean_BCHW = drawn_BACHW.mean(1)
-    place_B2 = middle((drawn_BACHW - mean_BCHW[:, None]).abs().amax(1).mean(1))
+    place_B2 = middle(drawn_BACHW - mean_BCHW[:, None])
     pictures = torch.cat([drawn_BACHW, mean_BCHW[:, None]], dim=1)
     mass_BKHW = (pictures - backdrop_CHW).abs().mean(2)
     rows, each = mass_BKHW.shape[:2]
