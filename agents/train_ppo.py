@@ -87,6 +87,9 @@ class TrainAgentConfig:
     temperature: float | None = None
     """Temperature of the dream; default: the world's own. The best agent so far learned at 0.5, but seeds differ by
     more than temperatures do (see docs/experiments.md)."""
+    repeat_action_probability: float = 0.0
+    """Probability with which a row of the dream repeats its last action instead, as the sticky actions of the real
+    games do. An agent that learns so relies less on what a key does in a single frame, where a dream may be wrong."""
     eval_every: int = 100_000
     """Steps between evaluations; each saves a policy."""
     eval_steps: int = 1000
@@ -103,12 +106,22 @@ class TrainAgentConfig:
     """Compile the dream that is learned in: half a minute at the start, faster steps after it. On a GPU it is captured
     as a CUDA graph, at once, and steps are several times as fast."""
 
+    def __post_init__(self) -> None:
+        if not 0 <= self.repeat_action_probability < 1:
+            raise ValueError(
+                f"repeat_action_probability: expected a number in [0, 1), got {self.repeat_action_probability}"
+            )
+        if self.repeat_action_probability and not self.in_dream:
+            raise ValueError("repeat_action_probability: expected 0 in the real game, whose actions are its own")
+
     @property
     def in_dream(self) -> bool:
         """Whether the agent learns in a dream."""
         return self.env in DREAMS
 
 
+LATER = {"repeat_action_probability": 0.0}
+"""Settings that older runs do not name, and what they had."""
 NOT_PART_OF_THE_RUN = ("out", "steps", "eval_every", "eval_steps", "real_games", "device", "compile")
 """Settings that may differ when a run goes on."""
 
@@ -124,6 +137,7 @@ def train(config: TrainAgentConfig) -> Path:
     config = dataclasses.replace(config, world=_world_of(config))
     world = _open_world(config)
     settings = {k: v for k, v in dataclasses.asdict(config).items() if k not in NOT_PART_OF_THE_RUN}
+    settings = {k: v for k, v in settings.items() if k not in LATER or v != LATER[k]}
     spec = make_policy_spec(world.config, _obs_type(config), config.action_type, config.frame_stack)
     policy = policy_config(world.config, config.world, config.algo, config.policy, spec)
     trained = {"env": config.env, "steps": config.steps, "seed": config.seed}
@@ -238,6 +252,7 @@ def _learning_env(config: TrainAgentConfig, world: World, spec: PolicySpec) -> V
             starts=starts,
             max_entropy=most,
             temperature=config.temperature,
+            repeat_action_probability=config.repeat_action_probability,
             device=config.device,
             compile=config.compile,
         )

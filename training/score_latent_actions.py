@@ -18,7 +18,7 @@ import torch
 
 from genie_env.command import run
 from genie_env.data.episodes import EpisodeStore
-from genie_env.frames import to_float, to_uint8
+from genie_env.frames import to_uint8
 from genie_env.tables import markdown_table
 from training.data.dataset import FrameDataset
 from training.engine.stage import load_network
@@ -100,7 +100,7 @@ def infer_codes(lam_path: Path, store: EpisodeStore, split: str) -> Codes:
         codes.append(model.infer(frames_BTHWC)[0].numpy())
     codes_M, rng = np.concatenate(codes), np.random.default_rng(0)
     index_K = np.sort(rng.choice(len(codes_M), size=min(DRAWN, len(codes_M)), replace=False))
-    past = model.shrink(to_float(data.at(index_K, config.context_frames).frames_BTHWC))[:, :-1]
+    past = model.see(data.at(index_K, config.context_frames).frames_BTHWC)[:, :-1]
     drawn = [
         to_uint8(model.predict(past, torch.from_numpy(chosen_K))).numpy()
         for chosen_K in (codes_M[index_K], rng.integers(config.num_actions, size=len(index_K)))

@@ -56,6 +56,36 @@ class PolicyActions(VecEnvWrapper):
         return self.venv.step_wait()
 
 
+class StickyActions(VecEnvWrapper):
+    """Repeats a row's last action now and then instead of a new one (Machado et al. 2018, arXiv 1709.06009)."""
+
+    def __init__(self, venv: VecEnv, probability: float) -> None:
+        super().__init__(venv)
+        self._probability, self._rng = probability, np.random.default_rng()
+
+    def seed(self, seed: int | None = None) -> Sequence[int | None]:
+        """Seed the repetitions and the environment below."""
+        self._rng = np.random.default_rng(seed)
+        return self.venv.seed(seed)
+
+    def reset(self) -> VecEnvObs:
+        """Reset the environment below."""
+        self._last_B = np.full(self.num_envs, -1)
+        return self.venv.reset()
+
+    def step_async(self, actions: np.ndarray) -> None:
+        """Play a policy's actions [B], or the ones before."""
+        repeats_B = (self._rng.random(self.num_envs) < self._probability) & (self._last_B >= 0)
+        self._last_B = np.where(repeats_B, self._last_B, actions)
+        self.venv.step_async(self._last_B)
+
+    def step_wait(self) -> VecEnvStepReturn:
+        """Observations, rewards, ends and infos of the step."""
+        observations, rewards, dones, infos = self.venv.step_wait()
+        self._last_B = np.where(dones, -1, self._last_B)
+        return observations, rewards, dones, infos
+
+
 class LatentAsReal(VecEnvWrapper):
     """Turns latent actions into real ones; where a code stands for several, the action before decides."""
 
@@ -158,6 +188,7 @@ def make_dreams(
     horizon: int | None = None,
     starts: Prompts | None = None,
     max_entropy: float = math.inf,
+    repeat_action_probability: float = 0.0,
     **options: Any,
 ) -> VecEnv:
     """Dreams with these spec.
@@ -169,6 +200,7 @@ def make_dreams(
         horizon: steps after which a dream is cut off (learners bootstrap there); None: 27,000.
         starts: beginnings to draw from; the default is the world's own.
         max_entropy: as in :class:`GenieVecEnv`.
+        repeat_action_probability: with which a row repeats its last action, in [0, 1).
         options: of :func:`~genie_env.cluster.make_rows.make_rows`, such as ``temperature``, ``device`` and ``ray``.
 
     Raises:
@@ -176,8 +208,10 @@ def make_dreams(
     """
     kwargs = {} if horizon is None else {"max_episode_steps": horizon}
     envs = make_rows(world, num_envs, obs_type=spec.obs_type, action_type=spec.action_type, **kwargs, **options)
-    dreams = GenieVecEnv(envs, max_entropy, starts)
-    return VecFrameStack(PolicyActions(dreams, spec.dream_actions), spec.frame_stack)
+    dreams: VecEnv = PolicyActions(GenieVecEnv(envs, max_entropy, starts), spec.dream_actions)
+    if repeat_action_probability:
+        dreams = StickyActions(dreams, repeat_action_probability)
+    return VecFrameStack(dreams, spec.frame_stack)
 
 
 def make_real_games(

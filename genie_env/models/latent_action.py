@@ -65,12 +65,25 @@ class LatentActionModel(nn.Module):
 
     def predict(self, past_BTCHW: torch.Tensor, codes_B: torch.Tensor) -> torch.Tensor:
         """Draw the next frame [B, 3, H, W] from ``context_frames`` past frames and a given code."""
-        return self._decode(self.shrink(past_BTCHW), self.quantizer.embed(codes_B)[:, None])[:, 0]
+        return self.predict_under(past_BTCHW, codes_B[:, None])[:, 0]
 
     def predict_each(self, past_BTCHW: torch.Tensor) -> torch.Tensor:
-        """Draw the next frame under every code: [B, A, 3, H, W]. The past is looked at once."""
+        """Draw the next frame under every code: [B, A, 3, H, W]."""
         codes_BA = torch.arange(self.config.num_actions, device=past_BTCHW.device).expand(len(past_BTCHW), -1)
-        return self._decode(self.shrink(past_BTCHW), self.quantizer.embed(codes_BA))
+        return self.predict_under(past_BTCHW, codes_BA)
+
+    def predict_under(self, past_BTCHW: torch.Tensor, codes_BK: torch.Tensor) -> torch.Tensor:
+        """Draw the next frame under each of K codes: [B, K, 3, H, W]. The past is looked at once."""
+        return self._decode(self.shrink(past_BTCHW), self.quantizer.embed(codes_BK))
+
+    @property
+    def device(self) -> torch.device:
+        """Where the parameters are."""
+        return self.out.weight.device
+
+    def see(self, frames_BTHWC: torch.Tensor) -> torch.Tensor:
+        """Clips as the model takes them: uint8 [B, T, H, W, 3] -> float [B, T, 3, h, w], small, on its device."""
+        return self.shrink(to_float(frames_BTHWC.to(self.device)))
 
     def shrink(self, frames_BTCHW: torch.Tensor) -> torch.Tensor:
         """Average frames down to ``image_size``, in which all predictions are drawn."""
@@ -92,7 +105,7 @@ class LatentActionModel(nn.Module):
         codes = []
         for start in range(0, steps, chunk):
             stop = min(start + chunk, steps)
-            seen = self.shrink(to_float(padded[:, start : stop + context]))
+            seen = self.see(padded[:, start : stop + context])
             windows = seen.unfold(1, context + 1, 1)
             flat = rearrange(windows, "b s c h w t -> (b s) t c h w")
             codes.append(self.logits(flat).argmax(-1).view(rows, stop - start))

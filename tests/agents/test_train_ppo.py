@@ -129,6 +129,26 @@ def test_environments_and_worlds_that_do_not_fit_are_refused(
         config = dataclasses.replace(small, **{"world": str(random_world), "out": tmp_path / "run", **changes})
         with pytest.raises(ValueError, match=message):
             train(config)
+    for changes in ({"repeat_action_probability": 1.0}, {"repeat_action_probability": 0.25, "env": "ALE/Pong-v5"}):
+        with pytest.raises(ValueError, match="repeat_action_probability: expected"):
+            dataclasses.replace(small, **changes)
+
+
+def test_sticky_dreams_teach_something_else_and_a_run_keeps_their_probability(
+    small: TrainAgentConfig, random_world: Path, tmp_path: Path, run: Path
+) -> None:
+    config = dataclasses.replace(
+        small, world=str(random_world), out=tmp_path / "run", steps=64, repeat_action_probability=0.5
+    )
+    train(config)
+    found, plain = (load_policy(folder / "policies" / "000000064")[0] for folder in (config.out, run))
+    assert any(
+        not torch.equal(a, b) for a, b in zip(weights_of(found).values(), weights_of(plain).values(), strict=True)
+    )
+    with pytest.raises(ValueError, match=r"repeat_action_probability.*another --out"):
+        train(dataclasses.replace(config, repeat_action_probability=0.25))
+    # Runs begun before there was the setting go on.
+    assert "repeat_action_probability" not in json.loads((run / "run.json").read_text())
 
 
 def test_a_second_process_in_the_same_folder_is_refused(

@@ -33,6 +33,7 @@ from training.data.token_store import (
     TokenWriter,
     partial_folder,
 )
+from training.engine.distributed import training_device
 from training.engine.stage import WEIGHTS, Stage, alone_in, changed_settings, load_network, settings_of
 from training.engine.stamp import describe
 
@@ -56,6 +57,8 @@ class TokenizeConfig(JsonConfig):
     max_frames: int | None = None
     """Frames at most, where a learned tokenizer would take too long: all held-out episodes, and training episodes from
     everywhere in the recording until there are so many. None: all."""
+    device: str = "auto"
+    """Torch device; ``auto`` is the process's own GPU where there is one."""
 
     def __post_init__(self) -> None:
         if self.max_frames is not None and self.max_frames < 1:
@@ -69,8 +72,9 @@ def tokenize(config: TokenizeConfig) -> TokenStore:
         ValueError: if an input cannot be read, ``out`` exists or another process makes it, or there are more effects
             than latent actions.
     """
-    store = EpisodeStore(config.data)
+    store, device = EpisodeStore(config.data), training_device(config.device)
     tokenizer, _ = load_network(config.video_tokenizer_path, "tokenizer")
+    tokenizer.to(device)
     if config.recorded_actions and not store.manifest.source.has_actions:
         raise ValueError(f"{config.data}: has no recorded actions; expected a latent action model to infer them with")
     if config.lam_path is None and not config.recorded_actions:
@@ -78,6 +82,7 @@ def tokenize(config: TokenizeConfig) -> TokenStore:
     lam = None
     if config.lam_path is not None:
         lam, _ = load_network(config.lam_path, "latent_action")
+        lam.to(device)
     shards = by_shard(kept_episodes(store.manifest.episodes, config.max_frames))
     manifest = _manifest(config, store, shards, tokenizer, lam)
     with alone_in(partial_folder(config.out)):
@@ -88,7 +93,10 @@ def tokenize(config: TokenizeConfig) -> TokenStore:
             for shard, entries in missing.items():
                 episodes = []
                 for entry in entries:
-                    episodes.append(_tokenized(store, entry, tokenizer, None if config.recorded_actions else lam))
+                    frames_THWC = torch.from_numpy(np.array(store.array("frames", entry))).to(device)
+                    inferring = None if config.recorded_actions else lam
+                    encoded = _encoded(frames_THWC, tokenizer, inferring)
+                    episodes.append(_tokenized(store, entry, *encoded))
                     bar.update()
                 writer.write_shard(shard, episodes)
         return writer.finish()
@@ -125,12 +133,14 @@ def by_shard(entries: Sequence[EpisodeEntry]) -> list[list[EpisodeEntry]]:
 
 def frames_per_second(config: TokenizeConfig, num_frames: int = 256) -> float:
     """How many frames are tokenized in a second, measured on some of the recording's first ones."""
-    store = EpisodeStore(config.data)
+    store, device = EpisodeStore(config.data), training_device(config.device)
     tokenizer, _ = load_network(config.video_tokenizer_path, "tokenizer")
+    tokenizer.to(device)
     lam = None
     if config.lam_path is not None and not config.recorded_actions:
         lam, _ = load_network(config.lam_path, "latent_action")
-    frames = torch.from_numpy(np.array(store.array("frames", store.manifest.episodes[0])[:num_frames]))
+        lam.to(device)
+    frames = torch.from_numpy(np.array(store.array("frames", store.manifest.episodes[0])[:num_frames])).to(device)
     _encoded(frames[:16], tokenizer, lam)
     began = time.perf_counter()
     _encoded(frames, tokenizer, lam)
@@ -189,9 +199,8 @@ def _manifest(
 
 
 def _tokenized(
-    store: EpisodeStore, entry: EpisodeEntry, tokenizer: VideoTokenizer, lam: LatentActionModel | None
+    store: EpisodeStore, entry: EpisodeEntry, tokens: np.ndarray, actions: np.ndarray | None
 ) -> TokenEpisode:
-    tokens, actions = _encoded(torch.from_numpy(np.array(store.array("frames", entry))), tokenizer, lam)
     real = store.array("actions", entry)
     if actions is None:
         actions = merged_effects(store.manifest.source)[np.array(real[:-1])]
@@ -204,10 +213,10 @@ def _encoded(
     frames_THWC: torch.Tensor, tokenizer: VideoTokenizer, lam: LatentActionModel | None
 ) -> tuple[np.ndarray, np.ndarray | None]:
     """Tokens [T, N] of an episode's frames, and the latent actions [T-1] between them if a model infers them."""
-    tokens_TN = encode_clips(tokenizer, frames_THWC[None])[0].numpy()
+    tokens_TN = encode_clips(tokenizer, frames_THWC[None])[0].cpu().numpy()
     if lam is None:
         return tokens_TN, None
-    return tokens_TN, lam.infer(frames_THWC[None])[0].numpy() if len(frames_THWC) > 1 else np.zeros(0)
+    return tokens_TN, lam.infer(frames_THWC[None])[0].cpu().numpy() if len(frames_THWC) > 1 else np.zeros(0)
 
 
 STAGE = Stage(

@@ -9,7 +9,6 @@ from torch import nn
 
 from genie_env.config import LatentActionConfig
 from genie_env.data.episodes import EpisodeStore
-from genie_env.frames import to_float
 from genie_env.games.registry import merged_effects
 from genie_env.models.latent_action import LatentActionModel
 from training.data.dataset import FrameDataset, effect_labels
@@ -34,7 +33,7 @@ def supervised_codes(store: EpisodeStore, split: str, updates: int, seed: int = 
     data, rng = FrameDataset(store, "train"), np.random.default_rng(seed)
     for _ in range(updates):
         batch = data.transitions(rng, BATCH, model.config.context_frames)
-        loss = F.cross_entropy(model.logits(to_float(batch.frames_BTHWC)), effect_labels(store, batch.actions_B))
+        loss = F.cross_entropy(model.logits(model.see(batch.frames_BTHWC)), effect_labels(store, batch.actions_B))
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -44,5 +43,5 @@ def supervised_codes(store: EpisodeStore, split: str, updates: int, seed: int = 
     with torch.no_grad():
         for start in range(0, len(scored), CHUNK):
             batch = scored.at(np.arange(start, min(start + CHUNK, len(scored))), model.config.context_frames)
-            found.append(model.logits(to_float(batch.frames_BTHWC)).argmax(-1))
+            found.append(model.logits(model.see(batch.frames_BTHWC)).argmax(-1))
     return torch.cat(found).numpy()

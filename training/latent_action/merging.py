@@ -15,7 +15,6 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from genie_env.frames import to_float
 from genie_env.models.latent_action import LatentActionModel
 from training.data.dataset import FrameDataset
 from training.latent_action.alignment import assign_codes
@@ -95,12 +94,12 @@ def _worth(
     errors = {len(groups): 0.0 for groups in steps}
     for start in range(0, len(indices_M), CHUNK):
         batch = data.at(indices_M[start : start + CHUNK], model.config.context_frames)
-        frames = model.shrink(to_float(batch.frames_BTHWC))
-        past, after = frames[:, :-1], frames[:, -1]
-        drawn_BACHW = model.predict_each(past)
+        frames = model.see(batch.frames_BTHWC)
+        drawn_BACHW = model.predict_each(frames[:, :-1]).cpu()
+        before, after = frames[:, -2].cpu(), frames[:, -1].cpu()
         order_BA = assign_codes(effects(drawn_BACHW, after, view).drawn_MAF, prototypes_AF)
         drawn_BACHW = torch.take_along_dim(drawn_BACHW, order_BA[:, :, None, None, None], 1)
-        weights = moving_weights(past[:, -1], after)
+        weights = moving_weights(before, after)
         for groups in steps:
             merged_BKCHW = _means(drawn_BACHW.transpose(0, 1), counts_A, groups).transpose(0, 1)
             errors_BK = (weights[:, None] * (merged_BKCHW - after[:, None]).square()).sum((2, 3, 4))

@@ -14,12 +14,12 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from genie_env.frames import to_float
 from genie_env.models.latent_action import LatentActionModel
 from training.data.dataset import FrameDataset
 from training.engine.loop_config import LoopConfig
 from training.latent_action.code_assignment import assign
-from training.latent_action.pictures import calm_weights, moving_weights, shifted
+from training.latent_action.drawings import draw
+from training.latent_action.pictures import shifted
 
 LABEL_BATCH = 32
 SMOOTHING = 0.05
@@ -75,26 +75,21 @@ class NamedTask:
         if others:
             indices_B = np.concatenate([indices_B, rng.choice(names.unnamed_N, size=others)])
         batch = self._data.at(indices_B, self.model.config.context_frames)
-        frames = self.model.shrink(to_float(batch.frames_BTHWC)).contiguous()
+        frames = self.model.see(batch.frames_BTHWC).contiguous()
         if len(names.unnamed_N):
             frames = torch.cat([shifted(frames[:named], names.place_M2[torch.from_numpy(picks)], rng), frames[named:]])
-        past, after = frames[:, :-1], frames[:, -1]
-        weights = moving_weights(frames[:, -2], after)
-        errors_BA = (weights[:, None] * (self.model.predict_each(past) - after[:, None]).square()).sum((2, 3, 4))
-        area_B = weights.sum((1, 2, 3))
-        calm_B = calm_weights(area_B)
-        logits_BA = self.model.logits(frames)
-        shares_BA = names.shares_MA[torch.from_numpy(picks)]
+        drawn, logits_BA = draw(self.model, frames), self.model.logits(frames)
+        shares_BA = names.shares_MA[torch.from_numpy(picks)].to(frames.device)
         if others:
             # Compared in one batch with transitions that are clear, drawings that are alike leave a name open.
-            own_BA = assign(errors_BA.detach(), logits_BA.detach(), TRUST, even=False)
+            own_BA = assign(drawn.errors_BK.detach(), logits_BA.detach(), TRUST, even=False)
             shares_BA = torch.cat([shares_BA, own_BA[named:]])
         naming = F.cross_entropy(logits_BA, shares_BA, label_smoothing=SMOOTHING)
         if self._labels is not None:
             # Where names are not to be trusted, the decoder draws by what the encoder has learned from labels.
             scores_BA = names.trust * (shares_BA + 1e-3).log() + logits_BA.detach().log_softmax(1)
             shares_BA = scores_BA.softmax(1)
-        reconstruction = (calm_B[:, None] * shares_BA * errors_BA).sum() / (calm_B * area_B).sum()
+        reconstruction = drawn.reconstruction(shares_BA)
         loss = reconstruction + 0.5 * names.trust * naming
         figures = {"reconstruction": reconstruction, "naming": naming}
         if self._labels is not None:
@@ -110,4 +105,6 @@ class NamedTask:
     def _label_loss(self, labels: Labels, rng: np.random.Generator) -> torch.Tensor:
         picks = rng.choice(len(labels.indices_L), size=min(LABEL_BATCH, len(labels.indices_L)))
         batch = labels.data.at(labels.indices_L[picks], self.model.config.context_frames)
-        return F.cross_entropy(self.model.logits(to_float(batch.frames_BTHWC)), labels.effects_L[picks])
+        return F.cross_entropy(
+            self.model.logits(self.model.see(batch.frames_BTHWC)), labels.effects_L[picks].to(self.model.device)
+        )

@@ -20,7 +20,6 @@ from scipy.optimize import linear_sum_assignment
 
 from genie_env.files.atomic import write_json
 from genie_env.files.json_config import JsonConfig
-from genie_env.frames import to_float
 from genie_env.models.latent_action import LatentActionModel
 from training.data.dataset import FrameDataset
 from training.engine.loop import LoopConfig, fit
@@ -123,6 +122,7 @@ def align(
     named = _names(model, data, view, labels, loop.seed, CLEAR if distinct else 1.0)
     with seeded(loop.seed):
         learner = LatentActionModel(replace(model.config, num_actions=len(view.prototypes_AF), prototypes=()))
+        learner.to(model.device)
     if not distinct:
         learner.load_state_dict(model.state_dict())
     candidate = fit(NamedTask(learner, data, named, labels, loop), loop, folder / NAMED_FOLDER, "names", settings)
@@ -196,7 +196,7 @@ def _over(
     found = []
     for start in range(0, len(indices_M), CHUNK):
         batch = data.at(indices_M[start : start + CHUNK], model.config.context_frames)
-        found.append(look(model.shrink(to_float(batch.frames_BTHWC))))
+        found.append(tuple(column.cpu() for column in look(model.see(batch.frames_BTHWC))))
     return tuple(torch.cat(column) for column in zip(*found, strict=True))
 
 

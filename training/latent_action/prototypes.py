@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from genie_env.frames import to_float
 from genie_env.models.latent_action import LatentActionModel
 from training.data.dataset import FrameDataset, background
 from training.latent_action.effects import around, middle
@@ -23,12 +22,12 @@ def measure_prototypes(
     the centre of that mass, and makes the mass more or less, against the mean drawing of all codes.
     """
     indices = np.random.default_rng([seed, 4]).integers(len(data), size=min(SAMPLES, len(data)))
-    backdrop_CHW = model.shrink(to_float(torch.from_numpy(background(data.store))[None, None]))[0, 0]
+    backdrop_CHW = model.see(torch.from_numpy(background(data.store))[None, None])[0, 0]
     scale = data.store.manifest.source.image_size / model.config.image_size
     found = []
     for start in range(0, len(indices), CHUNK):
         batch = data.at(indices[start : start + CHUNK], model.config.context_frames)
-        drawn = model.predict_each(model.shrink(to_float(batch.frames_BTHWC))[:, :-1])
+        drawn = model.predict_each(model.see(batch.frames_BTHWC)[:, :-1])
         found.append(motions(drawn, backdrop_CHW, scale))
     medians_A3 = torch.cat(found).median(0).values
     # Medians of differences need not add up to nothing; the mean of all codes is the origin.

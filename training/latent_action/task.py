@@ -14,9 +14,10 @@ from tyro.conf import OmitArgPrefixes
 from genie_env.config import AUTO, LatentActionConfig, LatentActionShape, require_num_actions
 from genie_env.data.episodes import EpisodeStore
 from genie_env.files.json_config import JsonConfig
-from genie_env.frames import grid, to_float, to_uint8
+from genie_env.frames import grid, to_uint8
 from genie_env.models.latent_action import LatentActionModel
 from training.data.dataset import FrameDataset, Transitions, effect_labels
+from training.engine.distributed import training_device
 from training.engine.loop import LoopConfig, fit
 from training.engine.optimization import seeded
 from training.engine.stage import (
@@ -30,9 +31,10 @@ from training.engine.stage import (
 )
 from training.latent_action.agreement import accuracy_after, hungarian_accuracy, normalised_mutual_information
 from training.latent_action.code_assignment import assign
+from training.latent_action.drawings import draw
 from training.latent_action.named_task import Labels
 from training.latent_action.naming import NamingSettings, align
-from training.latent_action.pictures import calm_weights, moving_weights
+from training.latent_action.pictures import moving_weights
 from training.latent_action.prototypes import measure_prototypes
 
 LEARNED = "learned"
@@ -67,6 +69,8 @@ class TrainLatentActionConfig(JsonConfig):
     mean something else after every action."""
     naming_updates: int = 2500
     """Updates in which a new encoder and decoder learn the names."""
+    device: str = "auto"
+    """Torch device; ``auto`` is the process's own GPU where there is one."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.label_fraction <= 1:
@@ -94,7 +98,7 @@ class LatentActionTask:
     def __init__(self, config: TrainLatentActionConfig) -> None:
         self.config = config
         with seeded(config.loop.seed):
-            self.model = LatentActionModel(config.begun())
+            self.model = LatentActionModel(config.begun()).to(training_device(config.device))
         store = EpisodeStore(config.data)
         self._store = store
         self._train, self._test = FrameDataset(store, "train"), FrameDataset(store, "test")
@@ -102,7 +106,7 @@ class LatentActionTask:
     def loss(self, step: int, rng: np.random.Generator, generator: torch.Generator) -> tuple[torch.Tensor, dict]:
         """Draw the next frame from past and code, while nothing says yet what codes mean."""
         batch = self._train.transitions(rng, self.config.loop.batch_size, self.config.model.context_frames)
-        frames = self.model.shrink(to_float(batch.frames_BTHWC)).contiguous()
+        frames = self.model.see(batch.frames_BTHWC).contiguous()
         return self._assigned(frames, step / self.config.loop.n_updates, generator)
 
     def _assigned(
@@ -110,22 +114,16 @@ class LatentActionTask:
     ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         """Decoder and encoder agree on a code (:mod:`training.latent_action.code_assignment`); each learns it."""
         config, model = self.config, self.model
-        past, after = frames[:, :-1], frames[:, -1]
-        weights = moving_weights(frames[:, -2], after)
-        area_B = weights.sum((1, 2, 3))
-        calm_B = calm_weights(area_B)
         if progress < config.foretelling:
             # A code that means nothing: the decoder learns to do without.
             codes = torch.randint(model.config.num_actions, (len(frames),), generator=generator).to(frames.device)
-            errors_B = (weights * (model.predict(past, codes) - after).square()).sum((1, 2, 3))
-            loss = (calm_B * errors_B).sum() / (calm_B * area_B).sum()
+            loss = draw(model, frames, codes[:, None]).reconstruction(torch.ones_like(codes[:, None]))
             return loss, {"reconstruction": loss.detach()}
-        errors_BA = (weights[:, None] * (model.predict_each(past) - after[:, None]).square()).sum((2, 3, 4))
-        logits_BA = model.logits(frames)
+        drawn, logits_BA = draw(model, frames), model.logits(frames)
         through = (progress - config.foretelling) / (1 - config.foretelling)
         trust = min(1.0, 2 * through)
-        shares_BA = assign(errors_BA.detach(), logits_BA.detach(), trust, even=through < config.even)
-        reconstruction = (calm_B[:, None] * shares_BA * errors_BA).sum() / (calm_B * area_B).sum()
+        shares_BA = assign(drawn.errors_BK.detach(), logits_BA.detach(), trust, even=through < config.even)
+        reconstruction = drawn.reconstruction(shares_BA)
         naming = F.cross_entropy(logits_BA, shares_BA)
         figures = {"reconstruction": reconstruction.detach(), "naming": naming.detach()}
         return reconstruction + 0.5 * naming, figures
@@ -146,14 +144,14 @@ def agreement(model: LatentActionModel, store: EpisodeStore, batches: list[Trans
     codes, effects, before, moved_inferred, moved_random = [], [], [], [], []
     generator = torch.Generator().manual_seed(0)
     for batch in batches:
-        frames = model.shrink(to_float(batch.frames_BTHWC))
+        frames = model.see(batch.frames_BTHWC)
         output = model(frames)
-        random = torch.randint(model.config.num_actions, output.codes_B.shape, generator=generator)
+        random = torch.randint(model.config.num_actions, output.codes_B.shape, generator=generator).to(model.device)
         weights = moving_weights(frames[:, -2], frames[:, -1])
         for codes_B, errors in ((output.codes_B, moved_inferred), (random, moved_random)):
             error = (model.predict(frames[:, :-1], codes_B) - frames[:, -1]).square()
             errors.append(((weights * error).sum() / weights.sum()).item() / 3)
-        codes.append(output.codes_B)
+        codes.append(output.codes_B.cpu())
         effects.append(effect_labels(store, batch.actions_B))
         # Index -1 is any effect: a few beginnings of episodes.
         before.append(effect_labels(store, batch.before_B))
@@ -174,9 +172,9 @@ def agreement(model: LatentActionModel, store: EpisodeStore, batches: list[Trans
 
 
 def _strip(model: LatentActionModel, batch: Transitions) -> np.ndarray:
-    frames = model.shrink(to_float(batch.frames_BTHWC[:6]))
+    frames = model.see(batch.frames_BTHWC[:6])
     rows = [to_uint8(frames[:, -2]), to_uint8(frames[:, -1]), to_uint8(model(frames).prediction_BCHW)]
-    return grid([list(row.numpy()) for row in rows])
+    return grid([list(row.cpu().numpy()) for row in rows])
 
 
 def train(config: TrainLatentActionConfig) -> LatentActionModel:
@@ -197,6 +195,7 @@ def train(config: TrainLatentActionConfig) -> LatentActionModel:
                 merges=config.model.num_actions == AUTO,
             )
             model = align(model, data, held_out, labels, loop, config.out, settings)
+        model = model.cpu()
         return model, replace(model.config, prototypes=measure_prototypes(model, data))
 
     return run_stage(config, make)
@@ -206,7 +205,7 @@ def _learned(config: TrainLatentActionConfig) -> LatentActionModel:
     """The model whose codes mean whatever draws best, made before or now."""
     folder = config.out / LEARNED
     if (folder / CONFIG).exists() and not changed_settings(folder, config):
-        return load_network(folder, "latent_action")[0]
+        return load_network(folder, "latent_action")[0].to(training_device(config.device))
     model = fit(LatentActionTask(config), config.loop, folder, "latent action", config)
     assert isinstance(model, LatentActionModel)
     save_network(folder, model, model.config, settings_of(config))

@@ -4,12 +4,22 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
+import gymnasium as gym
 import numpy as np
 import pytest
+from stable_baselines3.common.vec_env.base_vec_env import VecEnv
 
 from agents.real_env import make_real_env
-from agents.sb3.make_envs import RandomStart, make_dreams, make_real_games, recorded_starts, usual_entropy
+from agents.sb3.make_envs import (
+    RandomStart,
+    StickyActions,
+    make_dreams,
+    make_real_games,
+    recorded_starts,
+    usual_entropy,
+)
 from genie_env.bundle import load_world
 from genie_env.policies.spec import PolicySpec, make_policy_spec
 from tests.helpers.worlds import TELLING_CHANGES, TinyWorld
@@ -102,3 +112,55 @@ def test_dreams_begin_in_recorded_moments(tiny_world: TinyWorld) -> None:
     assert {row.tobytes() for row in frames} <= {row.numpy().tobytes() for row in starts.tokens_SPN[:, -1]}
     with pytest.raises(ValueError, match="no episode has 1000001 frames"):
         recorded_starts(world, tiny_world.data, 1, length=10**6)
+
+
+class _Listening(VecEnv):
+    """Rows that remember what is played; those of ``ends`` end at that step."""
+
+    def __init__(self, rows: int, ends: dict[int, int]) -> None:
+        self.played: list[np.ndarray] = []
+        self._ends = ends
+        super().__init__(rows, gym.spaces.Discrete(1), gym.spaces.Discrete(5))
+
+    def reset(self) -> np.ndarray:
+        return np.zeros(self.num_envs)
+
+    def step_async(self, actions: np.ndarray) -> None:
+        self.played.append(np.array(actions))
+
+    def step_wait(self) -> Any:
+        dones = np.array([self._ends.get(row) == len(self.played) - 1 for row in range(self.num_envs)])
+        return np.zeros(self.num_envs), np.zeros(self.num_envs), dones, [{} for _ in dones]
+
+    def close(self) -> None: ...
+    def get_attr(self, *_: Any) -> Any:
+        return [None] * self.num_envs
+
+    def set_attr(self, *_: Any) -> None: ...
+    def env_method(self, *_: Any, **__: Any) -> Any: ...
+    def env_is_wrapped(self, *_: Any) -> Any: ...
+
+
+def test_sticky_rows_repeat_what_they_played_last_and_begin_anew_after_an_end() -> None:
+    rows, steps = 400, 12
+    below = _Listening(rows, {0: 5, 1: 7})
+    dreams = StickyActions(below, 0.25)
+    dreams.seed(3)
+    dreams.reset()
+    asked_TB = np.random.default_rng(0).integers(5, size=(steps, rows))
+    for actions_B in asked_TB:
+        dreams.step(actions_B)
+    played_TB = np.array(below.played)
+    np.testing.assert_array_equal(played_TB[0], asked_TB[0])
+    repeated_TB = played_TB[1:] != asked_TB[1:]
+    np.testing.assert_array_equal(played_TB[1:][repeated_TB], played_TB[:-1][repeated_TB])
+    # Four of five repetitions can be told from what was asked for.
+    assert 0.25 * 0.8 - 0.03 < repeated_TB.mean() < 0.25 * 0.8 + 0.03
+    assert played_TB[6, 0] == asked_TB[6, 0] and played_TB[8, 1] == asked_TB[8, 1]
+    again = _Listening(rows, {0: 5, 1: 7})
+    dreams = StickyActions(again, 0.25)
+    dreams.seed(3)
+    dreams.reset()
+    for actions_B in asked_TB:
+        dreams.step(actions_B)
+    np.testing.assert_array_equal(np.array(again.played), played_TB)
