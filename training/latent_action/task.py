@@ -34,7 +34,6 @@ from training.latent_action.code_assignment import assign
 from training.latent_action.drawings import draw
 from training.latent_action.named_task import Labels
 from training.latent_action.naming import NamingSettings, align
-from training.latent_action.pictures import moving_weights
 from training.latent_action.prototypes import measure_prototypes
 
 LEARNED = "learned"
@@ -147,10 +146,10 @@ def agreement(model: LatentActionModel, store: EpisodeStore, batches: list[Trans
         frames = model.see(batch.frames_BTHWC)
         output = model(frames)
         random = torch.randint(model.config.num_actions, output.codes_B.shape, generator=generator).to(model.device)
-        weights = moving_weights(frames[:, -2], frames[:, -1])
-        for codes_B, errors in ((output.codes_B, moved_inferred), (random, moved_random)):
-            error = (model.predict(frames[:, :-1], codes_B) - frames[:, -1]).square()
-            errors.append(((weights * error).sum() / weights.sum()).item() / 3)
+        drawn = draw(model, frames, torch.stack([output.codes_B, random], dim=1))
+        inferred_error, random_error = (drawn.errors_BK.sum(0) / drawn.area_B.sum() / 3).tolist()
+        moved_inferred.append(inferred_error)
+        moved_random.append(random_error)
         codes.append(output.codes_B.cpu())
         effects.append(effect_labels(store, batch.actions_B))
         # Index -1 is any effect: a few beginnings of episodes.

@@ -142,25 +142,22 @@ class _Listening(VecEnv):
 
 
 def test_sticky_rows_repeat_what_they_played_last_and_begin_anew_after_an_end() -> None:
-    rows, steps = 400, 12
-    below = _Listening(rows, {0: 5, 1: 7})
-    dreams = StickyActions(below, 0.25)
-    dreams.seed(3)
-    dreams.reset()
-    asked_TB = np.random.default_rng(0).integers(5, size=(steps, rows))
-    for actions_B in asked_TB:
-        dreams.step(actions_B)
-    played_TB = np.array(below.played)
+    asked_TB = np.random.default_rng(0).integers(5, size=(12, 400))
+
+    def played() -> np.ndarray:
+        below = _Listening(asked_TB.shape[1], {0: 5, 1: 7})
+        dreams = StickyActions(below, 0.25)
+        dreams.seed(3)
+        dreams.reset()
+        for actions_B in asked_TB:
+            dreams.step(actions_B)
+        return np.array(below.played)
+
+    played_TB = played()
     np.testing.assert_array_equal(played_TB[0], asked_TB[0])
     repeated_TB = played_TB[1:] != asked_TB[1:]
     np.testing.assert_array_equal(played_TB[1:][repeated_TB], played_TB[:-1][repeated_TB])
     # Four of five repetitions can be told from what was asked for.
     assert 0.25 * 0.8 - 0.03 < repeated_TB.mean() < 0.25 * 0.8 + 0.03
     assert played_TB[6, 0] == asked_TB[6, 0] and played_TB[8, 1] == asked_TB[8, 1]
-    again = _Listening(rows, {0: 5, 1: 7})
-    dreams = StickyActions(again, 0.25)
-    dreams.seed(3)
-    dreams.reset()
-    for actions_B in asked_TB:
-        dreams.step(actions_B)
-    np.testing.assert_array_equal(np.array(again.played), played_TB)
+    np.testing.assert_array_equal(played(), played_TB)
